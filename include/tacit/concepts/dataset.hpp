@@ -1,0 +1,77 @@
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <span>
+#include <type_traits>
+#include <utility>
+
+#include "tacit/version.hpp"
+
+namespace tacit::inline v0 {
+
+namespace detail {
+template <class D>
+concept has_size = requires(D const& data) {
+  { data.size() } -> std::integral;
+};
+template <class D>
+concept has_get_batch = requires(D const& data, std::span<std::int64_t const> indices) {
+  requires std::is_object_v<std::remove_cvref_t<decltype(data.get_batch(indices))>>;
+};
+}  // namespace detail
+
+/// Samples that can be asked for by number: `size()` of them, in batches `get_batch(indices)`.
+///
+/// Both members are const and may be called from several threads at once. A batch is any object type, usually a struct
+/// of tensors whose dimension 0 counts samples. The indices are read during the call only.
+/// Example: `struct Squares { std::int64_t size() const; Batch get_batch(std::span<std::int64_t const>) const; };`
+template <class D>
+concept dataset = detail::has_size<std::remove_cvref_t<D>> && detail::has_get_batch<std::remove_cvref_t<D>>;
+
+/// What a dataset's `get_batch` returns, by value.
+template <dataset D>
+using batch_of_t = std::remove_cvref_t<decltype(std::declval<std::remove_cvref_t<D> const&>().get_batch(
+    std::declval<std::span<std::int64_t const>>()))>;
+
+/// A dataset that only renumbers the samples of another one, so that a loader can translate indices in place.
+///
+/// It names itself in `index_view_type`: a type derived from it with a `get_batch` of its own is then no index view,
+/// and its `get_batch` is called.
+template <class D>
+concept index_view = dataset<D> && std::same_as<typename D::index_view_type, D> &&
+                     requires(D const& data, std::span<std::int64_t> in_place) {
+                       data.map_indices(in_place);
+                       { data.base() } -> dataset;
+                     };
+
+/// One numbered error per requirement of `dataset` that a type lacks.
+template <class D>
+constexpr void require_dataset() {
+  using Plain = std::remove_cvref_t<D>;
+  static_assert(detail::has_size<Plain>,
+                "[TACIT-ED01] a dataset tells how many samples it has, wanted: std::int64_t size() const, "
+                "see docs/errors.md");
+  static_assert(!detail::has_size<Plain> || detail::has_get_batch<Plain>,
+                "[TACIT-ED02] a dataset gives batches, wanted: Batch get_batch(std::span<std::int64_t const>) const "
+                "(not void), see docs/errors.md");
+}
+
+/// The least that satisfies `dataset`; loaders are compiled against it.
+struct dataset_archetype {
+  class batch_type {
+   public:
+    batch_type(batch_type&&) = default;
+    batch_type& operator=(batch_type&&) = delete;
+
+   private:
+    friend dataset_archetype;
+    batch_type() = default;
+  };
+  dataset_archetype(dataset_archetype const&) = delete;
+  dataset_archetype& operator=(dataset_archetype const&) = delete;
+  short size() const { return 1; }
+  batch_type get_batch(std::span<std::int64_t const>) const { return {}; }
+};
+
+}  // namespace tacit::inline v0

@@ -1,0 +1,83 @@
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tacit/core/slots.hpp"
+
+namespace tacit::inline v0 {
+
+/// What the loop asks of a bound distribution. Every collective is called by all ranks in the same order.
+///
+/// `is_single`: the world is this process, known at compile time; no collective is compiled in.
+/// `reduce_sum(numbers)`: sums over ranks in place. `agree(wish)`: the largest wish of all ranks.
+/// `gather(text)`: one text per rank. `gather(tensor)`: rows of all ranks in rank order, whatever their number.
+/// `broadcast(tensor, root)`: in place. `no_sync()`: an RAII guard under which gradients stay local.
+/// `prepare_parameters(parameters)`: before the first step and after every change, the same values everywhere.
+/// `prepare_gradients(parameters)`: after the last backward of a window, on every rank, also on one that had nothing to
+/// contribute: the mean over ranks. `reduce_max(tensor)`: elementwise over ranks, in place, no host read.
+template <class Bound, class Parameters>
+concept bound_distribution =
+    requires(Bound& bound, typename Parameters::tensor_type& tensor, typename Parameters::tensor_type const& fixed, Parameters& parameters,
+             std::span<double> numbers, std::int64_t wish, std::string_view text, int root) {
+      { Bound::is_single } -> std::convertible_to<bool>;
+      { bound.rank() } -> std::same_as<int>;
+      { bound.local_rank() } -> std::same_as<int>;
+      { bound.world_size() } -> std::same_as<int>;
+      bound.reduce_sum(numbers);
+      bound.reduce_max(tensor);
+      { bound.agree(wish) } -> std::same_as<std::int64_t>;
+      { bound.gather(text) } -> std::same_as<std::vector<std::string>>;
+      { bound.gather(fixed) } -> std::same_as<typename Parameters::tensor_type>;
+      bound.broadcast(tensor, root);
+      bound.barrier();
+      bound.no_sync();
+      bound.prepare_parameters(parameters);
+      bound.prepare_gradients(parameters);
+      { bound.name() } -> std::convertible_to<std::string>;
+    };
+
+/// Who else trains the same model: `policy.bind<Parameters>(device)` gives a bound distribution.
+template <class Policy, class Parameters, class Device>
+concept distribution_policy =
+    std::same_as<slot_of_t<Policy>, slot::distribution> && requires(Policy const& policy, Device const& device) {
+      { policy.template bind<Parameters>(device) } -> bound_distribution<Parameters>;
+    };
+
+/// The smallest distribution policy: tests compile the trainer against it.
+struct distribution_archetype {
+  using slot = slot::distribution;
+  template <class Parameters>
+  struct bound {
+    using tensor_type = typename Parameters::tensor_type;
+    struct guard {
+      guard() {}
+      ~guard() {}
+    };
+    static constexpr bool is_single = false;
+    int rank() const { return 0; }
+    int local_rank() const { return 0; }
+    int world_size() const { return 1; }
+    void reduce_sum(std::span<double>) {}
+    void reduce_max(tensor_type&) {}
+    std::int64_t agree(std::int64_t wish) { return wish; }
+    std::vector<std::string> gather(std::string_view text) { return {std::string{text}}; }
+    tensor_type gather(tensor_type const& tensor) { return tensor; }
+    void broadcast(tensor_type&, int) {}
+    void barrier() {}
+    guard no_sync() { return {}; }
+    void prepare_parameters(Parameters&) {}
+    void prepare_gradients(Parameters&) {}
+    char const* name() const { return "archetype"; }
+  };
+  template <class Parameters, class Device>
+  bound<Parameters> bind(Device const&) const {
+    return {};
+  }
+};
+
+}  // namespace tacit::inline v0

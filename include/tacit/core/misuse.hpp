@@ -1,0 +1,41 @@
+#pragma once
+
+#include "tacit/version.hpp"
+
+namespace tacit::inline v0 {
+
+/// The numbers of compile-time errors; docs/errors.md tells each with its cure. Never reused.
+enum class misuse {
+  none,
+  // composition
+  ES01, ES02, ES03, ES04, ES05, ES06,
+  // tasks
+  ET01, ET02, ET03, ET04, ET05, ET06, ET07, ET08, ET09, ET10, ET11,
+  // callbacks and events
+  EC01, EC02, EC03, EC04, EC05, EC06, EC07, EC08, EC09, EC10, EC11,
+  // metrics
+  EM01, EM02, EM03, EM04, EM05, EM06,
+  // policies
+  EP01, EP11, EP21, EP41,
+  // state
+  EV01, EV02, EV03,
+  // runs
+  ER01, ER02, ER03, ER04
+};
+
+/// What a composition becomes when it is refused: the number, the type at fault, and what it was asked for.
+template <misuse Number, class Culprit = void, class Detail = void>
+struct bad {
+  static constexpr misuse number = Number;
+  using culprit = Culprit;
+  using detail = Detail;
+};
+
+namespace detail {
+template <class T>
+inline constexpr bool is_bad_v = false;
+template <misuse Number, class Culprit, class Detail>
+inline constexpr bool is_bad_v<bad<Number, Culprit, Detail>> = true;
+}  // namespace detail
+
+}  // namespace tacit::inline v0

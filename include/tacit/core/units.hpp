@@ -1,0 +1,120 @@
+#pragma once
+
+#include <compare>
+#include <concepts>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <string_view>
+
+#include "tacit/core/error.hpp"
+
+namespace tacit::inline v0 {
+
+/// The units of training, each with its name for messages.
+namespace unit {
+struct epoch {
+  static constexpr std::string_view name = "epochs";
+};
+struct update {
+  static constexpr std::string_view name = "updates";
+};
+struct micro_batch {
+  static constexpr std::string_view name = "micro-batches";
+};
+struct sample {
+  static constexpr std::string_view name = "samples";
+};
+struct token {
+  static constexpr std::string_view name = "tokens";
+};
+}  // namespace unit
+
+/// The value of an option that was not given.
+struct unset_t {};
+inline constexpr unset_t unset{};
+
+/// How many of a unit: implicit from any integer, never negative, and possibly not given at all.
+/// Throws: ConfigError for a negative number (a compile-time error in a constant expression).
+template <class Unit>
+class Count {
+ public:
+  constexpr Count() = default;
+  constexpr Count(unset_t) noexcept : value_{-1} {}
+  template <std::integral Integer>
+    requires(!std::same_as<Integer, bool>)
+  constexpr Count(Integer value) : value_{checked(value)} {}
+
+  constexpr bool is_set() const noexcept { return value_ >= 0; }
+  constexpr std::int64_t value() const noexcept { return value_; }
+  /// The number, or `fallback` where none was given.
+  constexpr std::int64_t value_or(std::int64_t fallback) const noexcept { return is_set() ? value_ : fallback; }
+
+  friend constexpr bool operator==(Count, Count) = default;
+  friend constexpr auto operator<=>(Count, Count) = default;
+
+ private:
+  template <class Integer>
+  static constexpr std::int64_t checked(Integer value) {
+    bool const fits = value >= Integer{} && static_cast<std::uint64_t>(value) <=
+                                                static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+    if (!fits) {
+      throw ConfigError{"TACIT-RC01", std::to_string(value) + " is not a number of " + std::string{Unit::name}, "Count",
+                        "give a number from 0 to 2^63-1"};
+    }
+    return static_cast<std::int64_t>(value);
+  }
+
+  std::int64_t value_ = 0;
+};
+
+/// A point on a unit's axis, counted from 0; explicit, so that a count is never taken for a point.
+template <class Unit>
+class Index {
+ public:
+  constexpr Index() = default;
+  template <std::integral Integer>
+  constexpr explicit Index(Integer value) : value_{static_cast<std::int64_t>(value)} {}
+
+  constexpr std::int64_t value() const noexcept { return value_; }
+  constexpr Index& operator++() noexcept {
+    ++value_;
+    return *this;
+  }
+
+  friend constexpr bool operator==(Index, Index) = default;
+  friend constexpr auto operator<=>(Index, Index) = default;
+
+ private:
+  std::int64_t value_ = 0;
+};
+
+/// The number that fixes everything random in a run: any integer, or not given.
+class Seed {
+ public:
+  constexpr Seed() = default;
+  constexpr Seed(unset_t) noexcept {}
+  template <std::integral Integer>
+    requires(!std::same_as<Integer, bool>)
+  constexpr Seed(Integer value) noexcept : value_{static_cast<std::uint64_t>(value)}, is_set_{true} {}
+
+  constexpr bool is_set() const noexcept { return is_set_; }
+  constexpr std::uint64_t value_or(std::uint64_t fallback) const noexcept { return is_set_ ? value_ : fallback; }
+
+ private:
+  std::uint64_t value_ = 0;
+  bool is_set_ = false;
+};
+
+using Epochs = Count<unit::epoch>;
+using Updates = Count<unit::update>;
+using MicroBatches = Count<unit::micro_batch>;
+using Samples = Count<unit::sample>;
+using Tokens = Count<unit::token>;
+
+using EpochIndex = Index<unit::epoch>;
+using UpdateIndex = Index<unit::update>;
+using MicroBatchIndex = Index<unit::micro_batch>;
+using SampleIndex = Index<unit::sample>;
+
+}  // namespace tacit::inline v0

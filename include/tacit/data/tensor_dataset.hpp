@@ -1,0 +1,127 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/from_blob.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <sstream>
+#include <string>
+#include <utility>
+
+#include "tacit/core/error.hpp"
+
+namespace tacit::inline v0::data {
+
+/// Samples along dimension 0 of both tensors.
+struct Batch {
+  at::Tensor input;
+  at::Tensor target;
+};
+
+/// Inputs (N x ...) and targets (N x ...) held in memory, on any device.
+///
+/// A batch costs one `index_select` per tensor; consecutive indices, as in evaluation, give views without a copy, so
+/// batches are to be read. A view is taken only where it has the alignment of a fresh tensor: no kernel can tell, and
+/// results are the same to the last bit.
+class TensorDataset {
+ public:
+  /// Throws: DataError for a tensor that is undefined, without dimensions or empty, and for unequal lengths.
+  TensorDataset(at::Tensor inputs, at::Tensor targets)
+      : inputs_{std::move(inputs), "inputs"}, targets_{std::move(targets), "targets"} {
+    if (inputs_.tensor.size(0) != targets_.tensor.size(0)) {
+      throw DataError{"TACIT-RD23",
+                      "inputs of shape " + shape(inputs_.tensor) + " and targets of shape " + shape(targets_.tensor) +
+                          " differ in their number of samples",
+                      "TensorDataset", "give tensors of equal size in dimension 0"};
+    }
+  }
+
+  std::int64_t size() const noexcept { return inputs_.size; }
+
+  /// Throws: DataError for an index outside [0, size).
+  /// Cost: allocates the two results and one tensor that wraps `indices`, nothing else.
+  Batch get_batch(std::span<std::int64_t const> indices) const {
+    std::uint64_t const first = indices.empty() ? 0 : static_cast<std::uint64_t>(indices.front());
+    std::uint64_t expected = first;
+    bool inside = true;
+    bool consecutive = true;
+    for (std::int64_t const index : indices) {
+      auto const unsigned_index = static_cast<std::uint64_t>(index);  // negative ones become too large
+      inside &= unsigned_index < static_cast<std::uint64_t>(inputs_.size);
+      consecutive &= unsigned_index == expected++;
+    }
+    if (!inside) refuse(indices);
+    auto const count = static_cast<std::int64_t>(indices.size());
+    if (consecutive && inputs_.aligned(first) && targets_.aligned(first)) {
+      auto const start = static_cast<std::int64_t>(first);
+      return {inputs_.tensor.narrow(0, start, count), targets_.tensor.narrow(0, start, count)};
+    }
+    // from_blob wants a mutable pointer; index_select only reads.
+    at::Tensor const index =
+        at::from_blob(const_cast<std::int64_t*>(indices.data()), {count}, at::TensorOptions{at::kLong});
+    return {inputs_.gather(index), targets_.gather(index)};
+  }
+
+  at::Tensor const& inputs() const noexcept { return inputs_.tensor; }
+  at::Tensor const& targets() const noexcept { return targets_.tensor; }
+
+ private:
+  static constexpr std::uint64_t alignment = 64;  // c10's allocators give this or more
+
+  struct Column {
+    at::Tensor tensor;
+    std::int64_t size = 0;
+    std::uint64_t row_bytes = 0;  // 0 where rows must be copied
+
+    Column(at::Tensor given, char const* name) {
+      if (!given.defined()) {
+        throw DataError{"TACIT-RD20", std::string{name} + " is an undefined tensor", "TensorDataset",
+                        "give tensors that hold the data"};
+      }
+      if (given.dim() == 0) {
+        throw DataError{"TACIT-RD21", std::string{name} + " has no dimension that could count samples (shape [])",
+                        "TensorDataset", "give a tensor of shape [samples, ...]"};
+      }
+      if (given.numel() == 0) {
+        throw DataError{"TACIT-RD22", std::string{name} + " is empty: its shape is " + shape(given), "TensorDataset",
+                        "check where the data come from"};
+      }
+      // Data that hang on a graph would make every backward go through the first batch's graph again.
+      tensor = given.detach();
+      size = tensor.size(0);
+      if (tensor.layout() == at::kStrided && tensor.is_contiguous() &&
+          reinterpret_cast<std::uintptr_t>(tensor.const_data_ptr()) % alignment == 0) {
+        row_bytes = tensor.nbytes() / static_cast<std::uint64_t>(size);
+      }
+    }
+
+    bool aligned(std::uint64_t row) const noexcept { return row_bytes != 0 && row * row_bytes % alignment == 0; }
+
+    at::Tensor gather(at::Tensor const& index) const {
+      return tensor.is_cpu() ? tensor.index_select(0, index) : tensor.index_select(0, index.to(tensor.device()));
+    }
+  };
+
+  static std::string shape(at::Tensor const& tensor) {
+    std::ostringstream text;
+    text << tensor.sizes();
+    return text.str();
+  }
+
+  [[noreturn]] void refuse(std::span<std::int64_t const> indices) const {
+    std::size_t at = 0;
+    while (indices[at] >= 0 && indices[at] < size()) ++at;
+    throw DataError{"TACIT-RD24",
+                    "sample " + std::to_string(indices[at]) + " of " + std::to_string(size()) +
+                        " was asked for, at place " + std::to_string(at) + " of a batch of " +
+                        std::to_string(indices.size()),
+                    "TensorDataset", "ask for samples from 0 to size - 1"};
+  }
+
+  Column inputs_;
+  Column targets_;
+};
+
+}  // namespace tacit::inline v0::data

@@ -1,0 +1,273 @@
+#pragma once
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <functional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include "tacit/core/fixed_string.hpp"
+#include "tacit/core/list.hpp"
+#include "tacit/core/slots.hpp"
+#include "tacit/events/handles.hpp"
+
+namespace tacit::inline v0 {
+
+struct TerminateOnNaN;
+struct PrintProgress;
+struct ProgressBar;
+struct LogMetrics;
+
+/// Splices the default callbacks into a pack: TerminateOnNaN, PrintProgress, ProgressBar, LogMetrics.
+struct default_callbacks_t {
+  using types = list<TerminateOnNaN, PrintProgress, ProgressBar, LogMetrics>;
+};
+inline constexpr default_callbacks_t default_callbacks{};
+
+/// The callbacks that must run before this one at every event: `using runs_after = tacit::runs_after<TrackHits>`.
+template <class... Callbacks>
+struct runs_after {
+  using types = list<Callbacks...>;
+};
+/// The callbacks that must run after this one at every event.
+template <class... Callbacks>
+struct runs_before {
+  using types = list<Callbacks...>;
+};
+/// This callback runs after all that do not say the same: `using runs_last = tacit::runs_last`.
+struct runs_last {};
+
+/// Gives a second callback of one type a name of its own: `named<"slow">(EveryN{...})`.
+template <fixed_string Name, class Callback>
+struct Named {
+  using inner_type = Callback;
+  static constexpr std::string_view name = Name.view();
+  Callback inner{};
+
+  template <class Event, class Context>
+    requires handles<Callback, Event, Context>
+  decltype(auto) on(Event const& event, Context& context) {
+    return inner.on(event, context);
+  }
+};
+template <fixed_string Name, class Callback>
+constexpr Named<Name, Callback> named(Callback callback) {
+  return {std::move(callback)};
+}
+
+/// The callbacks of a trainer, called in this order unless they state an order of their own.
+///
+/// `CallbackPack{}` is none; `default_callbacks` and further packs are spliced in; `std::ref(x)` leaves x with its owner.
+template <class... Callbacks>
+class CallbackPack {
+ public:
+  using slot = slot::callbacks;
+
+  CallbackPack() = default;
+  template <class... Arguments>
+    requires(sizeof...(Arguments) == sizeof...(Callbacks) && sizeof...(Arguments) > 0 &&
+             !(sizeof...(Arguments) == 1 && (std::same_as<std::remove_cvref_t<Arguments>, CallbackPack> && ...)))
+  constexpr CallbackPack(Arguments&&... arguments) : values_{std::forward<Arguments>(arguments)...} {}
+
+  /// The elements, to be moved into their places.
+  std::tuple<Callbacks...>& values() { return values_; }
+
+ private:
+  std::tuple<Callbacks...> values_;
+};
+template <class... Callbacks>
+CallbackPack(Callbacks...) -> CallbackPack<Callbacks...>;
+
+namespace detail {
+
+/// Stands for an element that is made by its default constructor.
+template <class T>
+struct make_default {};
+
+template <class T>
+struct flat {
+  using types = list<T>;
+  static auto refs(T& value) { return std::tuple<T&&>{std::move(value)}; }
+};
+template <>
+struct flat<default_callbacks_t> {
+  using types = default_callbacks_t::types;
+  static auto refs(default_callbacks_t const&) {
+    return []<class... T>(list<T...>) { return std::tuple<make_default<T>...>{}; }(types{});
+  }
+};
+template <class... C>
+struct flat<CallbackPack<C...>> {
+  using types = concat_t<typename flat<C>::types...>;
+  static auto refs(CallbackPack<C...>& pack) {
+    return std::apply([](C&... c) { return std::tuple_cat(flat<C>::refs(c)...); }, pack.values());
+  }
+};
+template <class Pack>
+using flat_types = typename flat<Pack>::types;
+
+template <class List>
+struct pack_of;
+template <class... C>
+struct pack_of<list<C...>> {
+  using type = CallbackPack<C...>;
+};
+
+/// What stands in the trainer for a callback: `Callback::bound<Composition>` made from it where there is one, else itself.
+template <class Callback, class Composition>
+struct bound_callback {
+  using type = Callback;
+};
+template <class Callback, class Composition>
+  requires requires { typename unwrap_t<Callback>::template bound<Composition>; }
+struct bound_callback<Callback, Composition> {
+  using type = typename unwrap_t<Callback>::template bound<Composition>;
+};
+
+template <std::size_t I, class Callback, class Bound>
+struct callback_slot {
+  explicit callback_slot(Callback& callback) : value{made_from(callback)} {}
+  explicit callback_slot(Callback&& callback) : value{made_from(callback)} {}
+  explicit callback_slot(make_default<Callback>) : value{from_default()} {}
+
+  auto& get() {
+    if constexpr (is_specialization_v<Bound, std::reference_wrapper>) {
+      return value.get();
+    } else {
+      return value;
+    }
+  }
+
+  [[no_unique_address]] Bound value;
+
+ private:
+  static Bound made_from(Callback& callback) {
+    if constexpr (std::same_as<Callback, Bound>) {
+      return std::move(callback);
+    } else if constexpr (is_specialization_v<Callback, std::reference_wrapper>) {
+      return Bound{callback.get()};
+    } else {
+      return Bound{std::as_const(callback)};
+    }
+  }
+  static Bound from_default() {
+    Callback callback{};
+    return made_from(callback);
+  }
+};
+
+template <class Indices, class Callbacks, class Composition>
+struct callback_storage;
+
+/// The bound callbacks, each in its slot; empty ones take no space.
+template <std::size_t... I, class... C, class Composition>
+struct callback_storage<std::index_sequence<I...>, list<C...>, Composition>
+    : callback_slot<I, C, typename bound_callback<C, Composition>::type>... {
+  /// The types that are asked for handlers, in the order of the pack.
+  using types = list<unwrap_t<typename bound_callback<C, Composition>::type>...>;
+
+  template <class... R>
+  explicit callback_storage(std::tuple<R...>&& refs)
+      : callback_slot<I, C, typename bound_callback<C, Composition>::type>{std::get<I>(std::move(refs))}... {}
+
+  template <std::size_t Index>
+  auto& get() {
+    return at<Index>(*this);
+  }
+
+ private:
+  template <std::size_t Index, class Callback, class Bound>
+  static auto& at(callback_slot<Index, Callback, Bound>& slot) {
+    return slot.get();
+  }
+};
+
+// --- the call order ---
+
+template <class Callback>
+struct order_names {
+  using type = Callback;  // what others call this callback
+};
+template <class Callback>
+  requires requires { typename Callback::inner_type; }
+struct order_names<Callback> {
+  using type = typename Callback::inner_type;
+};
+
+template <class Constraint>
+struct constraint_types {
+  using types = list<>;
+};
+template <class C>
+concept states_after = requires { typename C::runs_after::types; };
+template <class C>
+concept states_before = requires { typename C::runs_before::types; };
+template <class C>
+concept states_last = requires { typename C::runs_last; };
+
+/// True if A must be called before B.
+template <class A, class B>
+consteval bool precedes() {
+  bool result = false;
+  if constexpr (states_before<A>) result |= contains_v<typename A::runs_before::types, B>;
+  if constexpr (states_after<B>) result |= contains_v<typename B::runs_after::types, A>;
+  if constexpr (states_last<B> && !states_last<A>) result = true;
+  return result;
+}
+
+template <std::size_t N>
+struct call_order {
+  std::array<std::size_t, N> at{};  // positions in the pack, in the order of calls
+  bool cyclic = false;
+  std::size_t in_cycle = N;         // a callback that waits for itself
+};
+
+/// The declared order, changed only where a constraint asks for it: the first callback whose predecessors are all placed goes next.
+template <class... C>
+consteval auto solve_order(list<C...>) {
+  constexpr std::size_t n = sizeof...(C);
+  call_order<n> result;
+  if constexpr (n > 0) {
+    std::array<std::array<bool, n>, n> before{};
+    std::size_t row = 0;
+    auto fill = [&before, &row]<class A>(type<A>) {
+      std::size_t column = 0;
+      ((before[row][column] = row != column && precedes<A, unwrap_t<C>>(), ++column), ...);
+      ++row;
+    };
+    (fill(type<unwrap_t<C>>{}), ...);
+    std::array<bool, n> placed{};
+    for (std::size_t next = 0; next < n; ++next) {
+      std::size_t chosen = n;
+      for (std::size_t i = 0; i < n && chosen == n; ++i) {
+        bool ready = !placed[i];
+        for (std::size_t j = 0; j < n; ++j) ready = ready && (placed[j] || !before[j][i]);
+        if (ready) chosen = i;
+      }
+      if (chosen == n) {
+        result.cyclic = true;
+        // Walking back along unplaced predecessors must close the cycle within n steps.
+        std::size_t walk = 0;
+        while (placed[walk]) ++walk;
+        for (std::size_t step = 0; step < n; ++step) {
+          for (std::size_t j = 0; j < n; ++j) {
+            if (!placed[j] && before[j][walk]) {
+              walk = j;
+              break;
+            }
+          }
+        }
+        result.in_cycle = walk;
+        return result;
+      }
+      placed[chosen] = true;
+      result.at[next] = chosen;
+    }
+  }
+  return result;
+}
+
+}  // namespace detail
+}  // namespace tacit::inline v0

@@ -1,0 +1,132 @@
+#pragma once
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <type_traits>
+#include <utility>
+
+#include "tacit/core/list.hpp"
+#include "tacit/core/type_name.hpp"
+#include "tacit/events/callback_pack.hpp"
+#include "tacit/events/context.hpp"
+#include "tacit/events/events.hpp"
+#include "tacit/events/handles.hpp"
+
+namespace tacit::inline v0::detail {
+
+template <std::size_t N>
+struct handler_positions {
+  std::size_t size = 0;
+  std::array<std::size_t, N> place{};  // position in the call order
+};
+
+/// Which places of the call order handle the event: computed before the fold, so that a callback without a handler costs nothing.
+template <class Event, class Context, class... C, std::size_t N>
+consteval auto find_handlers(list<C...>, call_order<N> order) {
+  handler_positions<N> result;
+  if constexpr (N > 0) {
+    constexpr std::array<bool, N> handled{handles<C, Event, Context>...};
+    for (std::size_t place = 0; place < N; ++place) {
+      if (handled[order.at[place]]) result.place[result.size++] = place;
+    }
+  }
+  return result;
+}
+
+template <class Run, class Event, class Context>
+inline constexpr auto handlers_of = find_handlers<Event, Context>(typename Run::callback_types{}, Run::order);
+
+template <class Run, class Event, unsigned Parts = event_parts<Event>, std::size_t Phase = whole_step>
+inline constexpr bool is_handled = handlers_of<Run, Event, Context<Run, Parts, Phase>>.size != 0;
+
+/// Calls one handler; what it throws goes on its way with the callback's and the event's name noted.
+template <std::size_t Place, class Run, class Event, class Context>
+inline Flow call_handler(Run& run, Event const& event, Context& context) {
+  auto& callback = run.core().callbacks().template get<Run::order.at[Place]>();
+  try {
+    if constexpr (std::same_as<decltype(callback.on(event, context)), Flow>) {
+      return callback.on(event, context);
+    } else {
+      callback.on(event, context);
+      return Flow::proceed;
+    }
+  } catch (...) {
+    run.core().note_throw(Place, &type_name<std::remove_cvref_t<decltype(callback)>>, &type_name<Event>);
+    throw;
+  }
+}
+
+constexpr Flow stronger(Flow a, Flow b) noexcept { return a < b ? b : a; }
+
+template <class Run, class Event, class Context, std::size_t... I>
+inline Flow call_handlers(Run& run, Event const& event, Context& context, std::index_sequence<I...>) {
+  Flow flow = Flow::proceed;
+  ((flow = stronger(flow, call_handler<handlers_of<Run, Event, Context>.place[I]>(run, event, context))), ...);
+  return flow;
+}
+
+/// Calls every handler of the event in call order; the strongest wish of all.
+template <unsigned Parts, std::size_t Phase, class Event, class Run>
+inline Flow fire_with(Run& run, Event const& event) {
+  using context_type = Context<Run, Parts, Phase>;
+  constexpr std::size_t count = handlers_of<Run, Event, context_type>.size;
+  if constexpr (count == 0) {
+    return Flow::proceed;
+  } else {
+    context_type context{run};
+    return call_handlers(run, event, context, std::make_index_sequence<count>{});
+  }
+}
+template <class Event, class Run>
+inline Flow fire(Run& run, Event const& event) {
+  return fire_with<event_parts<Event>, whole_step>(run, event);
+}
+
+/// Tells the callbacks that saw the phase's start (those before `limit` in call order) that it is aborted.
+/// What they throw meanwhile is noted, not thrown.
+template <std::size_t Place, class Run, class Event, class Context>
+inline void call_aborted(Run& run, Event const& event, Context& context, std::size_t limit) {
+  if (Place >= limit) return;
+  try {
+    call_handler<Place>(run, event, context);
+  } catch (...) {
+    run.core().note_second_error();
+  }
+}
+template <class Run, class Event, class Context, std::size_t... I>
+inline void call_all_aborted(Run& run, Event const& event, Context& context, std::size_t limit, std::index_sequence<I...>) {
+  (call_aborted<handlers_of<Run, Event, Context>.place[I]>(run, event, context, limit), ...);
+}
+template <class Phase, class Run>
+inline void fire_aborted(Run& run, std::size_t limit) {
+  using event_type = event::Aborted<Phase>;
+  using context_type = Context<Run, part::none>;
+  constexpr std::size_t count = handlers_of<Run, event_type, context_type>.size;
+  if constexpr (count != 0) {
+    context_type context{run};
+    event_type const event{run.core().current_error()};
+    call_all_aborted(run, event, context, limit, std::make_index_sequence<count>{});
+  }
+}
+
+/// Runs `start` (which fires the phase's start event) and `body`; if either throws, fires Aborted<Phase> and throws on.
+template <class Phase, class Run, class Start, class Body>
+inline void guard_phase(Run& run, Start&& start, Body&& body) {
+  if constexpr (!is_handled<Run, event::Aborted<Phase>, part::none>) {
+    start();
+    body();
+  } else {
+    bool started = false;
+    try {
+      start();
+      started = true;
+      body();
+    } catch (...) {
+      fire_aborted<Phase>(run, started ? Run::order.at.size() : run.core().thrower());
+      throw;
+    }
+  }
+}
+
+}  // namespace tacit::inline v0::detail

@@ -1,0 +1,210 @@
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <cstring>
+#include <ranges>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "tacit/concepts/tensor.hpp"
+#include "tacit/core/misuse.hpp"
+#include "tacit/core/list.hpp"
+#include "tacit/core/units.hpp"
+
+namespace tacit::inline v0 {
+
+/// The form of both visitors: `static void visit_state(auto& self, auto&& visit)` calls `visit("key", self.member)` for each
+/// member. One function serves reading and writing: `self` is const for the first and not for the second.
+
+namespace detail {
+
+struct ignore_member {
+  template <class T>
+  void operator()(std::string_view, T&&) const {}
+};
+
+}  // namespace detail
+
+/// A type whose state can be visited: saved, loaded, hashed, printed.
+template <class T>
+concept visitable_state = requires(T& self, T const& fixed, detail::ignore_member visit) {
+  T::visit_state(self, visit);
+  T::visit_state(fixed, visit);
+};
+
+/// A type whose configuration can be visited: compared on resume, printed.
+template <class T>
+concept visitable_config = requires(T& self, T const& fixed, detail::ignore_member visit) {
+  T::visit_config(self, visit);
+  T::visit_config(fixed, visit);
+};
+
+namespace detail {
+
+struct has_visit_state {
+  int visit_state;
+};
+struct has_visit_config {
+  int visit_config;
+};
+template <class T, class Named>
+struct visit_probe : T, Named {};
+template <class T>
+concept names_visit_state = std::is_class_v<T> && !std::is_final_v<T> && !requires { &visit_probe<T, has_visit_state>::visit_state; };
+template <class T>
+concept names_visit_config = std::is_class_v<T> && !std::is_final_v<T> && !requires { &visit_probe<T, has_visit_config>::visit_config; };
+
+/// Where a callback of the pack saves: a type with data members needs a visitor, and a named visitor needs its form.
+template <class T>
+constexpr auto check_visitors() {
+  if constexpr (names_visit_state<T> && !visitable_state<T>) {
+    return type<bad<misuse::EV02, T>>{};
+  } else if constexpr (names_visit_config<T> && !visitable_config<T>) {
+    return type<bad<misuse::EV02, T>>{};
+  } else if constexpr (!std::is_empty_v<T> && !visitable_state<T> && !visitable_config<T>) {
+    if constexpr (requires { typename T::captures_hidden; }) {
+      return type<bad<misuse::EV03, T>>{};
+    } else {
+      return type<bad<misuse::EV01, T>>{};
+    }
+  } else {
+    return type<bad<misuse::none>>{};
+  }
+}
+
+template <class T>
+concept text_like = std::convertible_to<T const&, std::string_view>;
+
+template <class T>
+concept count_like = requires(T const& value) {
+  { value.value() } -> std::same_as<std::int64_t>;
+};
+
+template <class T>
+concept tensor_like = requires { sizeof(tensor_traits<T>); };
+
+}  // namespace detail
+
+/// Prints what a visitor shows, a line a member: `key = value`, members of members as `outer.inner`.
+class PrintingVisitor {
+ public:
+  explicit PrintingVisitor(std::string prefix = {}) : prefix_{std::move(prefix)} {}
+
+  std::string const& text() const noexcept { return text_; }
+
+  template <class T>
+  void operator()(std::string_view key, T const& value) {
+    std::string const name = prefix_.empty() ? std::string{key} : prefix_ + "." + std::string{key};
+    if constexpr (visitable_state<T>) {
+      PrintingVisitor inner{name};
+      T::visit_state(value, inner);
+      text_ += inner.text();
+    } else if constexpr (visitable_config<T>) {
+      PrintingVisitor inner{name};
+      T::visit_config(value, inner);
+      text_ += inner.text();
+    } else {
+      text_.append(name).append(" = ").append(shown(value)).append("\n");
+    }
+  }
+
+ private:
+  template <class T>
+  static std::string shown(T const& value) {
+    if constexpr (std::same_as<T, bool>) {
+      return value ? "true" : "false";
+    } else if constexpr (std::is_enum_v<T>) {
+      return std::to_string(static_cast<std::int64_t>(value));
+    } else if constexpr (std::is_arithmetic_v<T>) {
+      return std::to_string(value);
+    } else if constexpr (detail::text_like<T>) {
+      return "\"" + std::string{std::string_view{value}} + "\"";
+    } else if constexpr (detail::count_like<T>) {
+      if constexpr (requires { value.is_set(); }) {
+        if (!value.is_set()) return "unset";
+      }
+      return std::to_string(value.value());
+    } else if constexpr (detail::tensor_like<T>) {
+      if (!tensor_traits<T>::defined(value)) return "tensor, undefined";
+      return "tensor of " + std::to_string(tensor_traits<T>::numel(value));
+    } else if constexpr (std::ranges::sized_range<T>) {
+      return "[" + std::to_string(std::ranges::size(value)) + "]";
+    } else {
+      return "?";
+    }
+  }
+
+  std::string prefix_;
+  std::string text_;
+};
+
+/// Hashes keys and values in visiting order (64-bit FNV-1a): equal state gives equal hashes on every machine of one byte order.
+/// Cost: reads tensors on the host.
+class HashingVisitor {
+ public:
+  std::uint64_t hash() const noexcept { return hash_; }
+
+  template <class T>
+  void operator()(std::string_view key, T const& value) {
+    text(key);
+    add(value);
+  }
+
+ private:
+  template <class T>
+  void add(T const& value) {
+    if constexpr (visitable_state<T>) {
+      T::visit_state(value, *this);
+    } else if constexpr (visitable_config<T>) {
+      T::visit_config(value, *this);
+    } else if constexpr (std::is_enum_v<T>) {
+      add(static_cast<std::int64_t>(value));
+    } else if constexpr (std::is_arithmetic_v<T>) {
+      char raw[sizeof(T)];
+      std::memcpy(raw, &value, sizeof(T));
+      bytes(raw, sizeof(T));
+    } else if constexpr (detail::text_like<T>) {
+      text(std::string_view{value});
+    } else if constexpr (detail::count_like<T>) {
+      add(value.value());
+    } else if constexpr (detail::tensor_like<T>) {
+      bool const defined = tensor_traits<T>::defined(value);
+      add(defined);
+      if (defined) tensor_traits<T>::visit_bytes(value, [this](char const* data, std::size_t size) { bytes(data, size); });
+    } else if constexpr (std::ranges::sized_range<T>) {
+      if constexpr (requires { (*std::ranges::begin(value)).is_volatile; }) {
+        for (auto const& element : value) {
+          if (!element.is_volatile) add(element);
+        }
+      } else {
+        add(static_cast<std::int64_t>(std::ranges::size(value)));
+        for (auto const& element : value) add(element);
+      }
+    } else {
+      static_assert(std::is_empty_v<T>, "a visited member is of a type that visitors do not know: give it a visit_state of its own");
+    }
+  }
+  void text(std::string_view value) {
+    add(static_cast<std::int64_t>(value.size()));
+    bytes(value.data(), value.size());
+  }
+  void bytes(char const* data, std::size_t size) {
+    for (std::size_t i = 0; i < size; ++i) hash_ = (hash_ ^ static_cast<unsigned char>(data[i])) * 0x100000001b3ULL;
+  }
+
+  std::uint64_t hash_ = 0xcbf29ce484222325ULL;
+};
+
+/// The hash of a part's state.
+template <visitable_state T>
+std::uint64_t state_hash(T const& part) {
+  HashingVisitor visitor;
+  T::visit_state(part, visitor);
+  return visitor.hash();
+}
+
+}  // namespace tacit::inline v0

@@ -1,0 +1,184 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/_foreach_norm.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full_like.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/maximum.h>
+#include <ATen/ops/ne.h>
+#include <ATen/ops/scalar_tensor.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/sum.h>
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "tacit/concepts/tensor.hpp"
+#include "tacit/task/parameter_set.hpp"
+
+namespace tacit::inline v0 {
+
+namespace detail {
+/// The elements of a tensor on the CPU whose type is T. (`const_data_ptr<T>()` is out of line, and its name in a library
+/// built by g++ is not the one that clang 19 asks for.)
+template <class T>
+T const* host_data(at::Tensor const& t) {
+  return static_cast<T const*>(t.const_data_ptr());
+}
+}  // namespace detail
+
+/// LibTorch's tensor behind the one door: see concepts/tensor.hpp for what each member means.
+///
+/// Scalars on the CPU are read and written through their data pointer, without LibTorch's dispatcher.
+template <>
+struct tensor_traits<at::Tensor> {
+  using no_grad = at::NoGradGuard;
+
+  static bool defined(at::Tensor const& t) noexcept { return t.defined(); }
+  static std::int64_t size0(at::Tensor const& t) { return t.dim() == 0 ? 1 : t.size(0); }
+  static std::int64_t numel(at::Tensor const& t) { return t.numel(); }
+  static bool host_readable(at::Tensor const& t) { return t.is_cpu(); }
+
+  /// Requires: one element. Throws: c10::Error otherwise.
+  static double read(at::Tensor const& t) {
+    if (is_plain_host_scalar(t)) {
+      switch (t.scalar_type()) {
+        case at::kFloat: return double{*detail::host_data<float>(t)};
+        case at::kDouble: return *detail::host_data<double>(t);
+        case at::kLong: return static_cast<double>(*detail::host_data<std::int64_t>(t));
+        case at::kBool: return *detail::host_data<bool>(t) ? 1.0 : 0.0;
+        default: break;
+      }
+    }
+    return t.item<double>();
+  }
+
+  /// The sum as a new tensor: int64 of integers and bools, float32 of half precisions, else of t's own type.
+  static at::Tensor sum(at::Tensor const& t) {
+    no_grad const guard;
+    if (at::isReducedFloatingType(t.scalar_type())) return at::sum(t, at::kFloat);
+    return at::sum(t);
+  }
+
+  static at::Tensor scalar_like(double value, at::Tensor const& where) { return scalar(value, at::kDouble, where); }
+  static at::Tensor flag_like(double value, at::Tensor const& where) { return scalar(value, at::kFloat, where); }
+
+  /// Requires: t and x hold one element each, t of a floating type.
+  static void add_(at::Tensor& t, at::Tensor const& x, double factor) {
+    if (t.scalar_type() == at::kDouble && is_plain_host_scalar(t) && x.is_cpu()) {
+      *static_cast<double*>(t.mutable_data_ptr()) += factor * read(x);
+      return;
+    }
+    no_grad const guard;
+    t.add_(x.dim() == t.dim() ? x : x.reshape(t.sizes()), factor);
+  }
+
+  /// A NaN on either side gives NaN. Requires: t and x hold one element each.
+  static void max_(at::Tensor& t, at::Tensor const& x) {
+    if (t.scalar_type() == at::kFloat && is_plain_host_scalar(t) && x.is_cpu()) {
+      auto* const value = static_cast<float*>(t.mutable_data_ptr());
+      auto const other = static_cast<float>(read(x));
+      if (other > *value || std::isnan(other)) *value = other;
+      return;
+    }
+    no_grad const guard;
+    at::maximum_out(t, t, x.dim() == t.dim() ? x : x.reshape(t.sizes()));
+  }
+
+  static at::Tensor non_finite(at::Tensor const& t) {
+    if (!t.is_floating_point() && !t.is_complex()) return flag_like(0.0, t);
+    if (t.is_cpu() && t.numel() == 1 && !t.is_complex()) return flag_like(std::isfinite(read(t)) ? 0.0 : 1.0, t);
+    no_grad const guard;
+    // 0 * x is NaN just where x is not finite, and no sum of such terms overflows.
+    at::Tensor probe = t.mul(0);
+    if (probe.dim() != 0) probe = probe.sum();
+    if (probe.is_complex()) probe = probe.abs();
+    at::Tensor flag = flag_like(0.0, t);
+    at::ne_out(flag, probe, 0);
+    return flag;
+  }
+
+  static void backward(at::Tensor const& loss, double factor) {
+    if (factor == 1.0) {
+      loss.backward();
+    } else {
+      loss.backward(at::full_like(loss, factor));
+    }
+  }
+
+  static bool requires_grad(at::Tensor const& t) { return t.requires_grad(); }
+  static void set_requires_grad(at::Tensor& t, bool on) { t.set_requires_grad(on); }
+  static at::Tensor& grad(at::Tensor& t) { return t.mutable_grad(); }
+  static void clear_grad(at::Tensor& t) { t.mutable_grad().reset(); }
+
+  static bool same(at::Tensor const& a, at::Tensor const& b) noexcept { return a.is_same(b); }
+  static void set_data(at::Tensor& t, at::Tensor const& data) { t.set_data(data); }
+
+  template <class Function>
+  static void visit_bytes(at::Tensor const& t, Function&& function) {
+    no_grad const guard;
+    at::Tensor const plain = t.to(at::kCPU).resolve_conj().resolve_neg().contiguous();
+    std::forward<Function>(function)(static_cast<char const*>(plain.const_data_ptr()), plain.nbytes());
+  }
+
+  /// Requires: every tensor of the list is defined.
+  static void scale_(std::vector<at::Tensor>& list, double factor) {
+    if (list.empty()) return;
+    no_grad const guard;
+    at::_foreach_mul_(list, at::Scalar{factor});
+  }
+
+  /// Requires: every tensor of the list is defined and on the factor's device.
+  static void scale_(std::vector<at::Tensor>& list, at::Tensor const& factor) {
+    if (list.empty()) return;
+    no_grad const guard;
+    at::_foreach_mul_(list, factor.dim() == 0 ? factor : factor.reshape({}));
+  }
+
+  /// Multiplies all by min(1, max / (norm + 1e-6)), the rule of torch.nn.utils.clip_grad_norm_ to the last bit.
+  /// Requires: every tensor is defined, all on one device. Cost: no host read but on the CPU, where it saves the
+  /// multiplication by 1. The norm is float64 if any tensor is, else float32.
+  static at::Tensor clip_norm_(std::vector<at::Tensor>& list, double max) {
+    if (list.empty()) return at::scalar_tensor(0.0, at::kFloat);
+    no_grad const guard;
+    bool const wide = std::ranges::any_of(list, [](at::Tensor const& t) { return t.scalar_type() == at::kDouble; });
+    at::Tensor const norm =
+        at::linalg_vector_norm(at::stack(at::_foreach_norm(list, 2, wide ? at::kDouble : at::kFloat)), 2);
+    if (!norm.is_cpu()) {
+      scale_(list, norm.add(1e-6).reciprocal_().mul_(max).clamp_max_(1.0));
+      return norm;
+    }
+    // In norm's own precision and in torch's order, so that both ways round alike.
+    double const factor = wide ? 1.0 / (read(norm) + 1e-6) * max
+                               : double{1.0F / (*detail::host_data<float>(norm) + 1e-6F) * static_cast<float>(max)};
+    if (!(factor >= 1.0)) scale_(list, factor);
+    return norm;
+  }
+
+ private:
+  /// One element on the CPU whose bytes are its value.
+  static bool is_plain_host_scalar(at::Tensor const& t) {
+    constexpr c10::DispatchKeySet lazy{{c10::DispatchKey::Negative, c10::DispatchKey::ZeroTensor}};
+    return t.is_cpu() && t.numel() == 1 && !t.key_set().has_any(lazy);
+  }
+
+  static at::Tensor scalar(double value, at::ScalarType type, at::Tensor const& where) {
+    // Evaluation may run in inference mode; what is made there could not be updated outside.
+    c10::InferenceMode const normal{false};
+    return at::scalar_tensor(value, at::TensorOptions{}.dtype(type).device(where.device()));
+  }
+};
+
+static_assert(tensor<at::Tensor>);
+
+using Parameter = basic_parameter<at::Tensor>;
+using ParameterSet = basic_parameter_set<at::Tensor>;
+
+}  // namespace tacit::inline v0

@@ -1,0 +1,114 @@
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <ranges>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include <boost/pfr/core.hpp>
+
+#include "tacit/concepts/tensor.hpp"
+
+namespace tacit::inline v0 {
+
+/// A field of a batch that stays on the host.
+template <class T>
+struct on_host {
+  T value{};
+  operator T const&() const noexcept { return value; }
+};
+
+namespace detail {
+
+template <class T>
+inline constexpr bool is_on_host_v = false;
+template <class T>
+inline constexpr bool is_on_host_v<on_host<T>> = true;
+
+template <class T>
+concept tuple_like = requires { std::tuple_size<T>::value; } && !std::ranges::range<T>;
+
+template <class T>
+concept plain_struct = std::is_class_v<T> && std::is_aggregate_v<T> && !tuple_like<T> && !std::ranges::range<T>;
+
+/// Calls `visit` for every tensor of a batch: fields of structs, elements of tuples and containers; `on_host` fields are passed over.
+template <class Tensor, class Batch, class Visit>
+void for_each_tensor(Batch& batch, Visit const& visit) {
+  using plain = std::remove_cv_t<Batch>;
+  if constexpr (std::same_as<plain, Tensor>) {
+    visit(batch);
+  } else if constexpr (is_on_host_v<plain> || std::is_arithmetic_v<plain>) {
+  } else if constexpr (std::ranges::range<Batch>) {
+    for (auto& element : batch) for_each_tensor<Tensor>(element, visit);
+  } else if constexpr (tuple_like<plain>) {
+    std::apply([&](auto&... element) { (for_each_tensor<Tensor>(element, visit), ...); }, batch);
+  } else if constexpr (requires { batch.for_each_tensor(visit); }) {
+    batch.for_each_tensor(visit);
+  } else if constexpr (requires(Batch& b) { b.data; b.target; } && !std::is_aggregate_v<plain>) {
+    for_each_tensor<Tensor>(batch.data, visit);
+    for_each_tensor<Tensor>(batch.target, visit);
+  } else if constexpr (plain_struct<plain>) {
+    boost::pfr::for_each_field(batch, [&](auto& field) { for_each_tensor<Tensor>(field, visit); });
+  }
+}
+
+/// The samples of a batch whose source does not tell: the rows of its first tensor.
+template <class Tensor, class Batch>
+std::int64_t rows_of(Batch const& batch) {
+  std::int64_t rows = -1;
+  for_each_tensor<Tensor>(batch, [&](Tensor const& tensor) {
+    if (rows < 0) rows = tensor_traits<Tensor>::size0(tensor);
+  });
+  return rows < 0 ? 1 : rows;
+}
+
+template <class Batch>
+concept has_input_target = requires(Batch const& batch) { batch.input; batch.target; };
+template <class Batch>
+concept has_data_target = !has_input_target<Batch> && requires(Batch const& batch) { batch.data; batch.target; };
+template <class Batch>
+concept pair_like = !has_input_target<Batch> && !has_data_target<Batch> && tuple_like<Batch> && (std::tuple_size<Batch>::value == 2);
+
+template <class Batch>
+consteval bool has_two_fields() {
+  if constexpr (plain_struct<Batch> && !has_input_target<Batch> && !has_data_target<Batch>) {
+    return boost::pfr::tuple_size_v<Batch> == 2;
+  } else {
+    return false;
+  }
+}
+
+/// A batch that is an input and a target: by the members `input`/`target` or `data`/`target`, as a pair, or as a struct of two fields.
+template <class Batch>
+concept supervised_batch = has_input_target<Batch> || has_data_target<Batch> || pair_like<Batch> || has_two_fields<Batch>();
+
+template <supervised_batch Batch>
+decltype(auto) input_of(Batch const& batch) {
+  if constexpr (has_input_target<Batch>) {
+    return (batch.input);
+  } else if constexpr (has_data_target<Batch>) {
+    return (batch.data);
+  } else if constexpr (pair_like<Batch>) {
+    return (std::get<0>(batch));
+  } else {
+    return (boost::pfr::get<0>(batch));
+  }
+}
+
+template <supervised_batch Batch>
+decltype(auto) target_of(Batch const& batch) {
+  if constexpr (has_input_target<Batch> || has_data_target<Batch>) {
+    return (batch.target);
+  } else if constexpr (pair_like<Batch>) {
+    return (std::get<1>(batch));
+  } else {
+    return (boost::pfr::get<1>(batch));
+  }
+}
+
+}  // namespace detail
+}  // namespace tacit::inline v0

@@ -1,0 +1,289 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/ne.h>
+#include <ATen/ops/scalar_tensor.h>
+#include <c10/core/InferenceMode.h>
+#include <c10/core/StorageImpl.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <sstream>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tacit/core/error.hpp"
+#include "tacit/task/aten.hpp"
+
+namespace tacit::inline v0::detail {
+
+/// Any value as LibTorch prints it, for messages.
+template <class Value>
+std::string printed(Value const& value) {
+  std::ostringstream text;
+  text << value;
+  return std::move(text).str();
+}
+
+/// Throws: ConfigError of that number unless `good`; `name` and `wanted` are parts of its sentence.
+template <class Value>
+void check_option(bool good, std::string_view code, std::string_view where, std::string_view name, Value const& value,
+                  std::string_view wanted) {
+  if (!good) {
+    throw ConfigError{code, std::string{name} + " is " + printed(value), where, "give " + std::string{wanted}};
+  }
+}
+
+inline bool finite_from_zero(double x) { return std::isfinite(x) && x >= 0.0; }
+
+/// Throws: ConfigError for a list without parameters and for one tensor under two names, which would be updated twice.
+inline void check_parameters(ParameterSet const& parameters, std::string_view where) {
+  if (parameters.empty()) {
+    throw ConfigError{"TACIT-RC20", "there are no parameters to update", where,
+                      "give a model whose layers are registered (register_module, register_parameter)"};
+  }
+  std::vector<Parameter const*> by_tensor;
+  by_tensor.reserve(parameters.size());
+  for (Parameter const& p : parameters) by_tensor.push_back(&p);
+  auto const tensor_of = [](Parameter const* p) { return p->master.unsafeGetTensorImpl(); };
+  std::ranges::sort(by_tensor, std::ranges::less{}, tensor_of);
+  auto const twice = std::ranges::adjacent_find(by_tensor, std::ranges::equal_to{}, tensor_of);
+  if (twice != by_tensor.end()) {
+    throw ConfigError{"TACIT-RC30", "'" + (*twice)->name + "' and '" + (*std::next(twice))->name + "' are one tensor",
+                      where, "add a tied parameter once, under one name"};
+  }
+}
+
+/// Whether one walk over the storages of both meets the same elements: equal type, device, sizes and strides.
+inline bool same_layout(at::Tensor const& a, at::Tensor const& b) {
+  if (a.dtype() != b.dtype() || a.device() != b.device() || !a.sizes().equals(b.sizes())) return false;
+  if (a.is_contiguous() && b.is_contiguous()) return true;
+  for (std::int64_t d = 0; d < a.dim(); ++d) {
+    if (a.size(d) > 1 && a.stride(d) != b.stride(d)) return false;
+  }
+  return true;
+}
+
+/// One state tensor per parameter: its name, and whether it is a float32 scalar rather than like the parameter.
+struct slot_form {
+  std::string_view name;
+  bool scalar = false;
+};
+
+/// The tensor lists of LibTorch's fused updates, one set of lists per (device, type) of the parameters.
+///
+/// The fused operations walk storages and check nothing: they update a transposed parameter with a contiguous gradient
+/// silently wrong. So layouts are compared here: of slots when they enter a list, of parameters when their storage is
+/// another than before, of gradients every step. Lists keep their tensors and their capacity between steps; gradients
+/// are let go after each, for backward frees and makes them anew.
+template <std::size_t Slots>
+class fused_lists {
+ public:
+  struct list {
+    c10::Device device;
+    c10::ScalarType type;
+    std::vector<at::Tensor> parameters;
+    std::vector<at::Tensor> gradients;
+    std::array<std::vector<at::Tensor>, Slots> slots;
+
+    bool empty() const { return gradients.empty(); }
+  };
+
+  explicit fused_lists(std::string_view owner) : owner_{owner} {}
+
+  /// Gives every parameter the slots of these forms, zeros, and keeps what it has, moved to the parameter's device, type
+  /// and layout; a parameter of other sizes than its state starts anew. Then sorts the parameters into lists.
+  /// Requires: `forms` lives as long as this. Throws: ConfigError for no parameters, for one tensor under two names and
+  /// for a parameter that the fused operations cannot update.
+  void rebuild(ParameterSet& parameters, std::span<slot_form const> forms) {
+    check_parameters(parameters, owner_);
+    for (Parameter const& p : parameters) check_parameter(p);
+    c10::InferenceMode const normal{false};
+    at::NoGradGuard const guard;
+    std::vector<std::string> names;
+    for (slot_form const& form : forms) names.emplace_back(form.name);
+    parameters.set_slot_names(std::move(names));
+    forms_ = forms;
+    lists_.clear();
+    entries_.clear();
+    entries_.reserve(parameters.size());
+    for (Parameter& p : parameters) {
+      p.slots.resize(forms.size());
+      for (std::size_t s = 0; s < forms.size(); ++s) {
+        if (slot_fits(p, s)) continue;
+        at::Tensor const old = std::exchange(p.slots[s], zeros(p.master, forms[s].scalar));
+        if (old.defined() && old.sizes().equals(p.slots[s].sizes())) p.slots[s].copy_(old);
+      }
+      entries_.push_back({p.master.unsafeGetTensorImpl(), storage_of(p.master), list_of(p.master)});
+    }
+  }
+
+  /// Calls each(list index, place in the set, parameter, gradient) for every parameter that has a gradient and elements;
+  /// the gradient has the parameter's layout, by a copy where it came with another.
+  template <class Each>
+  void each_gradient(ParameterSet& parameters, Each&& each) {
+    if (parameters.size() != entries_.size()) throw_changed(std::to_string(parameters.size()) + " parameters");
+    std::size_t place = 0;
+    for (Parameter& p : parameters) {
+      std::size_t const here = place++;
+      entry& e = entries_[here];
+      if (e.tensor != p.master.unsafeGetTensorImpl()) [[unlikely]] throw_changed("another tensor as '" + p.name + "'");
+      at::Tensor const& own = p.master.mutable_grad();
+      at::Tensor const& gradient = own.defined() || p.model.is_same(p.master) ? own : p.model.mutable_grad();
+      if (!gradient.defined() || p.master.numel() == 0) continue;
+      if (e.storage != storage_of(p.master)) [[unlikely]] check_moved(e, p);
+      if (gradient.layout() == at::kStrided && same_layout(p.master, gradient)) [[likely]] {
+        each(e.list, here, p, gradient);
+      } else {
+        each(e.list, here, p, fitted(p, gradient));
+      }
+    }
+  }
+
+  /// Appends to a list; call `finish` after the last.
+  void add(list& to, Parameter const& p, at::Tensor const& gradient) {
+    std::size_t const n = to.gradients.size();
+    to.gradients.push_back(gradient);
+    bool const known = n < to.parameters.size() && to.parameters[n].is_same(p.master);
+    if (!known) put(to.parameters, n, p.master);
+    for (std::size_t s = 0; s < std::min(Slots, forms_.size()); ++s) {
+      if (known && s < p.slots.size() && n < to.slots[s].size() && to.slots[s][n].is_same(p.slots[s])) continue;
+      check_slot(p, s);
+      put(to.slots[s], n, p.slots[s]);
+    }
+  }
+
+  /// Makes a list's parts equally long and marks its parameters as changed, which the fused operations leave out:
+  /// otherwise a backward through a graph from before the update would give wrong gradients instead of an error.
+  static void finish(list& l) {
+    shorten(l.parameters, l.gradients.size());
+    for (at::Tensor const& p : l.parameters) p.unsafeGetTensorImpl()->bump_version();
+    for (std::vector<at::Tensor>& slot : l.slots) shorten(slot, l.gradients.size());
+  }
+
+  std::vector<list>& lists() { return lists_; }
+
+  void release_gradients() {
+    for (list& l : lists_) l.gradients.clear();
+  }
+
+  /// The mask as the fused operations want it: float32 on that device, and just 1 where it is not 0.
+  std::optional<at::Tensor> found_inf(at::Tensor const* mask, c10::Device device) {
+    if (mask == nullptr) return std::nullopt;
+    if (!flag_.defined() || flag_.device() != mask->device()) flag_ = tensor_traits<at::Tensor>::flag_like(0.0, *mask);
+    at::ne_out(flag_, mask->dim() == 0 ? *mask : mask->reshape({}), 0);
+    return device == flag_.device() ? flag_ : flag_.to(device);
+  }
+
+ private:
+  struct entry {
+    c10::TensorImpl const* tensor;
+    c10::StorageImpl const* storage;
+    std::size_t list;
+  };
+
+  static c10::StorageImpl const* storage_of(at::Tensor const& t) {
+    return t.unsafeGetTensorImpl()->unsafe_storage().unsafeGetStorageImpl();
+  }
+
+  static void put(std::vector<at::Tensor>& tensors, std::size_t n, at::Tensor const& tensor) {
+    if (n < tensors.size()) {
+      tensors[n] = tensor;
+    } else {
+      tensors.push_back(tensor);
+    }
+  }
+
+  static void shorten(std::vector<at::Tensor>& tensors, std::size_t size) {
+    if (tensors.size() > size) tensors.resize(size);
+  }
+
+  static at::Tensor zeros(at::Tensor const& parameter, bool scalar) {
+    if (scalar) return at::scalar_tensor(0.0, at::TensorOptions{}.dtype(at::kFloat).device(parameter.device()));
+    return at::empty_like(parameter, at::MemoryFormat::Preserve).zero_();
+  }
+
+  std::size_t list_of(at::Tensor const& t) {
+    for (std::size_t i = 0; i < lists_.size(); ++i) {
+      if (lists_[i].device == t.device() && lists_[i].type == t.scalar_type()) return i;
+    }
+    lists_.push_back(list{t.device(), t.scalar_type(), {}, {}, {}});
+    return lists_.size() - 1;
+  }
+
+  void check_parameter(Parameter const& p) const {
+    if (!p.master.is_floating_point()) {
+      throw ConfigError{"TACIT-RC31", "'" + p.name + "' is of type " + printed(p.master.scalar_type()), owner_,
+                        "only floating types are trained: register it as a buffer"};
+    }
+    if (p.master.layout() != at::kStrided || !p.master.is_non_overlapping_and_dense()) {
+      throw ConfigError{"TACIT-RC32",
+                        "'" + p.name + "' does not fill its memory (sizes " + printed(p.master.sizes()) + ", strides " +
+                            printed(p.master.strides()) + ")",
+                        owner_, "make the parameter from tensor.contiguous()"};
+    }
+  }
+
+  bool slot_fits(Parameter const& p, std::size_t s) const {
+    if (p.slots.size() <= s || !p.slots[s].defined()) return false;
+    if (!forms_[s].scalar) return same_layout(p.master, p.slots[s]);
+    return p.slots[s].device() == p.master.device() && p.slots[s].scalar_type() == at::kFloat && p.slots[s].dim() == 0;
+  }
+
+  void check_slot(Parameter const& p, std::size_t s) const {
+    if (!slot_fits(p, s)) {
+      throw ConfigError{"TACIT-RC33", "the state of '" + p.name + "' has not the parameter's type, device and layout",
+                        owner_, "copy_() into the slots, or call parameters_changed() after replacing them"};
+    }
+  }
+
+  void check_moved(entry& e, Parameter const& p) const {
+    list const& l = lists_[e.list];
+    bool fits = l.device == p.master.device() && l.type == p.master.scalar_type();
+    for (std::size_t s = 0; fits && s < forms_.size(); ++s) fits = slot_fits(p, s);
+    if (!fits) {
+      throw ConfigError{"TACIT-RC34",
+                        "'" + p.name + "' is now " + printed(p.master.scalar_type()) + " on " +
+                            p.master.device().str() + ", sizes " + printed(p.master.sizes()) + ", strides " +
+                            printed(p.master.strides()) + ", and was other when the optimizer was bound",
+                        owner_, "move and convert the model before the optimizer is bound, or call parameters_changed()"};
+    }
+    e.storage = storage_of(p.master);
+  }
+
+  [[noreturn]] void throw_changed(std::string const& what) const {
+    throw ConfigError{"TACIT-RC35", "step got " + what + " but was bound to others", owner_,
+                      "call parameters_changed() after parameters came or went"};
+  }
+
+  at::Tensor fitted(Parameter const& p, at::Tensor const& gradient) const {
+    if (gradient.layout() != at::kStrided) {
+      throw ConfigError{"TACIT-RC36", "the gradient of '" + p.name + "' is " + printed(gradient.layout()), owner_,
+                        "make it dense: an Embedding with sparse(false), or another optimizer"};
+    }
+    if (!gradient.sizes().equals(p.master.sizes())) {
+      throw ConfigError{"TACIT-RC37",
+                        "the gradient of '" + p.name + "' has sizes " + printed(gradient.sizes()) +
+                            ", the parameter " + printed(p.master.sizes()),
+                        owner_, "assign gradients of the parameter's own sizes"};
+    }
+    return at::empty_like(p.master, at::MemoryFormat::Preserve).copy_(gradient);
+  }
+
+  std::string_view owner_;
+  std::vector<list> lists_;
+  std::vector<entry> entries_;
+  std::span<slot_form const> forms_;
+  at::Tensor flag_;
+};
+
+}  // namespace tacit::inline v0::detail

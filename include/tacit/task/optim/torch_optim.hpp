@@ -1,0 +1,113 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "tacit/concepts/optimizer.hpp"
+#include "tacit/core/slots.hpp"
+#include "tacit/task/aten.hpp"
+#include "tacit/task/optim/fused_lists.hpp"
+
+namespace tacit::inline v0::detail {
+template <class Optimizer>
+concept steps_alone = requires(Optimizer& optimizer) { optimizer.step(); };
+}  // namespace tacit::inline v0::detail
+
+namespace tacit::inline v0::optim {
+
+/// An optimizer of `torch::optim` with the parameters of a set.
+///
+/// Its state stays inside LibTorch's optimizer, keyed by tensor: the parameters get no slots.
+template <class Optimizer>
+class BoundTorchOptim {
+ public:
+  static constexpr bool maskable = false;
+
+  template <class Options>
+  BoundTorchOptim(Options const& options, ParameterSet& parameters) {
+    detail::check_parameters(parameters, name);
+    for (Parameter& p : parameters) p.slots.clear();
+    parameters.set_slot_names({});
+    optimizer_ = std::make_unique<Optimizer>(tensors_of(parameters), options);
+  }
+
+  /// Effects: nothing where the mask is not 0. Cost: a mask is read, which waits for its device.
+  void step(ParameterSet& parameters, update_input<at::Tensor> const& input = {}) {
+    if (input.mask != nullptr && tensor_traits<at::Tensor>::read(*input.mask) != 0.0) return;
+    lend_gradients(parameters);
+    optimizer_->step();
+    for (at::Tensor& master : lent_) master.mutable_grad().reset();
+    lent_.clear();
+  }
+
+  /// Rebuilds the parameter list of the optimizer's first group: parameters that stay keep their state, the state of
+  /// those that went is dropped, new ones start anew, all with the group's present options.
+  void parameters_changed(ParameterSet& parameters) {
+    detail::check_parameters(parameters, name);
+    std::vector<at::Tensor> tensors = tensors_of(parameters);
+    auto& state = optimizer_->state();
+    auto kept = std::decay_t<decltype(state)>{};
+    for (at::Tensor const& t : tensors) {
+      auto const at = state.find(t.unsafeGetTensorImpl());
+      if (at != state.end()) kept[at->first] = std::move(at->second);
+    }
+    state = std::move(kept);
+    optimizer_->param_groups().front().params() = std::move(tensors);
+  }
+
+  /// LibTorch's object: for its learning rate and other options, param_groups()[0].options().
+  Optimizer& optimizer() { return *optimizer_; }
+
+ private:
+  static constexpr std::string_view name = "optim::from_torch";
+
+  static std::vector<at::Tensor> tensors_of(ParameterSet const& parameters) {
+    std::vector<at::Tensor> tensors;
+    tensors.reserve(parameters.size());
+    for (Parameter const& p : parameters) tensors.push_back(p.master);
+    return tensors;
+  }
+
+  void lend_gradients(ParameterSet& parameters) {
+    for (Parameter& p : parameters) {
+      if (p.master.is_same(p.model) || p.master.mutable_grad().defined() || !p.model.mutable_grad().defined()) continue;
+      p.master.mutable_grad() = p.model.mutable_grad().to(p.master.scalar_type());
+      lent_.push_back(p.master);
+    }
+  }
+
+  std::unique_ptr<Optimizer> optimizer_;
+  std::vector<at::Tensor> lent_;  // masters that were given their model tensor's gradient for this step
+};
+
+/// The recipe that `from_torch` makes.
+template <class Optimizer, class Options>
+struct TorchOptim {
+  static_assert(detail::steps_alone<Optimizer>,
+                "[TACIT-E250] this optimizer needs a closure, wanted: an optimizer whose step() takes none, see "
+                "docs/errors.md");
+
+  using slot = tacit::slot::optimizer;
+
+  Options options;
+
+  /// Throws: ConfigError for no parameters.
+  BoundTorchOptim<Optimizer> bind(ParameterSet& parameters) const {
+    return BoundTorchOptim<Optimizer>{options, parameters};
+  }
+};
+
+/// Any optimizer of `torch::optim` that needs no closure, with the options that a hand-written loop gave it.
+/// Requires: its header, <torch/optim/adam.h> say, included by the caller.
+/// Example: optim::from_torch<torch::optim::Adam>(torch::optim::AdamOptions(1e-3))
+template <class Optimizer, class Options>
+TorchOptim<Optimizer, Options> from_torch(Options options) {
+  return {std::move(options)};
+}
+
+}  // namespace tacit::inline v0::optim

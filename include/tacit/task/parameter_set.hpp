@@ -1,0 +1,80 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tacit/concepts/tensor.hpp"
+#include "tacit/core/error.hpp"
+
+namespace tacit::inline v0 {
+
+/// One parameter as the optimizer, clipping, the reducer and checkpoints see it.
+template <class Tensor>
+struct basic_parameter {
+  std::string name;           ///< dotted, as `named_parameters()` gives it; with several phases `phase/name`
+  Tensor model;               ///< what the model computes with
+  Tensor master;              ///< what the optimizer updates: the same tensor unless the precision policy keeps masters
+  int group = 0;              ///< index into the optimizer's parameter groups
+  int owner_rank = 0;         ///< the rank that holds its optimizer state
+  std::vector<Tensor> slots;  ///< the optimizer's state, in the order of `basic_parameter_set::slot_names()`
+};
+
+/// The only list of parameters: optimizer, clipping, reducer, freezing and checkpoints hold views of it.
+///
+/// Built once when a trainer binds its task and changed by `change_parameters` alone; nothing asks a module
+/// for its parameters inside the loop.
+template <class Tensor>
+class basic_parameter_set {
+ public:
+  using tensor_type = Tensor;
+  using parameter = basic_parameter<Tensor>;
+
+  /// Appends a parameter.
+  /// Throws: ConfigError if the name is taken.
+  void add(std::string name, Tensor tensor) {
+    if (find(name) != nullptr) {
+      throw ConfigError{"TACIT-RC02", "two parameters are named '" + name + "'", "ParameterSet", "register each tensor once"};
+    }
+    parameters_.push_back(parameter{std::move(name), tensor, tensor, 0, 0, {}});
+  }
+
+  /// Forgets the parameter of that name; true if there was one.
+  bool remove(std::string_view name) {
+    return std::erase_if(parameters_, [&](parameter const& p) { return p.name == name; }) != 0;
+  }
+
+  parameter* find(std::string_view name) {
+    auto at = std::ranges::find(parameters_, name, &parameter::name);
+    return at == parameters_.end() ? nullptr : &*at;
+  }
+  parameter const* find(std::string_view name) const {
+    auto at = std::ranges::find(parameters_, name, &parameter::name);
+    return at == parameters_.end() ? nullptr : &*at;
+  }
+
+  auto begin() { return parameters_.begin(); }
+  auto end() { return parameters_.end(); }
+  auto begin() const { return parameters_.begin(); }
+  auto end() const { return parameters_.end(); }
+  std::size_t size() const { return parameters_.size(); }
+  bool empty() const { return parameters_.empty(); }
+
+  /// The names of the optimizer's state tensors of each parameter, "momentum" say; set by the optimizer when it binds.
+  std::vector<std::string> const& slot_names() const { return slot_names_; }
+  void set_slot_names(std::vector<std::string> names) { slot_names_ = std::move(names); }
+
+  /// Drops every gradient.
+  void clear_gradients() {
+    for (parameter& p : parameters_) tensor_traits<Tensor>::clear_grad(p.model);
+  }
+
+ private:
+  std::vector<parameter> parameters_;
+  std::vector<std::string> slot_names_;
+};
+
+}  // namespace tacit::inline v0

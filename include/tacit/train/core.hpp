@@ -1,0 +1,350 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include "tacit/core/fixed_string.hpp"
+#include "tacit/core/list.hpp"
+#include "tacit/core/misuse.hpp"
+#include "tacit/core/report.hpp"
+#include "tacit/core/sink.hpp"
+#include "tacit/events/callback_pack.hpp"
+#include "tacit/events/flow.hpp"
+#include "tacit/events/progress.hpp"
+#include "tacit/metric/history.hpp"
+#include "tacit/metric/mean.hpp"
+#include "tacit/task/parameter_set.hpp"
+#include "tacit/task/task.hpp"
+#include "tacit/train/composition.hpp"
+
+namespace tacit::inline v0 {
+
+/// The trainer's parts as callbacks see them: everything but train and evaluate.
+template <class Core>
+class TrainerView {
+ public:
+  explicit TrainerView(Core& core) : core_{&core} {}
+
+  typename Core::task_type const& task() const { return core_->task(); }
+  /// The model of the task's (first) phase.
+  auto& model() const { return detail::task_model<0>(core_->task()); }
+  /// The parameters of a phase.
+  template <std::size_t I = 0>
+  typename Core::parameters_type const& parameters() const {
+    return core_->template phase<I>().parameters;
+  }
+  /// The bound optimizer of a phase; its `options` may be changed between updates.
+  template <std::size_t I = 0>
+  auto& optimizer() const {
+    return core_->template phase<I>().optimizer;
+  }
+
+ private:
+  Core* core_;
+};
+
+namespace detail {
+
+/// Set while a run is under way in this process: a second one would share its default generators and thread pools.
+inline std::atomic<bool> run_in_process{false};
+
+template <class Distribution>
+concept shares_process = requires { requires Distribution::ranks_share_process; };
+
+/// A module and everything registered in it, or the module alone where it does not tell.
+template <class Model, class Visit>
+void for_each_submodule(Model& model, Visit&& visit) {
+  if constexpr (requires { model.modules(); }) {
+    for (auto& module : model.modules()) visit(*module);
+  } else {
+    visit(model);
+  }
+}
+
+}  // namespace detail
+
+/// Everything that lives as long as the trainer: the bound policies, each phase's parameters and optimizer, the callbacks, the history.
+///
+/// The loop is free functions over it. Nothing here knows a batch type.
+template <class Composition>
+class Core {
+ public:
+  using composition = Composition;
+  using task_type = typename Composition::task;
+  using tensor_type = typename Composition::tensor_type;
+  using parameters_type = typename Composition::parameters_type;
+  using traits = tensor_traits<tensor_type>;
+  using history_type = History;
+  using view_type = TrainerView<Core>;
+  using device_type = typename Composition::bound_device;
+  using distribution_type = typename Composition::bound_distribution;
+  using precision_type = typename Composition::bound_precision;
+  using callbacks_type = typename Composition::bound_callbacks;
+  using callback_types = typename callbacks_type::types;
+  /// Places in the pack in the order of calls.
+  static constexpr auto order = Composition::call_order;
+  static constexpr std::size_t phase_count = detail::task_phase_count<task_type>;
+  static constexpr bool is_single = distribution_type::is_single;
+  static constexpr bool transfers = !device_type::is_host || precision_type::casts;
+
+  template <std::size_t I>
+  struct Phase {
+    using optimizer_type = decltype(detail::task_optimizer<I>(std::declval<task_type const&>()).bind(std::declval<parameters_type&>()));
+    parameters_type parameters;
+    optimizer_type optimizer;
+  };
+
+  template <class Refs>
+  Core(task_type&& task, typename Composition::device const& device, typename Composition::precision const& precision,
+       typename Composition::distribution const& distribution, Refs&& callbacks)
+      : task_{std::move(task)},
+        device_{device.template bind<tensor_type>()},
+        distribution_{distribution.template bind<parameters_type>(device_)},
+        precision_{precision.template bind<parameters_type>(device_)},
+        phases_{make_phases(std::make_index_sequence<phase_count>{})},
+        callbacks_{std::forward<Refs>(callbacks)} {}
+
+  Core(Core const&) = delete;
+  Core& operator=(Core const&) = delete;
+
+  task_type& task() noexcept { return task_; }
+  device_type& device() noexcept { return device_; }
+  distribution_type& distribution() noexcept { return distribution_; }
+  precision_type& precision() noexcept { return precision_; }
+  callbacks_type& callbacks() noexcept { return callbacks_; }
+  template <std::size_t I>
+  Phase<I>& phase() noexcept {
+    return std::get<I>(phases_);
+  }
+  view_type view() { return view_type{*this}; }
+
+  Progress& progress() noexcept { return progress_; }
+  RunPlan& plan() noexcept { return plan_; }
+  Sink& sink() noexcept { return sink_; }
+  History& history() noexcept { return history_; }
+  /// What this run records to: the history, or the result of an evaluation.
+  History& target() noexcept { return target_ == nullptr ? history_ : *target_; }
+  void record_to(History* target) noexcept { target_ = target; }
+  int rank() const { return distribution_.rank(); }
+  int world_size() const { return distribution_.world_size(); }
+
+  tensor_type to_device(tensor_type const& tensor) { return precision_.cast(device_.to(tensor)); }
+
+  // --- wishes: 0 none, 1 end the epoch, 2 + reason stop the run ---
+
+  /// The run ends after the current update. Safe from other threads and from signal handlers; the first reason stays.
+  void request_stop(StopReason reason) noexcept {
+    int const wish = 2 + static_cast<int>(reason);
+    int seen = wish_.load(std::memory_order_relaxed);
+    while (seen < 2 && !wish_.compare_exchange_weak(seen, wish, std::memory_order_relaxed)) {
+    }
+  }
+  int wish() const noexcept { return wish_.load(std::memory_order_relaxed); }
+  void set_wish(int wish) noexcept { wish_.store(wish, std::memory_order_relaxed); }
+
+  /// Takes what handlers asked for; `event_name` tells where, should it mean nothing there.
+  void take(Flow flow, std::string (*event_name)()) {
+    switch (flow) {
+      case Flow::proceed: return;
+      case Flow::skip_batch:
+        throw UsageError{"TACIT-RU02", "Flow::skip_batch means nothing at " + event_name(), "a callback",
+                         "return it from TrainStepStart or EvalStepStart"};
+      case Flow::end_epoch:
+        if (wish() == 0) set_wish(1);
+        return;
+      case Flow::stop_run: request_stop(StopReason::callback); return;
+    }
+  }
+
+  // --- the mask of the coming update ---
+
+  void mask_update() noexcept { masked_ = true; }
+  void mask_update(tensor_type const& flag) {
+    if (traits::defined(mask_)) {
+      traits::max_(mask_, flag);
+    } else {
+      mask_ = traits::flag_like(0.0, flag);
+      traits::max_(mask_, flag);
+    }
+  }
+  bool masked() const noexcept { return masked_; }
+  tensor_type* mask() noexcept { return traits::defined(mask_) ? &mask_ : nullptr; }
+  void forget_mask() {
+    masked_ = false;
+    if (traits::defined(mask_)) mask_ = tensor_type{};
+  }
+
+  // --- host reads ---
+
+  LogPoint const* log_point() const noexcept { return is_log_point_ ? &log_point_ : nullptr; }
+  void set_log_point(bool is_one) noexcept { is_log_point_ = is_one; }
+  basic_device_scalar<tensor_type> const* gradient_norm() const noexcept {
+    return traits::defined(gradient_norm_.tensor()) ? &gradient_norm_ : nullptr;
+  }
+  void set_gradient_norm(tensor_type norm) { gradient_norm_ = basic_device_scalar<tensor_type>{std::move(norm)}; }
+
+  // --- metrics ---
+
+  /// Names the eval set in work: its metrics are recorded as "set/name".
+  void set_eval_set(std::string_view name) { eval_set_ = name; }
+
+  template <class Tag, class Value>
+  void record(Tag const& tag, Value const& value) {
+    double const number = reduced(value);
+    if constexpr (std::is_same_v<Tag, dynamic>) {
+      target().record(full_name(tag.name), false, false, progress_.epoch, progress_.updates, number);
+    } else {
+      constexpr bool declared = detail::contains_v<typename Composition::recorded_tags, Tag>;
+      if constexpr (declared) {
+        target().record(full_name(Tag::name), Tag::is_volatile, Tag::direction::better(1.0, 0.0), progress_.epoch, progress_.updates, number);
+      } else {
+        detail::report(bad<misuse::EM02, Tag>{});
+      }
+    }
+  }
+
+  template <class Tag>
+  double latest(Tag const& tag) const {
+    if constexpr (!std::is_same_v<Tag, dynamic>) {
+      if constexpr (!detail::contains_v<typename Composition::recorded_tags, Tag>) detail::report(bad<misuse::EM02, Tag>{});
+    }
+    return (target_ == nullptr ? history_ : *target_).latest(tag);
+  }
+
+  // --- errors ---
+
+  /// Notes who threw at what event; the exception itself goes on unchanged.
+  void note_throw(std::size_t place, std::string (*callback)(), std::string (*event)()) {
+    thrower_ = place;
+    if (std::current_exception() == noted_) return;
+    noted_ = std::current_exception();
+    note("callback " + callback() + " at " + event());
+  }
+  std::size_t thrower() const noexcept { return thrower_; }
+  /// An exception during the clean-up after another one: written down, never thrown.
+  void note_second_error() noexcept {
+    try {
+      sink_.write("[tacit] a second error: " + std::string{current_error()} + "\n");
+    } catch (...) {
+    }
+  }
+  void note_failure() {
+    if (std::current_exception() != noted_) note("the loop");
+    noted_ = nullptr;
+  }
+  std::string_view current_error() {
+    try {
+      throw;
+    } catch (std::exception const& error) {
+      error_text_ = error.what();
+    } catch (...) {
+      error_text_ = "an exception that is no std::exception";
+    }
+    return error_text_;
+  }
+
+  // --- one run at a time ---
+
+  std::thread::id owner() const noexcept { return owner_; }
+  bool& running() noexcept { return running_; }
+
+ private:
+  void note(std::string const& where) {
+    std::string const text = where + " at epoch " + std::to_string(progress_.epoch.value()) + ", update " +
+                             std::to_string(progress_.updates.value()) + ": " + std::string{current_error()};
+    target().note_error(text);
+  }
+
+  std::string full_name(std::string_view name) const {
+    return eval_set_.empty() ? std::string{name} : std::string{eval_set_} + "/" + std::string{name};
+  }
+
+  double reduced(double value) const { return value; }
+  double reduced(basic_device_scalar<tensor_type> const& value) const { return value.read(log_point_); }
+  double reduced(basic_mean<tensor_type> const& mean) {
+    double numbers[2] = {mean.sum(log_point_), mean.weight()};
+    if constexpr (!is_single) distribution_.reduce_sum(numbers);
+    return numbers[0] / numbers[1];
+  }
+  template <class Value>
+    requires(std::is_arithmetic_v<Value>)
+  double reduced(Value value) const {
+    return static_cast<double>(value);
+  }
+
+  template <std::size_t... I>
+  auto make_phases(std::index_sequence<I...>) {
+    if constexpr (transfers) {
+      detail::for_each_model(task_, [this](auto& model) { move_tensors(model); });
+    }
+    auto move = [this](tensor_type& tensor) { tensor = to_device(tensor); };
+    visit_extra_tensors(task_, move);
+    if constexpr (requires { task_.criterion; }) visit_extra_tensors(task_.criterion, move);
+    return std::tuple<Phase<I>...>{make_phase<I>()...};
+  }
+
+  template <class Part, class Visit>
+  static void visit_extra_tensors(Part& part, Visit const& visit) {
+    if constexpr (requires { part.visit_tensors(visit); }) part.visit_tensors(visit);
+  }
+
+  template <class Model>
+  void move_tensors(Model& model) {
+    for (auto&& item : model.named_parameters()) traits::set_data(item.value(), to_device(item.value()));
+    for (auto&& item : model.named_buffers()) traits::set_data(item.value(), to_device(item.value()));
+  }
+
+  template <std::size_t I>
+  Phase<I> make_phase() {
+    parameters_type parameters;
+    for (auto& item : detail::task_model<I>(task_).named_parameters()) {
+      tensor_type& tensor = item.value();
+      bool known = !traits::requires_grad(tensor);
+      for (auto const& parameter : parameters) known = known || traits::same(parameter.model, tensor);  // tied: updated once
+      if (!known) parameters.add(item.key(), tensor);
+    }
+    if constexpr (!is_single) distribution_.prepare_parameters(parameters);
+    auto optimizer = detail::task_optimizer<I>(std::as_const(task_)).bind(parameters);
+    return {std::move(parameters), std::move(optimizer)};
+  }
+
+  template <std::size_t... I>
+  static auto phases_of(std::index_sequence<I...>) -> std::tuple<Phase<I>...>;
+
+  task_type task_;
+  [[no_unique_address]] device_type device_;
+  [[no_unique_address]] distribution_type distribution_;
+  [[no_unique_address]] precision_type precision_;
+  decltype(phases_of(std::make_index_sequence<phase_count>{})) phases_;
+  callbacks_type callbacks_;
+
+  Progress progress_{};
+  RunPlan plan_{};
+  Sink sink_{};
+  History history_{};
+  History* target_ = nullptr;
+  std::string_view eval_set_{};
+
+  std::atomic<int> wish_{0};
+  bool masked_ = false;
+  bool is_log_point_ = true;
+  bool running_ = false;
+  tensor_type mask_{};
+  basic_device_scalar<tensor_type> gradient_norm_{};
+  LogPoint log_point_{LogPoint::outside_a_run{}};
+
+  std::size_t thrower_ = 0;
+  std::exception_ptr noted_{};
+  std::string error_text_{};
+  std::thread::id owner_ = std::this_thread::get_id();
+};
+
+}  // namespace tacit::inline v0

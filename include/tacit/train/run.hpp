@@ -1,0 +1,712 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "tacit/concepts/batch_source.hpp"
+#include "tacit/concepts/optimizer.hpp"
+#include "tacit/core/units.hpp"
+#include "tacit/events/dispatch.hpp"
+#include "tacit/metric/device_scalar.hpp"
+#include "tacit/metric/mean.hpp"
+#include "tacit/task/batch.hpp"
+#include "tacit/task/step_result.hpp"
+#include "tacit/task/task.hpp"
+#include "tacit/train/core.hpp"
+#include "tacit/train/loop.hpp"
+#include "tacit/train/options.hpp"
+#include "tacit/train/result.hpp"
+
+namespace tacit::inline v0::detail {
+
+/// Sets every model of the task to one mode; on the way out each module gets back its own.
+template <class Task>
+class ModeScope {
+ public:
+  ModeScope(Task& task, bool training) : task_{&task} {
+    for_each_model(task, [&](auto& model) {
+      for_each_submodule(model, [&](auto& module) { was_training_.push_back(module.is_training()); });
+      model.train(training);
+    });
+  }
+  ModeScope(ModeScope const&) = delete;
+  ModeScope& operator=(ModeScope const&) = delete;
+  ~ModeScope() {
+    std::size_t at = 0;
+    for_each_model(*task_, [&](auto& model) {
+      // Parents come first and set their children too, which are then set to their own.
+      for_each_submodule(model, [&](auto& module) { module.train(was_training_[at++]); });
+    });
+  }
+
+ private:
+  Task* task_;
+  std::vector<bool> was_training_;
+};
+
+/// While it lives, gradients reach the parameters of phase I only.
+template <std::size_t I, class Core>
+class PhaseScope {
+ public:
+  explicit PhaseScope(Core& core) {
+    [&]<std::size_t... J>(std::index_sequence<J...>) { (quiet<J>(core), ...); }(std::make_index_sequence<Core::phase_count>{});
+  }
+  PhaseScope(PhaseScope const&) = delete;
+  PhaseScope& operator=(PhaseScope const&) = delete;
+  ~PhaseScope() {
+    for (auto& tensor : quiet_) tensor_traits<tensor_type>::set_requires_grad(tensor, true);
+  }
+
+ private:
+  using tensor_type = typename Core::tensor_type;
+
+  template <std::size_t J>
+  void quiet(Core& core) {
+    if constexpr (I != J) {
+      for (auto& parameter : core.template phase<J>().parameters) {
+        bool shared = false;
+        for (auto& own : core.template phase<I>().parameters) shared = shared || tensor_traits<tensor_type>::same(own.model, parameter.model);
+        if (!shared && tensor_traits<tensor_type>::requires_grad(parameter.model)) {
+          tensor_traits<tensor_type>::set_requires_grad(parameter.model, false);
+          quiet_.push_back(parameter.model);
+        }
+      }
+    }
+  }
+
+  std::vector<tensor_type> quiet_;
+};
+
+struct no_scope {};
+
+/// What training and evaluation share: a source of batches and the outputs of the step in work.
+template <class CoreT, class Source, bool Training>
+class PassBase {
+ public:
+  using core_type = CoreT;
+  using tensor_type = typename CoreT::tensor_type;
+  using traits = tensor_traits<tensor_type>;
+  using task_type = typename CoreT::task_type;
+  using source_type = Source;
+  using batch_type = typename Source::batch_type;
+  using device_scalar = basic_device_scalar<tensor_type>;
+  using step_context = StepContext<CoreT>;
+  using callback_types = typename CoreT::callback_types;
+  static constexpr auto order = CoreT::order;
+  static constexpr std::size_t phase_count = CoreT::phase_count;
+  template <std::size_t I>
+  static constexpr auto phase_name = detail::phase_name<task_type, I>();
+
+  template <std::size_t I>
+  static auto call_step(task_type& task, batch_type const& batch, step_context& context) {
+    if constexpr (Training) {
+      return task_train_step<I>(task, batch, context);
+    } else {
+      return task_eval_step<I>(task, batch, context);
+    }
+  }
+  template <std::size_t I>
+  using output_type = decltype(call_step<I>(std::declval<task_type&>(), std::declval<batch_type const&>(), std::declval<step_context&>()));
+  template <fixed_string Name>
+  static constexpr std::size_t phase_index = task_phases<task_type>::template index<Name>;
+
+  PassBase(CoreT& core, Source& source) : core_{core}, source_{source}, context_{core, Training} {}
+  PassBase(PassBase const&) = delete;
+  PassBase& operator=(PassBase const&) = delete;
+
+  CoreT& core() const noexcept { return core_; }
+  batch_type const& batch() const { return *batch_; }
+  template <std::size_t I>
+  output_type<I> const& output() const {
+    return *std::get<I>(outputs_);
+  }
+  template <std::size_t I>
+  void set_output(output_type<I> const& output) {
+    std::get<I>(outputs_) = &output;
+  }
+
+  EpochIndex epoch_index() const { return core_.progress().epoch; }
+  MicroBatchIndex step_index() const { return core_.progress().step; }
+  std::int64_t batches_per_epoch() const {
+    if constexpr (sized_batch_source<Source>) {
+      return source_.size(core_.world_size());
+    } else {
+      return -1;
+    }
+  }
+
+  bool has_batch() const noexcept { return batch_.has_value(); }
+  /// Leaves the batch out: its weight is 0.
+  void skip_batch() {
+    batch_.reset();
+    weight_ = 0.0;
+    samples_ = 0;
+  }
+
+  /// False at the end of the data; true without a batch where this rank has none for the step.
+  bool next_batch() {
+    if (!source_.next(batch_)) return false;
+    samples_ = 0;
+    if (batch_) {
+      if constexpr (CoreT::transfers) {
+        for_each_tensor<tensor_type>(*batch_, [this](tensor_type& tensor) { tensor = core_.to_device(tensor); });
+      }
+      if constexpr (planned_batch_source<Source>) {
+        samples_ = source_.batch_samples(source_.position() - 1);
+      } else {
+        samples_ = rows_of<tensor_type>(*batch_);
+      }
+    }
+    weight_ = static_cast<double>(samples_);
+    return true;
+  }
+
+  template <std::size_t I>
+  output_type<I> forward() {
+    [[maybe_unused]] auto const autocast = core_.precision().autocast();
+    return call_step<I>(core_.task(), *batch_, context_);
+  }
+
+  /// Adds the step's loss to the epoch's: of the true loss, whatever the accumulation.
+  template <std::size_t I>
+  void track_loss(output_type<I> const& output) {
+    if constexpr (states_weight<output_type<I>>) weight_ = static_cast<double>(output.weight);
+    losses_[I].add(output.loss, weight_);
+  }
+
+ protected:
+  CoreT& core_;
+  Source& source_;
+  step_context context_;
+  std::optional<batch_type> batch_{};
+  std::int64_t samples_ = 0;  // of the batch in work
+  double weight_ = 0.0;       // of the batch in work: what its loss is a mean over
+  std::array<basic_mean<tensor_type>, phase_count> losses_{};
+
+ private:
+  template <std::size_t... I>
+  static auto pointers(std::index_sequence<I...>) -> std::tuple<output_type<I> const*...>;
+  decltype(pointers(std::make_index_sequence<phase_count>{})) outputs_{};
+};
+
+/// One pass over an eval set.
+template <class CoreT, class Source>
+class EvalPass : public PassBase<CoreT, Source, false> {
+  using base = PassBase<CoreT, Source, false>;
+
+ public:
+  EvalPass(CoreT& core, Source& source, std::string_view set, bool intermediate, MicroBatches limit)
+      : base{core, source}, set_{set}, intermediate_{intermediate}, limit_{limit}, step_before_{core.progress().step},
+        was_log_point_{core.log_point() != nullptr} {
+    core.set_eval_set(set);
+    core.set_log_point(true);
+  }
+  ~EvalPass() {
+    this->core_.set_eval_set({});
+    this->core_.progress().step = step_before_;
+    this->core_.set_log_point(was_log_point_);
+  }
+
+  bool is_intermediate() const noexcept { return intermediate_; }
+  std::string_view set_name() const noexcept { return set_; }
+
+  /// Evaluation mode and no graph, while it lives.
+  auto evaluation_mode() {
+    struct scope {
+      ModeScope<typename CoreT::task_type> mode;
+      typename base::traits::no_grad no_grad{};
+    };
+    return scope{{this->core_.task(), false}};
+  }
+
+  void begin_epoch() {
+    for (auto& loss : this->losses_) loss.reset();
+    this->source_.start_epoch(this->core_.plan().seed, EpochIndex{0}, this->core_.rank(), this->core_.world_size());
+    this->core_.progress().step = MicroBatchIndex{0};
+    wish_before_ = this->core_.wish();
+  }
+  bool epoch_is_over() const {
+    return this->core_.wish() != wish_before_ || (limit_.is_set() && this->core_.progress().step.value() >= limit_.value());
+  }
+  void end_step() {
+    this->batch_.reset();
+    ++this->core_.progress().step;
+  }
+  void record_loss() {
+    if (this->core_.wish() == 1 && wish_before_ == 0) this->core_.set_wish(0);  // `end_epoch` ended this pass, not the epoch around it
+    record_each(std::make_index_sequence<base::phase_count>{});
+  }
+
+  template <unsigned Parts, std::size_t Phase, class Event>
+  void emit(Event const& event) {
+    this->core_.take(fire_with<Parts, Phase>(*this, event), &type_name<Event>);
+  }
+
+ private:
+  template <std::size_t... I>
+  void record_each(std::index_sequence<I...>) {
+    if constexpr (base::phase_count == 1) {
+      this->core_.record(tag::eval_loss{}, this->losses_[0]);
+    } else {
+      (this->core_.record(on<base::template phase_name<I>, tag::eval_loss>{}, this->losses_[I]), ...);
+    }
+  }
+
+  std::string_view set_;
+  bool intermediate_;
+  MicroBatches limit_;
+  MicroBatchIndex step_before_;
+  bool was_log_point_;
+  int wish_before_ = 0;
+};
+
+/// A training run: its data, its limits, and the window of micro-batches that makes the next update.
+///
+/// `Evaluate` is a callable (core, intermediate) that evaluates the run's eval sets, or `no_evaluation`.
+struct no_evaluation {};
+template <class CoreT, class Source, class Evaluate>
+class TrainPass : public PassBase<CoreT, Source, true> {
+  using base = PassBase<CoreT, Source, true>;
+  using traits = typename base::traits;
+  static constexpr bool is_single = CoreT::is_single;
+
+  template <std::size_t... I>
+  static consteval bool any_states_weight(std::index_sequence<I...>) {
+    return (states_weight<typename base::template output_type<I>> || ...);
+  }
+  /// A handler may leave batches out, so that no weight is known before the step.
+  static consteval bool may_skip() { return may_return_flow<event::TrainStepStart>(typename base::callback_types{}); }
+  template <class Event, class... C>
+  static consteval bool may_return_flow(list<C...>) {
+    return (returns_flow<C, Event>() || ...);
+  }
+  template <class C, class Event>
+  static consteval bool returns_flow() {
+    using context = Context<TrainPass, event_parts<Event>>;
+    if constexpr (requires(C& c, Event const& e, context& x) { { c.on(e, x) } -> std::same_as<Flow>; }) {
+      return true;
+    } else {
+      return false;
+    }
+  }
+
+ public:
+  using tensor_type = typename base::tensor_type;
+
+  TrainPass(CoreT& core, Source& source, TrainOptions const& options, Evaluate evaluate)
+      : base{core, source},
+        options_{options},
+        evaluate_{std::move(evaluate)},
+        accumulation_{options.gradient_accumulation.value()},
+        update_limit_{options.limit.updates.value_or(std::numeric_limits<std::int64_t>::max())},
+        has_other_limits_{options.limit.micro_batches.is_set() || options.limit.samples.is_set() || options.limit.tokens.is_set() ||
+                          options.limit.duration.count() > 0},
+        log_every_{options.log_every.value_or(core.device().host_reads_free() ? 1 : 50)},
+        started_{std::chrono::steady_clock::now()} {
+    core.progress() = Progress{};
+    core.set_log_point(true);
+  }
+
+  /// True if the task's step states a weight of its own: tokens, pixels.
+  static consteval bool states_tokens() { return any_states_weight(std::make_index_sequence<base::phase_count>{}); }
+
+  Updates updates() const { return this->core_.progress().updates; }
+  UpdateIndex update_index() const { return UpdateIndex{this->core_.progress().updates.value()}; }
+  StopReason reason() const noexcept { return reason_; }
+  bool has_evaluation() const noexcept { return !std::same_as<Evaluate, no_evaluation>; }
+  auto training_mode() { return ModeScope<typename CoreT::task_type>{this->core_.task(), true}; }
+  std::chrono::nanoseconds elapsed() const { return std::chrono::steady_clock::now() - started_; }
+
+  // --- epochs ---
+
+  bool begins_another_epoch() {
+    if (stopping_) return false;
+    if (options_.epochs.is_set() && epochs_begun_ >= options_.epochs.value()) {
+      reason_ = StopReason::completed;
+      return false;
+    }
+    ++epochs_begun_;
+    return true;
+  }
+  std::int64_t epochs_begun() const noexcept { return epochs_begun_; }
+  void begin_epoch() {
+    for (auto& loss : this->losses_) loss.reset();
+    this->source_.start_epoch(options_.seed.value_or(0), this->core_.progress().epoch, this->core_.rank(), this->core_.world_size());
+    this->core_.progress().step = MicroBatchIndex{0};
+    updates_before_ = updates().value();
+    epoch_over_ = false;
+    begin_window();
+  }
+  bool epoch_is_over() const noexcept { return epoch_over_; }
+  void end_epoch() {
+    agree_at_epoch_end();
+    ++this->core_.progress().epoch;
+  }
+  MicroBatches epoch_steps() const { return this->core_.progress().step.value(); }
+  Updates epoch_updates() const { return updates().value() - updates_before_; }
+
+  void record_loss() {
+    this->core_.set_log_point(true);
+    record_each(std::make_index_sequence<base::phase_count>{});
+  }
+
+  // --- the window: the micro-batches of one update ---
+
+  bool closes_window() const noexcept { return in_window_ + 1 == window_size_; }
+  bool window_is_full() const noexcept { return in_window_ == window_size_; }
+  bool window_is_open() const noexcept { return in_window_ != 0; }
+
+  /// Gradients reach phase I only, and stay on this rank until the micro-batch that closes the window.
+  template <std::size_t I>
+  auto gradient_scope() {
+    if constexpr (base::phase_count > 1) {
+      return std::pair<PhaseScope<I, CoreT>, sync_scope>{std::piecewise_construct, std::forward_as_tuple(this->core_),
+                                                         std::forward_as_tuple(this->core_, !closes_window())};
+    } else if constexpr (is_single) {
+      return no_scope{};
+    } else {
+      return sync_scope{this->core_, !closes_window()};
+    }
+  }
+
+  template <std::size_t I>
+  void backward(typename base::template output_type<I> const& output) {
+    if (this->core_.masked()) return;
+    this->core_.precision().backward(output.loss, loss_factor());
+  }
+
+  void skip_batch() { base::skip_batch(); }
+
+  void end_step() {
+    Progress& progress = this->core_.progress();
+    this->batch_.reset();
+    window_weight_ += this->weight_;
+    ++in_window_;
+    ++progress.step;
+    progress.micro_batches = progress.micro_batches.value() + 1;
+    if constexpr (is_single) {
+      progress.samples = progress.samples.value() + this->samples_;
+      if constexpr (states_tokens()) progress.tokens = progress.tokens.value() + static_cast<std::int64_t>(this->weight_);
+    } else {
+      window_samples_ += static_cast<double>(this->samples_);
+    }
+    this->weight_ = 0.0;
+  }
+
+  /// False if every batch of the window was left out, on every rank.
+  bool window_has_weight() {
+    if constexpr (!is_single) {
+      Progress& progress = this->core_.progress();
+      if constexpr (weights_known()) {
+        window_samples_ = planned_weight_;
+      } else {
+        double numbers[2] = {window_weight_, window_samples_};
+        this->core_.distribution().reduce_sum(numbers);
+        window_weight_ = numbers[0];
+        window_samples_ = numbers[1];
+        if constexpr (states_tokens()) progress.tokens = progress.tokens.value() + static_cast<std::int64_t>(window_weight_);
+      }
+      progress.samples = progress.samples.value() + static_cast<std::int64_t>(window_samples_);
+    }
+    if constexpr (weights_known()) {
+      return true;
+    } else {
+      return window_weight_ != 0.0;
+    }
+  }
+  void drop_window() {
+    this->core_.forget_mask();
+    begin_window();
+    after_window();
+  }
+
+  // --- the update ---
+
+  template <std::size_t I>
+  bool is_updated() const noexcept {
+    return I < phases_updated_;
+  }
+
+  template <std::size_t I>
+  void finish_gradients() {
+    CoreT& core = this->core_;
+    auto& parameters = core.template phase<I>().parameters;
+    if constexpr (!is_single) {
+      if constexpr (I == 0) agree_before_update();
+      core.distribution().prepare_gradients(parameters);
+    }
+    mask_ = core.precision().unscale(parameters);
+    if constexpr (!weights_known()) {
+      if (!plain_mean()) {
+        double const scale = static_cast<double>(core.world_size()) / window_weight_;
+        for_gradients<I>([scale](auto& gradients) { traits::scale_(gradients, scale); });
+      }
+    }
+    if (options_.clip.norm > 0.0) {
+      for_gradients<I>([this](auto& gradients) { this->core_.set_gradient_norm(traits::clip_norm_(gradients, options_.clip.norm)); });
+    }
+  }
+
+  template <std::size_t I>
+  void apply_update() {
+    CoreT& core = this->core_;
+    auto& phase = core.template phase<I>();
+    if (!core.masked()) {
+      if (tensor_type* const mask = core.mask()) {
+        if constexpr (!is_single) core.distribution().reduce_max(*mask);
+        if (mask_ != nullptr) traits::max_(*mask, *mask_);
+        mask_ = mask;
+      }
+      step(phase);
+    }
+    core.precision().after_update();
+    phase.parameters.clear_gradients();
+    ++phases_updated_;
+    if constexpr (I + 1 == base::phase_count) core.progress().updates = core.progress().updates.value() + 1;
+  }
+
+  /// Takes the wishes and the limits after an update; the next window begins.
+  void after_update() {
+    this->core_.forget_mask();
+    begin_window();
+    after_window();
+  }
+
+  // --- evaluation ---
+
+  bool evaluates_inside_epoch() const {
+    if constexpr (std::same_as<Evaluate, no_evaluation>) {
+      return false;
+    } else {
+      return options_.evaluation.every_updates.is_set() && updates().value() % options_.evaluation.every_updates.value() == 0;
+    }
+  }
+  bool evaluates_after_epoch() const {
+    if constexpr (std::same_as<Evaluate, no_evaluation>) {
+      return false;
+    } else {
+      std::int64_t const every = options_.evaluation.every_epochs.value_or(1);
+      return every > 0 && (this->core_.progress().epoch.value() + 1) % every == 0;
+    }
+  }
+  void evaluate(bool intermediate) {
+    if constexpr (!std::same_as<Evaluate, no_evaluation>) evaluate_(this->core_, intermediate);
+  }
+  void evaluate_nested() {
+    if constexpr (std::same_as<Evaluate, no_evaluation>) {
+      throw UsageError{"TACIT-RU03", "this run has no eval set", "context.evaluate()", "call train(train, valid, options)"};
+    } else {
+      evaluate_(this->core_, true);
+    }
+  }
+
+  // --- changes by callbacks ---
+
+  template <class Change>
+  void change_parameters(Change&& change) {
+    change_each(change, std::make_index_sequence<base::phase_count>{});
+  }
+
+  template <unsigned Parts, std::size_t Phase, class Event>
+  void emit(Event const& event) {
+    this->core_.take(fire_with<Parts, Phase>(*this, event), &type_name<Event>);
+  }
+
+ private:
+  // The sum of weights of a window is known beforehand: then 1/sum goes into the loss and costs nothing.
+  static consteval bool weights_known() { return planned_batch_source<Source> && !states_tokens() && !may_skip(); }
+
+  class sync_scope {
+   public:
+    sync_scope(CoreT& core, bool local) {
+      if (local) guard_.emplace(core.distribution().no_sync());
+    }
+
+   private:
+    std::optional<decltype(std::declval<typename CoreT::distribution_type&>().no_sync())> guard_{};
+  };
+
+  /// One micro-batch on one process: the gradient of its mean loss is the update's.
+  bool plain_mean() const noexcept { return is_single && accumulation_ == 1; }
+
+  double loss_factor() const noexcept {
+    if (plain_mean()) return 1.0;
+    if constexpr (weights_known()) {
+      return this->weight_ * static_cast<double>(this->core_.world_size()) / planned_weight_;
+    } else {
+      return this->weight_;
+    }
+  }
+
+  void begin_window() {
+    CoreT& core = this->core_;
+    in_window_ = 0;
+    phases_updated_ = 0;
+    window_weight_ = 0.0;
+    window_samples_ = 0.0;
+    window_size_ = accumulation_;
+    if (has_other_limits_ && options_.limit.micro_batches.is_set()) {
+      window_size_ = std::min(window_size_, std::max<std::int64_t>(1, options_.limit.micro_batches.value() - core.progress().micro_batches.value()));
+    }
+    if constexpr (sized_batch_source<Source>) {
+      if (accumulation_ > 1) {
+        std::int64_t const left = this->source_.size(core.world_size()) - this->source_.position();
+        if (left > 0) window_size_ = std::min(window_size_, left);
+      }
+    }
+    if constexpr (weights_known()) {
+      if (!plain_mean()) {
+        planned_weight_ = 0.0;
+        std::int64_t const first = this->source_.position();
+        std::int64_t const end = std::min(first + window_size_, this->source_.size(core.world_size()));
+        for (std::int64_t batch = first; batch < end; ++batch) {
+          planned_weight_ += static_cast<double>(this->source_.global_batch_samples(batch));
+        }
+      }
+    }
+    if (log_every_ != 1) core.set_log_point((updates().value() + 1) % log_every_ == 0);
+  }
+
+  void after_window() {
+    CoreT& core = this->core_;
+    if (updates().value() >= update_limit_ || (has_other_limits_ && other_limit_is_reached())) stop(StopReason::limit);
+    if constexpr (is_single) {
+      if (core.wish() != 0) take_wish(core.wish());
+    } else {
+      if (agreed_ != 0) take_wish(std::exchange(agreed_, 0));
+    }
+  }
+
+  void take_wish(int wish) {
+    if (wish == 1) {
+      epoch_over_ = true;
+      this->core_.set_wish(0);
+    } else {
+      stop(static_cast<StopReason>(wish - 2));
+    }
+  }
+
+  void stop(StopReason reason) {
+    if (stopping_) return;
+    stopping_ = true;
+    epoch_over_ = true;
+    reason_ = reason;
+    notify(*this, event::StopRequested{reason});
+  }
+
+  bool other_limit_is_reached() const {
+    Progress const& progress = this->core_.progress();
+    RunLimit const& limit = options_.limit;
+    bool const by_count = (limit.micro_batches.is_set() && progress.micro_batches >= limit.micro_batches) ||
+                          (limit.samples.is_set() && progress.samples >= limit.samples) ||
+                          (limit.tokens.is_set() && progress.tokens >= limit.tokens);
+    if constexpr (is_single) {
+      return by_count || (limit.duration.count() > 0 && elapsed() >= limit.duration);
+    } else {
+      return by_count;  // clocks differ between ranks: time is a wish that they agree on
+    }
+  }
+
+  int own_wish() const {
+    int wish = this->core_.wish();
+    bool const out_of_time = options_.limit.duration.count() > 0 && elapsed() >= options_.limit.duration;
+    return wish < 2 && out_of_time ? 2 + static_cast<int>(StopReason::limit) : wish;
+  }
+
+  /// The ranks mask alike and stop at the same update: one small collective at log points.
+  void agree_before_update() {
+    if (this->core_.log_point() == nullptr) return;
+    constexpr std::int64_t masked = 100;
+    std::int64_t const wish = this->core_.distribution().agree(own_wish() + (this->core_.masked() ? masked : 0));
+    if (wish >= masked) this->core_.mask_update();
+    agreed_ = static_cast<int>(wish % masked);
+  }
+  void agree_at_epoch_end() {
+    int wish = own_wish();
+    if constexpr (!is_single) wish = static_cast<int>(this->core_.distribution().agree(wish));
+    if (wish >= 2) stop(static_cast<StopReason>(wish - 2));
+    if (wish == 1) this->core_.set_wish(0);
+  }
+
+  template <std::size_t I, class Use>
+  void for_gradients(Use const& use) {
+    gradients_.clear();
+    for (auto& parameter : this->core_.template phase<I>().parameters) {
+      tensor_type& gradient = traits::grad(parameter.model);
+      if (traits::defined(gradient)) gradients_.push_back(gradient);
+    }
+    if (!gradients_.empty()) use(gradients_);
+    gradients_.clear();
+  }
+
+  template <class Phase>
+  void step(Phase& phase) {
+    if constexpr (Phase::optimizer_type::maskable) {
+      phase.optimizer.step(phase.parameters, update_input<tensor_type>{mask_});
+    } else {
+      if (mask_ != nullptr && traits::read(*mask_) != 0.0) return;
+      phase.optimizer.step(phase.parameters, update_input<tensor_type>{});
+    }
+  }
+
+  template <std::size_t... I>
+  void record_each(std::index_sequence<I...>) {
+    if constexpr (base::phase_count == 1) {
+      this->core_.record(tag::train_loss{}, this->losses_[0]);
+    } else {
+      (this->core_.record(on<base::template phase_name<I>, tag::train_loss>{}, this->losses_[I]), ...);
+    }
+  }
+
+  template <class Change, std::size_t... I>
+  void change_each(Change& change, std::index_sequence<I...>) {
+    std::size_t count = 0;
+    (change_one<I>(change, count), ...);
+    notify(*this, event::ParametersChanged{count});
+  }
+  template <std::size_t I, class Change>
+  void change_one(Change& change, std::size_t& count) {
+    auto& phase = this->core_.template phase<I>();
+    change(phase.parameters);
+    if constexpr (!is_single) this->core_.distribution().prepare_parameters(phase.parameters);
+    phase.optimizer.parameters_changed(phase.parameters);
+    count += phase.parameters.size();
+  }
+
+  TrainOptions const& options_;
+  Evaluate evaluate_;
+  std::int64_t accumulation_;
+  std::int64_t update_limit_;
+  bool has_other_limits_;
+  std::int64_t log_every_;
+  std::chrono::steady_clock::time_point started_;
+
+  bool stopping_ = false;
+  bool epoch_over_ = false;
+  StopReason reason_ = StopReason::completed;
+  std::int64_t epochs_begun_ = 0;
+  std::int64_t updates_before_ = 0;
+  int agreed_ = 0;
+
+  std::int64_t window_size_ = 1;
+  std::int64_t in_window_ = 0;
+  std::size_t phases_updated_ = 0;
+  double planned_weight_ = 0.0;
+  double window_weight_ = 0.0;
+  double window_samples_ = 0.0;
+  tensor_type const* mask_ = nullptr;
+  std::vector<tensor_type> gradients_{};
+};
+
+}  // namespace tacit::inline v0::detail

@@ -1,0 +1,57 @@
+"""What the test scripts share: the toolchain file, marker comments, compiling, running in parallel."""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+SKIP = 77
+
+
+class Toolchain:
+    def __init__(self, path):
+        data = json.loads(pathlib.Path(path).read_text())
+        self.source = pathlib.Path(data["source"])
+        self.binary = pathlib.Path(data["binary"])
+        self.compilers = {name: data[name] for name in ("gcc", "clang") if data[name]}
+        self.core_includes = [d for d in data["core_includes"] if d]
+        self.core_libraries = [f for f in data["core_libraries"] if f]
+        self.torch_includes = [d for d in data["torch_includes"] if d]
+        self.torch_root = data["torch_root"]
+        self.catch2_libraries = [f for f in data["catch2_libraries"] if f]
+        self.cmake = data["cmake"]
+        self.generator = data["generator"]
+
+    def includes(self, torch, include=None):
+        """Ours by -I, so that their warnings show; those of others by -isystem."""
+        flags = ["-I", str(include or self.source / "include")]
+        for directory in self.core_includes + (self.torch_includes if torch else []):
+            flags += ["-isystem", directory]
+        return flags
+
+
+def comment(text, key):
+    """The values of `// key: value` lines."""
+    return re.findall(rf"^// {re.escape(key)}: *(.*?)\s*$", text, re.MULTILINE)
+
+
+def needs(text, what):
+    return any(value.split()[:1] == [what] for value in comment(text, "needs"))
+
+
+def run(command, **options):
+    """Output and errors in one text, as a person sees them."""
+    environment = dict(os.environ, LC_ALL="C", **options.pop("environment", {}))
+    return subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          errors="replace", env=environment, **options)
+
+
+def parallel(function, items, jobs=2):
+    with ThreadPoolExecutor(jobs) as pool:
+        return list(pool.map(function, items))
+
+
+def files(root, *patterns):
+    return sorted(p for pattern in patterns for p in pathlib.Path(root).rglob(pattern) if p.is_file())

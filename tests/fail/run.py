@@ -1,0 +1,102 @@
+"""Checks one pair: `run.py TOOLCHAIN (gcc|clang) FILE`, or the runner itself: `run.py TOOLCHAIN --self-test`.
+
+The file must compile without a warning under -DFIX. Without it the compiler must fail, the first line with `error:` must
+carry the number of the line `// expect: TACIT-E...`, and the whole output must stay within 20 lines (`// max-lines: N`
+lowers that). Quoted source lines are not counted: they repeat what the user wrote.
+"""
+
+import pathlib
+import re
+import sys
+import tempfile
+
+import tool
+
+LIMIT = 20
+PLAIN = {"gcc": ["-fno-diagnostics-show-caret", "-fdiagnostics-color=never", "-fmax-errors=0"],
+         "clang": ["-fno-caret-diagnostics", "-fno-color-diagnostics", "-ferror-limit=0"]}
+
+
+def check(toolchain, compiler, path):
+    """The problems of a pair; none if it is right."""
+    text = path.read_text()
+    expected = tool.comment(text, "expect")
+    if len(expected) != 1 or not re.fullmatch(r"TACIT-E\w*\d{2}", expected[0]):
+        return ["no single line `// expect: TACIT-E<area><nn>`"]
+    if "FIX" not in text:
+        return ["nothing depends on FIX, so this is no pair"]
+    limits = [int(n) for n in tool.comment(text, "max-lines")]
+    limit = min(limits + [LIMIT])
+    command = [toolchain.compilers[compiler], "-std=c++20", "-fsyntax-only", "-Wall", *PLAIN[compiler],
+               *toolchain.includes(tool.needs(text, "libtorch")), "-I", toolchain.source / "tests"]
+
+    problems = []
+    fixed = tool.run([*command, "-DFIX", path])
+    if fixed.returncode != 0:
+        problems.append("does not compile with -DFIX:\n" + fixed.stdout)
+    elif fixed.stdout.strip():
+        problems.append("compiles with -DFIX, but not silently:\n" + fixed.stdout)
+
+    broken = tool.run([*command, path])
+    lines = [line for line in broken.stdout.splitlines() if line.strip()]
+    first = next((line for line in lines if "error:" in line), None)
+    if broken.returncode == 0:
+        problems.append("compiles without -DFIX")
+    elif first is None:
+        problems.append("fails without a line with `error:`:\n" + broken.stdout)
+    elif not re.search(re.escape(expected[0]) + r"(?!\w)", first):
+        problems.append(f"the first error does not carry {expected[0]}:\n" + broken.stdout)
+    if broken.returncode != 0 and len(lines) > limit:
+        problems.append(f"{len(lines)} lines of output, at most {limit} are allowed:\n" + broken.stdout)
+    if not problems:
+        print(f"{expected[0]}, {len(lines)} lines:\n{first}")
+    return problems
+
+
+# Each must be reported with these words; the last is a pair as it should be.
+SELF_TEST = {
+    "empty": ("", "no single line"),
+    "nonsense": ("// expect: TACIT-E101\n#ifdef FIX\n#endif\nthis is not C++\n", "does not compile with -DFIX"),
+    "no_fix": ("// expect: TACIT-E101\nstatic_assert(false, \"TACIT-E101\");\n", "nothing depends on FIX"),
+    "compiles": ("// expect: TACIT-E101\n#ifdef FIX\n#endif\nint main() {}\n", "compiles without -DFIX"),
+    "other_number": ("// expect: TACIT-E101\n#ifndef FIX\nstatic_assert(false, \"TACIT-E1011\");\n#endif\n",
+                     "does not carry TACIT-E101"),
+    "not_first": ("// expect: TACIT-E101\n#ifndef FIX\nint x = y;\nstatic_assert(false, \"TACIT-E101\");\n#endif\n",
+                  "does not carry TACIT-E101"),
+    "warning": ("// expect: TACIT-E101\n#ifndef FIX\nstatic_assert(false, \"TACIT-E101\");\n#endif\nint f() { int unused; return 0; }\n",
+                "not silently"),
+    "long": ("// expect: TACIT-E101\n#ifndef FIX\nstatic_assert(false, \"TACIT-E101\");\n"
+             + "".join(f"static_assert(false, \"{i}\");\n" for i in range(20)) + "#endif\n", "21 lines of output"),
+    "lower_limit": ("// expect: TACIT-E101\n// max-lines: 1\n#ifndef FIX\nstatic_assert(false, \"TACIT-E101\");\n"
+                    "static_assert(false, \"two\");\n#endif\n", "at most 1"),
+    "right": ("// expect: TACIT-E101\n#ifndef FIX\nstatic_assert(false, \"[TACIT-E101] text\");\n#endif\n", None),
+}
+
+
+def self_test(toolchain):
+    failures = 0
+    with tempfile.TemporaryDirectory() as directory:
+        for compiler in toolchain.compilers:
+            for name, (text, wanted) in SELF_TEST.items():
+                path = pathlib.Path(directory) / f"{name}.cpp"
+                path.write_text(text)
+                problems = "\n".join(check(toolchain, compiler, path))
+                if (wanted not in problems) if wanted else problems:
+                    failures += 1
+                    print(f"{compiler}: {name}: wanted {wanted!r}, got {problems!r}")
+    print(f"self-test: {failures} failures")
+    return 1 if failures else 0
+
+
+def main():
+    toolchain = tool.Toolchain(sys.argv[1])
+    if sys.argv[2] == "--self-test":
+        return self_test(toolchain)
+    problems = check(toolchain, sys.argv[2], pathlib.Path(sys.argv[3]))
+    for problem in problems:
+        print(f"{sys.argv[3]}: {problem}")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""Every header compiles alone, and twice in one file: `run.py TOOLCHAIN (gcc|clang) (core|torch)`.
+
+Headers that see no LibTorch are compiled and linked together; the others are only checked, for each costs seconds: that
+they link together is shown by tests/odr.
+"""
+
+import pathlib
+import sys
+import tempfile
+
+import tool
+from includes import Tree
+
+STRICT = ["-std=c++20", "-O0", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Werror"]
+
+
+def main():
+    toolchain = tool.Toolchain(sys.argv[1])
+    compiler, torch = toolchain.compilers[sys.argv[2]], sys.argv[3] == "torch"
+    tree = Tree(toolchain.source)
+    headers = [h for h in tree.headers if tree.needs_libtorch(h) == torch]
+    with tempfile.TemporaryDirectory() as name:
+        directory = pathlib.Path(name)
+
+        def compile_one(header):
+            source = directory / (header.replace("/", "_") + ".cpp")
+            source.write_text(f'#include "{header}"\n#include "{header}"\n')
+            target = ["-fsyntax-only"] if torch else ["-c", "-o", source.with_suffix(".o")]
+            return tool.run([compiler, *STRICT, *toolchain.includes(torch), *target, source])
+
+        results = tool.parallel(compile_one, headers)
+        failed = [(h, r.stdout) for h, r in zip(headers, results) if r.returncode != 0]
+        for header, output in failed:
+            print(f"{header} does not compile alone:\n{output}")
+        if failed:
+            return 1
+        if not torch:
+            main_file = directory / "main.cpp"
+            main_file.write_text("int main() {}\n")
+            linked = tool.run([compiler, main_file, *directory.glob("*.o"), *toolchain.core_libraries, "-o", directory / "main"])
+            print(linked.stdout)
+            if linked.returncode != 0:
+                return 1
+    print(f"{len(headers)} headers")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

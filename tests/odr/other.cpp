@@ -1,0 +1,4 @@
+#include "all_headers.hpp"
+
+int other();
+int other() { return 0; }
