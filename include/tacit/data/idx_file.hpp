@@ -32,8 +32,8 @@ class UnpackingFile {
   /// Throws: DataError if the file cannot be opened or read.
   explicit UnpackingFile(std::filesystem::path const& path) : name_{path.string()} {
     std::error_code error;
-    bool const regular = std::filesystem::is_regular_file(path, error);
-    if (regular) file_.reset(std::fopen(path.c_str(), "rb"));
+    bool const regular = std::filesystem::is_regular_file(path, error);  // opening a pipe would wait
+    if (regular) file_ = File{std::fopen(path.c_str(), "rb")};
     if (file_ == nullptr) {
       if (regular) error.assign(errno, std::generic_category());
       throw DataError{"TACIT-RD30", "cannot be opened: " + (error ? error.message() : "it is no regular file"), name_,
@@ -73,6 +73,7 @@ class UnpackingFile {
   struct Close {
     void operator()(std::FILE* file) const noexcept { std::fclose(file); }
   };
+  using File = std::unique_ptr<std::FILE, Close>;
 
   std::size_t copy(std::span<std::uint8_t> into) {
     if (input_.empty()) refill();
@@ -137,7 +138,7 @@ class UnpackingFile {
   static constexpr std::size_t buffer_bytes = std::size_t{1} << 16;
 
   std::string name_;
-  std::unique_ptr<std::FILE, Close> file_;
+  File file_;
   std::uint64_t size_ = 0;
   std::uint64_t consumed_ = 0;  // bytes of the file read into buffer_ so far
   std::uint64_t unpacked_ = 0;  // bytes given by earlier calls of read

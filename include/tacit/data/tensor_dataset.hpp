@@ -8,7 +8,6 @@
 #include <span>
 #include <sstream>
 #include <string>
-#include <utility>
 
 #include "tacit/core/error.hpp"
 
@@ -28,8 +27,8 @@ struct Batch {
 class TensorDataset {
  public:
   /// Throws: DataError for a tensor that is undefined, without dimensions or empty, and for unequal lengths.
-  TensorDataset(at::Tensor inputs, at::Tensor targets)
-      : inputs_{std::move(inputs), "inputs"}, targets_{std::move(targets), "targets"} {
+  TensorDataset(at::Tensor const& inputs, at::Tensor const& targets)
+      : inputs_{inputs, "inputs"}, targets_{targets, "targets"} {
     if (inputs_.tensor.size(0) != targets_.tensor.size(0)) {
       throw DataError{"TACIT-RD23",
                       "inputs of shape " + shape(inputs_.tensor) + " and targets of shape " + shape(targets_.tensor) +
@@ -75,7 +74,7 @@ class TensorDataset {
     std::int64_t size = 0;
     std::uint64_t row_bytes = 0;  // 0 where rows must be copied
 
-    Column(at::Tensor given, char const* name) {
+    Column(at::Tensor const& given, char const* name) {
       if (!given.defined()) {
         throw DataError{"TACIT-RD20", std::string{name} + " is an undefined tensor", "TensorDataset",
                         "give tensors that hold the data"};

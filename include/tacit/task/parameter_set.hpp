@@ -33,18 +33,25 @@ class basic_parameter_set {
   using tensor_type = Tensor;
   using parameter = basic_parameter<Tensor>;
 
-  /// Appends a parameter.
+  /// Appends a parameter; from now on it gets gradients.
   /// Throws: ConfigError if the name is taken.
   void add(std::string name, Tensor tensor) {
     if (find(name) != nullptr) {
       throw ConfigError{"TACIT-RC02", "two parameters are named '" + name + "'", "ParameterSet", "register each tensor once"};
     }
+    tensor_traits<Tensor>::clear_grad(tensor);
+    tensor_traits<Tensor>::set_requires_grad(tensor, true);
     parameters_.push_back(parameter{std::move(name), tensor, tensor, 0, 0, {}});
   }
 
-  /// Forgets the parameter of that name; true if there was one.
+  /// Forgets the parameter of that name, which gets no gradient any more: it is frozen. True if there was one.
   bool remove(std::string_view name) {
-    return std::erase_if(parameters_, [&](parameter const& p) { return p.name == name; }) != 0;
+    parameter* const found = find(name);
+    if (found == nullptr) return false;
+    tensor_traits<Tensor>::clear_grad(found->model);
+    tensor_traits<Tensor>::set_requires_grad(found->model, false);
+    parameters_.erase(parameters_.begin() + (found - parameters_.data()));
+    return true;
   }
 
   parameter* find(std::string_view name) {

@@ -283,7 +283,7 @@ class Core {
   template <std::size_t... I>
   auto make_phases(std::index_sequence<I...>) {
     if constexpr (transfers) {
-      detail::for_each_model(task_, [this](auto& model) { move_tensors(model); });
+      detail::for_each_model(task_, [this](auto& model) { this->move_tensors(model); });
     }
     auto move = [this](tensor_type& tensor) { tensor = to_device(tensor); };
     visit_extra_tensors(task_, move);

@@ -17,6 +17,7 @@
 #include "tacit/core/report.hpp"
 #include "tacit/data/loader.hpp"
 #include "tacit/data/range_source.hpp"
+#include "tacit/fwd.hpp"
 #include "tacit/train/compose.hpp"
 #include "tacit/train/composition.hpp"
 #include "tacit/train/core.hpp"

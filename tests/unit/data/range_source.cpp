@@ -1,5 +1,6 @@
 #include "tacit/data/range_source.hpp"
 
+#include <algorithm>
 #include <array>
 #include <catch2/catch_test_macros.hpp>
 #include <concepts>
@@ -167,8 +168,8 @@ TEST_CASE("views and batches that can only be moved") {
 
 TEST_CASE("ranks deal the batches of one range and take equally many steps") {
   for (int count = 1; count <= 9; ++count) {
-    std::vector<Batch> batches;
-    for (int number = 0; number < count; ++number) batches.push_back({number});
+    std::vector<Batch> batches(static_cast<std::size_t>(count));
+    for (int number = 0; number < count; ++number) batches[static_cast<std::size_t>(number)].number = number;
     for (int world = 1; world <= 4; ++world) {
       CAPTURE(count, world);
       std::vector<int> dealt;
@@ -184,8 +185,8 @@ TEST_CASE("ranks deal the batches of one range and take equally many steps") {
           if (rank[step] >= 0) dealt.push_back(rank[step]);
         }
       }
-      std::vector<int> expected;
-      for (Batch const& batch : batches) expected.push_back(batch.number);
+      std::vector<int> expected(batches.size());
+      std::ranges::transform(batches, expected.begin(), &Batch::number);
       REQUIRE(dealt == expected);
     }
   }

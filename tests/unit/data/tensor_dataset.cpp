@@ -22,7 +22,6 @@
 #include "tacit/data/range_source.hpp"
 #include "tacit/data/split.hpp"
 
-using tacit::DataError;
 using tacit::EpochIndex;
 using tacit::data::Batch;
 using tacit::data::TensorDataset;

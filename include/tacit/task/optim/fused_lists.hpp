@@ -63,15 +63,42 @@ inline void check_parameters(ParameterSet const& parameters, std::string_view wh
   }
 }
 
-/// Whether one walk over the storages of both meets the same elements: equal type, device, sizes and strides.
+/// Whether one walk over the storages of both meets the same elements: equal layout, type, device, sizes and strides.
 inline bool same_layout(at::Tensor const& a, at::Tensor const& b) {
-  if (a.dtype() != b.dtype() || a.device() != b.device() || !a.sizes().equals(b.sizes())) return false;
-  if (a.is_contiguous() && b.is_contiguous()) return true;
-  for (std::int64_t d = 0; d < a.dim(); ++d) {
-    if (a.size(d) > 1 && a.stride(d) != b.stride(d)) return false;
+  // The key set tells dense from sparse and one kind of device from another.
+  if (a.key_set() != b.key_set() || a.dtype() != b.dtype()) return false;
+  if (!a.key_set().has_backend(c10::BackendComponent::CPUBit) && a.device() != b.device()) return false;
+  at::IntArrayRef const sizes = a.sizes();
+  at::IntArrayRef const other_sizes = b.sizes();
+  if (sizes.size() != other_sizes.size()) return false;
+  at::IntArrayRef const strides = a.strides();
+  at::IntArrayRef const other_strides = b.strides();
+  for (std::size_t d = 0; d < sizes.size(); ++d) {
+    if (sizes[d] != other_sizes[d] || (strides[d] != other_strides[d] && sizes[d] > 1)) return false;
   }
   return true;
 }
+
+/// Tensors for the length of one call, without a change of their reference counts; the owners outlive the call.
+class borrowed_tensors {
+ public:
+  borrowed_tensors() = default;
+  borrowed_tensors(borrowed_tensors&&) = default;
+  borrowed_tensors& operator=(borrowed_tensors&&) = delete;
+  ~borrowed_tensors() { clear(); }
+
+  void push_back(at::Tensor const& t) { tensors_.push_back(c10::MaybeOwnedTraits<at::Tensor>::createBorrow(t)); }
+  void clear() noexcept {
+    for (at::Tensor& t : tensors_) c10::MaybeOwnedTraits<at::Tensor>::destroyBorrow(t);
+    tensors_.clear();
+  }
+
+  std::size_t size() const { return tensors_.size(); }
+  operator at::TensorList() const { return tensors_; }
+
+ private:
+  std::vector<at::Tensor> tensors_;
+};
 
 /// One state tensor per parameter: its name, and whether it is a float32 scalar rather than like the parameter.
 struct slot_form {
@@ -84,7 +111,7 @@ struct slot_form {
 /// The fused operations walk storages and check nothing: they update a transposed parameter with a contiguous gradient
 /// silently wrong. So layouts are compared here: of slots when they enter a list, of parameters when their storage is
 /// another than before, of gradients every step. Lists keep their tensors and their capacity between steps; gradients
-/// are let go after each, for backward frees and makes them anew.
+/// are borrowed for one step, for backward frees and makes them anew.
 template <std::size_t Slots>
 class fused_lists {
  public:
@@ -92,10 +119,10 @@ class fused_lists {
     c10::Device device;
     c10::ScalarType type;
     std::vector<at::Tensor> parameters;
-    std::vector<at::Tensor> gradients;
+    borrowed_tensors gradients;
     std::array<std::vector<at::Tensor>, Slots> slots;
 
-    bool empty() const { return gradients.empty(); }
+    bool empty() const { return gradients.size() == 0; }
   };
 
   explicit fused_lists(std::string_view owner) : owner_{owner} {}
@@ -141,10 +168,11 @@ class fused_lists {
       at::Tensor const& gradient = own.defined() || p.model.is_same(p.master) ? own : p.model.mutable_grad();
       if (!gradient.defined() || p.master.numel() == 0) continue;
       if (e.storage != storage_of(p.master)) [[unlikely]] check_moved(e, p);
-      if (gradient.layout() == at::kStrided && same_layout(p.master, gradient)) [[likely]] {
+      if (same_layout(p.master, gradient)) [[likely]] {
         each(e.list, here, p, gradient);
       } else {
-        each(e.list, here, p, fitted(p, gradient));
+        fitted_.push_back(fitted(p, gradient));
+        each(e.list, here, p, fitted_.back());
       }
     }
   }
@@ -174,6 +202,7 @@ class fused_lists {
 
   void release_gradients() {
     for (list& l : lists_) l.gradients.clear();
+    fitted_.clear();
   }
 
   /// The mask as the fused operations want it: float32 on that device, and just 1 where it is not 0.
@@ -282,6 +311,7 @@ class fused_lists {
   std::string_view owner_;
   std::vector<list> lists_;
   std::vector<entry> entries_;
+  std::vector<at::Tensor> fitted_;  // this step's gradients that came in another layout
   std::span<slot_form const> forms_;
   at::Tensor flag_;
 };
