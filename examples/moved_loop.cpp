@@ -3,7 +3,9 @@
 
 #include <torch/torch.h>
 #include <tacit/tacit.hpp>
+#include <tacit/task/optim/torch_optim.hpp>
 
+#include <cmath>
 #include <cstdio>
 #include <vector>
 
@@ -87,8 +89,8 @@ struct KeepLosses {
 
 Losses with_tacit(Net net, auto& train, auto& valid) {
   KeepLosses keep;
-  tacit::Trainer trainer{net, tacit::loss::CrossEntropy{}, tacit::optim::Sgd{.lr = 0.1, .momentum = 0.9, .weight_decay = 1e-4},
-                         tacit::CallbackPack{std::ref(keep)}};
+  auto optimizer = tacit::optim::from_torch<torch::optim::SGD>(torch::optim::SGDOptions{0.1}.momentum(0.9).weight_decay(1e-4));
+  tacit::Trainer trainer{net, torch::nn::CrossEntropyLoss{}, optimizer, tacit::CallbackPack{std::ref(keep)}};
   trainer.train(train, valid, {.epochs = 5, .gradient_accumulation = 4, .clip = {.norm = 0.5}});
   return keep.losses;
 }

@@ -79,7 +79,7 @@ struct Rank {
   class bound {
    public:
     static constexpr bool is_single = false;
-    explicit bound(Rank const& policy) : policy_{policy} {}
+    bound(Group* group, int number, std::vector<std::string>* log) : group_{group}, number_{number}, log_{log} {}
 
     struct guard {
       explicit guard(bool& flag) : flag_{&flag} { *flag_ = true; }
@@ -91,9 +91,9 @@ struct Rank {
       bool* flag_;
     };
 
-    int rank() const { return policy_.number; }
-    int local_rank() const { return policy_.number; }
-    int world_size() const { return policy_.group->size(); }
+    int rank() const { return number_; }
+    int local_rank() const { return number_; }
+    int world_size() const { return group_->size(); }
     void reduce_sum(std::span<double> numbers) {
       auto const parts = exchange("reduce_sum", {numbers.begin(), numbers.end()});
       std::ranges::fill(numbers, 0.0);
@@ -146,17 +146,19 @@ struct Rank {
 
    private:
     std::vector<std::vector<double>> exchange(char const* what, std::vector<double> part) {
-      if (policy_.log != nullptr) policy_.log->emplace_back(what);
-      return policy_.group->exchange(policy_.number, what, std::move(part));
+      if (log_ != nullptr) log_->emplace_back(what);
+      return group_->exchange(number_, what, std::move(part));
     }
 
-    Rank policy_;
+    Group* group_;
+    int number_;
+    std::vector<std::string>* log_;
     bool local_ = false;
   };
 
   template <class Parameters, class Device>
   bound<Parameters> bind(Device const&) const {
-    return bound<Parameters>{*this};
+    return {group, number, log};
   }
 };
 
@@ -169,7 +171,7 @@ void run_ranks(int size, Body const& body) {
   for (int rank = 0; rank < size; ++rank) {
     threads.emplace_back([&, rank] {
       try {
-        body(Rank{&group, rank});
+        body(Rank{&group, rank, nullptr});
       } catch (std::exception const& error) {
         errors[static_cast<std::size_t>(rank)] = std::current_exception();
         group.leave("rank " + std::to_string(rank) + " failed: " + error.what());

@@ -79,27 +79,6 @@ inline bool same_layout(at::Tensor const& a, at::Tensor const& b) {
   return true;
 }
 
-/// Tensors for the length of one call, without a change of their reference counts; the owners outlive the call.
-class borrowed_tensors {
- public:
-  borrowed_tensors() = default;
-  borrowed_tensors(borrowed_tensors&&) = default;
-  borrowed_tensors& operator=(borrowed_tensors&&) = delete;
-  ~borrowed_tensors() { clear(); }
-
-  void push_back(at::Tensor const& t) { tensors_.push_back(c10::MaybeOwnedTraits<at::Tensor>::createBorrow(t)); }
-  void clear() noexcept {
-    for (at::Tensor& t : tensors_) c10::MaybeOwnedTraits<at::Tensor>::destroyBorrow(t);
-    tensors_.clear();
-  }
-
-  std::size_t size() const { return tensors_.size(); }
-  operator at::TensorList() const { return tensors_; }
-
- private:
-  std::vector<at::Tensor> tensors_;
-};
-
 /// One state tensor per parameter: its name, and whether it is a float32 scalar rather than like the parameter.
 struct slot_form {
   std::string_view name;
@@ -111,7 +90,7 @@ struct slot_form {
 /// The fused operations walk storages and check nothing: they update a transposed parameter with a contiguous gradient
 /// silently wrong. So layouts are compared here: of slots when they enter a list, of parameters when their storage is
 /// another than before, of gradients every step. Lists keep their tensors and their capacity between steps; gradients
-/// are borrowed for one step, for backward frees and makes them anew.
+/// are let go after each, for backward frees and makes them anew.
 template <std::size_t Slots>
 class fused_lists {
  public:
@@ -119,10 +98,10 @@ class fused_lists {
     c10::Device device;
     c10::ScalarType type;
     std::vector<at::Tensor> parameters;
-    borrowed_tensors gradients;
+    std::vector<at::Tensor> gradients;
     std::array<std::vector<at::Tensor>, Slots> slots;
 
-    bool empty() const { return gradients.size() == 0; }
+    bool empty() const { return gradients.empty(); }
   };
 
   explicit fused_lists(std::string_view owner) : owner_{owner} {}
@@ -171,8 +150,7 @@ class fused_lists {
       if (same_layout(p.master, gradient)) [[likely]] {
         each(e.list, here, p, gradient);
       } else {
-        fitted_.push_back(fitted(p, gradient));
-        each(e.list, here, p, fitted_.back());
+        each(e.list, here, p, fitted(p, gradient));
       }
     }
   }
@@ -202,7 +180,6 @@ class fused_lists {
 
   void release_gradients() {
     for (list& l : lists_) l.gradients.clear();
-    fitted_.clear();
   }
 
   /// The mask as the fused operations want it: float32 on that device, and just 1 where it is not 0.
@@ -311,7 +288,6 @@ class fused_lists {
   std::string_view owner_;
   std::vector<list> lists_;
   std::vector<entry> entries_;
-  std::vector<at::Tensor> fitted_;  // this step's gradients that came in another layout
   std::span<slot_form const> forms_;
   at::Tensor flag_;
 };

@@ -1,0 +1,27 @@
+# tests/reliability/fuzz/<name>.cpp is a libFuzzer program; a folder <name>/ beside it holds inputs to start from.
+
+if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  message(FATAL_ERROR "Fuzzers need clang (apt: clang-19 libclang-rt-19-dev), this is ${CMAKE_CXX_COMPILER_ID}.")
+endif()
+
+set(fuzzers "${CMAKE_CURRENT_SOURCE_DIR}/tests/reliability/fuzz")
+file(GLOB files CONFIGURE_DEPENDS "${fuzzers}/*.cpp")
+set(sanitizers -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined)
+foreach(file IN LISTS files)
+  get_filename_component(name "${file}" NAME_WE)
+  add_executable(fuzz_${name} "${file}")
+  target_include_directories(fuzz_${name} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/tests")
+  target_compile_options(fuzz_${name} PRIVATE ${sanitizers})
+  target_link_options(fuzz_${name} PRIVATE ${sanitizers})
+  target_link_libraries(fuzz_${name} PRIVATE tacit_core)
+
+  # libFuzzer writes what it finds to the first folder; the one in the source tree is only read.
+  set(found "${CMAKE_CURRENT_BINARY_DIR}/fuzz/${name}")
+  file(MAKE_DIRECTORY "${found}")
+  set(inputs "${found}")
+  if(IS_DIRECTORY "${fuzzers}/${name}")
+    list(APPEND inputs "${fuzzers}/${name}")
+  endif()
+  add_test(NAME fuzz.${name} COMMAND fuzz_${name} -runs=200000 -seed=1 -max_len=4096 -timeout=10 ${inputs} WORKING_DIRECTORY "${found}")
+  set_tests_properties(fuzz.${name} PROPERTIES LABELS fuzz TIMEOUT 1800)
+endforeach()
