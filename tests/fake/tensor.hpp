@@ -52,6 +52,7 @@ struct Node {
   bool is_leaf = true;
   bool on_device = false;
   std::vector<std::shared_ptr<Node>> parents;
+  std::vector<bool> wanted;  // whether a parent required a gradient when the graph was recorded
   void (*propagate)(Node&) = nullptr;
 };
 
@@ -68,7 +69,6 @@ inline std::vector<double> const& Tensor::values() const { return node_->values;
 
 inline void backward_through(Node& node) {
   if (node.is_leaf) {
-    if (!node.requires_grad) return;
     if (!node.grad.defined()) {
       node.grad = Tensor{std::vector<double>(node.values.size(), 0.0)};
       node.grad->on_device = node.on_device;
@@ -77,11 +77,10 @@ inline void backward_through(Node& node) {
     return;
   }
   node.propagate(node);
-  for (auto& parent : node.parents) {
-    if (parent->requires_grad) {
-      backward_through(*parent);
-      std::fill(parent->adjoint.begin(), parent->adjoint.end(), 0.0);
-    }
+  for (std::size_t i = 0; i < node.parents.size(); ++i) {
+    Node& parent = *node.parents[i];
+    if (node.wanted[i]) backward_through(parent);
+    std::fill(parent.adjoint.begin(), parent.adjoint.end(), 0.0);
   }
 }
 inline void Tensor::backward(double seed) const {
@@ -105,6 +104,7 @@ inline Tensor make(std::vector<double> values, std::vector<std::shared_ptr<Node>
   if (graph && no_grad_depth == 0) {
     result->requires_grad = true;
     result->is_leaf = false;
+    for (auto const& parent : parents) result->wanted.push_back(parent->requires_grad);
     result->parents = std::move(parents);
     result->propagate = propagate;
   }
@@ -165,7 +165,7 @@ struct Item {
 /// y = weight * x + bias, with the members that the library asks of a module.
 class Linear {
  public:
-  Linear(double weight = 0.5, double bias = 0.0) : weight{{weight}, true}, bias{{bias}, true} {}
+  Linear(double first_weight = 0.5, double first_bias = 0.0) : weight{{first_weight}, true}, bias{{first_bias}, true} {}
 
   Tensor forward(Tensor const& input) {
     forwards.push_back(training_);

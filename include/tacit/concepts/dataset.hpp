@@ -6,7 +6,8 @@
 #include <type_traits>
 #include <utility>
 
-#include "tacit/version.hpp"
+#include "tacit/core/misuse.hpp"
+#include "tacit/core/report.hpp"
 
 namespace tacit::inline v0 {
 
@@ -45,16 +46,28 @@ concept index_view = dataset<D> && std::same_as<typename D::index_view_type, D> 
                        { data.base() } -> dataset;
                      };
 
-/// One numbered error per requirement of `dataset` that a type lacks.
+namespace detail {
+/// The first requirement that a dataset does not meet.
 template <class D>
-constexpr void require_dataset() {
-  using Plain = std::remove_cvref_t<D>;
-  static_assert(detail::has_size<Plain>,
-                "[TACIT-ED01] a dataset tells how many samples it has, wanted: std::int64_t size() const, "
-                "see docs/errors.md");
-  static_assert(!detail::has_size<Plain> || detail::has_get_batch<Plain>,
-                "[TACIT-ED02] a dataset gives batches, wanted: Batch get_batch(std::span<std::int64_t const>) const "
-                "(not void), see docs/errors.md");
+consteval misuse missing_in_dataset() {
+  if constexpr (!has_size<std::remove_cvref_t<D>>) {
+    return misuse::ED01;
+  } else if constexpr (!has_get_batch<std::remove_cvref_t<D>>) {
+    return misuse::ED02;
+  } else {
+    return misuse::none;
+  }
+}
+/// What is said of a type that should have been a dataset.
+template <class D>
+using refused_dataset = bad<missing_in_dataset<D>(), std::remove_cvref_t<D>>;
+}  // namespace detail
+
+/// One numbered error for the first requirement of `dataset` that a type lacks.
+template <class D>
+consteval bool require_dataset() {
+  detail::report(detail::refused_dataset<D>{});
+  return true;
 }
 
 /// The least that satisfies `dataset`; loaders are compiled against it.

@@ -2,7 +2,11 @@
 
 #include <concepts>
 #include <string>
+#include <type_traits>
+#include <utility>
 
+#include "tacit/core/misuse.hpp"
+#include "tacit/core/report.hpp"
 #include "tacit/core/slots.hpp"
 
 namespace tacit::inline v0 {
@@ -25,6 +29,46 @@ template <class Policy, class Tensor>
 concept device_policy = std::same_as<slot_of_t<Policy>, slot::device> && requires(Policy const& policy) {
   { policy.template bind<Tensor>() } -> bound_device<Tensor>;
 };
+
+namespace detail {
+
+template <class Bound, class Tensor>
+consteval misuse missing_in_bound_device() {
+  if constexpr (!requires { { Bound::is_host } -> std::convertible_to<bool>; }) {
+    return misuse::EP02;
+  } else if constexpr (!requires(Bound const& fixed, Tensor const& tensor) { { fixed.to(tensor) } -> std::convertible_to<Tensor>; }) {
+    return misuse::EP03;
+  } else if constexpr (!requires(Bound const& fixed) { { fixed.host_reads_free() } -> std::same_as<bool>; }) {
+    return misuse::EP04;
+  } else if constexpr (!requires(Bound const& fixed) { { fixed.name() } -> std::convertible_to<std::string>; }) {
+    return misuse::EP05;
+  } else if constexpr (!requires(Bound& bound) { bound.synchronize(); }) {
+    return misuse::EP06;
+  } else {
+    return misuse::none;
+  }
+}
+
+/// The first requirement that a device policy does not meet.
+template <class Policy, class Tensor>
+consteval misuse missing_in_device() {
+  if constexpr (!std::same_as<slot_of_t<Policy>, slot::device>) {
+    return misuse::ES01;
+  } else if constexpr (!requires(Policy const& policy) { requires std::is_class_v<decltype(policy.template bind<Tensor>())>; }) {
+    return misuse::EP01;
+  } else {
+    return missing_in_bound_device<decltype(std::declval<Policy const&>().template bind<Tensor>()), Tensor>();
+  }
+}
+
+}  // namespace detail
+
+/// One numbered error for the first requirement of `device_policy` that a type lacks: `static_assert(require_device_policy<Mine, at::Tensor>())`.
+template <class Policy, class Tensor>
+consteval bool require_device_policy() {
+  detail::report(bad<detail::missing_in_device<Policy, Tensor>(), Policy>{});
+  return true;
+}
 
 /// The smallest device policy: tests compile the trainer against it.
 struct device_archetype {

@@ -5,8 +5,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
+#include "tacit/core/misuse.hpp"
+#include "tacit/core/report.hpp"
 #include "tacit/core/slots.hpp"
 
 namespace tacit::inline v0 {
@@ -47,6 +51,69 @@ concept distribution_policy =
     std::same_as<slot_of_t<Policy>, slot::distribution> && requires(Policy const& policy, Device const& device) {
       { policy.template bind<Parameters>(device) } -> bound_distribution<Parameters>;
     };
+
+namespace detail {
+
+template <class Bound, class Parameters>
+consteval misuse missing_in_bound_distribution() {
+  using tensor_type = typename Parameters::tensor_type;
+  if constexpr (!requires { { Bound::is_single } -> std::convertible_to<bool>; }) {
+    return misuse::EP22;
+  } else if constexpr (!requires(Bound& bound) { { bound.rank() } -> std::same_as<int>; }) {
+    return misuse::EP23;
+  } else if constexpr (!requires(Bound& bound) { { bound.local_rank() } -> std::same_as<int>; }) {
+    return misuse::EP24;
+  } else if constexpr (!requires(Bound& bound) { { bound.world_size() } -> std::same_as<int>; }) {
+    return misuse::EP25;
+  } else if constexpr (!requires(Bound& bound, std::span<double> numbers) { bound.reduce_sum(numbers); }) {
+    return misuse::EP26;
+  } else if constexpr (!requires(Bound& bound, tensor_type& tensor) { bound.reduce_max(tensor); }) {
+    return misuse::EP27;
+  } else if constexpr (!requires(Bound& bound, std::int64_t wish) { { bound.agree(wish) } -> std::same_as<std::int64_t>; }) {
+    return misuse::EP28;
+  } else if constexpr (!requires(Bound& bound, std::string_view text) { { bound.gather(text) } -> std::same_as<std::vector<std::string>>; }) {
+    return misuse::EP29;
+  } else if constexpr (!requires(Bound& bound, tensor_type const& tensor) { { bound.gather(tensor) } -> std::same_as<tensor_type>; }) {
+    return misuse::EP30;
+  } else if constexpr (!requires(Bound& bound, tensor_type& tensor, int root) { bound.broadcast(tensor, root); }) {
+    return misuse::EP31;
+  } else if constexpr (!requires(Bound& bound) { bound.barrier(); }) {
+    return misuse::EP32;
+  } else if constexpr (!requires(Bound& bound) { bound.no_sync(); }) {
+    return misuse::EP33;
+  } else if constexpr (!requires(Bound& bound, Parameters& parameters) { bound.prepare_parameters(parameters); }) {
+    return misuse::EP34;
+  } else if constexpr (!requires(Bound& bound, Parameters& parameters) { bound.prepare_gradients(parameters); }) {
+    return misuse::EP35;
+  } else if constexpr (!requires(Bound& bound) { { bound.name() } -> std::convertible_to<std::string>; }) {
+    return misuse::EP36;
+  } else {
+    return misuse::none;
+  }
+}
+
+/// The first requirement that a distribution policy does not meet.
+template <class Policy, class Parameters, class Device>
+consteval misuse missing_in_distribution() {
+  if constexpr (!std::same_as<slot_of_t<Policy>, slot::distribution>) {
+    return misuse::ES01;
+  } else if constexpr (!requires(Policy const& policy, Device const& device) {
+                         requires std::is_class_v<decltype(policy.template bind<Parameters>(device))>;
+                       }) {
+    return misuse::EP21;
+  } else {
+    return missing_in_bound_distribution<decltype(std::declval<Policy const&>().template bind<Parameters>(std::declval<Device const&>())), Parameters>();
+  }
+}
+
+}  // namespace detail
+
+/// One numbered error for the first requirement of `distribution_policy` that a type lacks.
+template <class Policy, class Parameters, class Device>
+consteval bool require_distribution_policy() {
+  detail::report(bad<detail::missing_in_distribution<Policy, Parameters, Device>(), Policy>{});
+  return true;
+}
 
 /// The smallest distribution policy: tests compile the trainer against it.
 struct distribution_archetype {

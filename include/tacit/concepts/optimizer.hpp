@@ -1,9 +1,11 @@
 #pragma once
 
 #include <concepts>
+#include <type_traits>
 #include <utility>
 
-#include "tacit/version.hpp"
+#include "tacit/core/misuse.hpp"
+#include "tacit/core/report.hpp"
 
 namespace tacit::inline v0 {
 
@@ -27,5 +29,41 @@ concept optimizer_recipe = requires(Recipe const& recipe, Parameters& parameters
   recipe.bind(parameters).parameters_changed(parameters);
   { std::bool_constant<decltype(recipe.bind(parameters))::maskable>{} };
 };
+
+namespace detail {
+
+template <class Bound, class Parameters>
+consteval misuse missing_in_bound_optimizer() {
+  if constexpr (!requires(Bound&& bound, Parameters& parameters, update_input<typename Parameters::tensor_type> const& input) {
+                  std::forward<Bound>(bound).step(parameters, input);
+                }) {
+    return misuse::EO01;
+  } else if constexpr (!requires(Bound&& bound, Parameters& parameters) { std::forward<Bound>(bound).parameters_changed(parameters); }) {
+    return misuse::EO02;
+  } else if constexpr (!requires { std::bool_constant<Bound::maskable>{}; }) {
+    return misuse::EO03;
+  } else {
+    return misuse::none;
+  }
+}
+
+/// The first requirement that an optimizer recipe does not meet.
+template <class Recipe, class Parameters>
+consteval misuse missing_in_optimizer() {
+  if constexpr (!requires(Recipe const& recipe, Parameters& parameters) { requires std::is_class_v<decltype(recipe.bind(parameters))>; }) {
+    return misuse::ES06;
+  } else {
+    return missing_in_bound_optimizer<decltype(std::declval<Recipe const&>().bind(std::declval<Parameters&>())), Parameters>();
+  }
+}
+
+}  // namespace detail
+
+/// One numbered error for the first requirement of `optimizer_recipe` that a type lacks.
+template <class Recipe, class Parameters>
+consteval bool require_optimizer_recipe() {
+  detail::report(bad<detail::missing_in_optimizer<Recipe, Parameters>(), Recipe>{});
+  return true;
+}
 
 }  // namespace tacit::inline v0

@@ -2,8 +2,12 @@
 
 #include <concepts>
 #include <string>
+#include <type_traits>
+#include <utility>
 
 #include "tacit/concepts/tensor.hpp"
+#include "tacit/core/misuse.hpp"
+#include "tacit/core/report.hpp"
 #include "tacit/core/slots.hpp"
 
 namespace tacit::inline v0 {
@@ -30,6 +34,53 @@ template <class Policy, class Parameters, class Device>
 concept precision_policy = std::same_as<slot_of_t<Policy>, slot::precision> && requires(Policy const& policy, Device const& device) {
   { policy.template bind<Parameters>(device) } -> bound_precision<Parameters>;
 };
+
+namespace detail {
+
+template <class Bound, class Parameters>
+consteval misuse missing_in_bound_precision() {
+  using tensor_type = typename Parameters::tensor_type;
+  if constexpr (!requires { { Bound::casts } -> std::convertible_to<bool>; }) {
+    return misuse::EP12;
+  } else if constexpr (!requires(Bound& bound, tensor_type const& tensor) { { bound.cast(tensor) } -> std::convertible_to<tensor_type>; }) {
+    return misuse::EP13;
+  } else if constexpr (!requires(Bound& bound) { bound.autocast(); }) {
+    return misuse::EP14;
+  } else if constexpr (!requires(Bound& bound, tensor_type const& loss, double factor) { bound.backward(loss, factor); }) {
+    return misuse::EP15;
+  } else if constexpr (!requires(Bound& bound, Parameters& parameters) { { bound.unscale(parameters) } -> std::same_as<tensor_type const*>; }) {
+    return misuse::EP16;
+  } else if constexpr (!requires(Bound& bound) { bound.after_update(); }) {
+    return misuse::EP17;
+  } else if constexpr (!requires(Bound& bound) { { bound.name() } -> std::convertible_to<std::string>; }) {
+    return misuse::EP18;
+  } else {
+    return misuse::none;
+  }
+}
+
+/// The first requirement that a precision policy does not meet.
+template <class Policy, class Parameters, class Device>
+consteval misuse missing_in_precision() {
+  if constexpr (!std::same_as<slot_of_t<Policy>, slot::precision>) {
+    return misuse::ES01;
+  } else if constexpr (!requires(Policy const& policy, Device const& device) {
+                         requires std::is_class_v<decltype(policy.template bind<Parameters>(device))>;
+                       }) {
+    return misuse::EP11;
+  } else {
+    return missing_in_bound_precision<decltype(std::declval<Policy const&>().template bind<Parameters>(std::declval<Device const&>())), Parameters>();
+  }
+}
+
+}  // namespace detail
+
+/// One numbered error for the first requirement of `precision_policy` that a type lacks.
+template <class Policy, class Parameters, class Device>
+consteval bool require_precision_policy() {
+  detail::report(bad<detail::missing_in_precision<Policy, Parameters, Device>(), Policy>{});
+  return true;
+}
 
 /// The smallest precision policy: tests compile the trainer against it.
 struct precision_archetype {

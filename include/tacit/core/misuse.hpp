@@ -8,19 +8,26 @@ namespace tacit::inline v0 {
 enum class misuse {
   none,
   // composition
-  ES01, ES02, ES03, ES04, ES05, ES06,
+  ES01, ES02, ES03, ES04, ES05, ES06, ES07,
   // tasks
-  ET01, ET02, ET03, ET04, ET05, ET06, ET07, ET08, ET09, ET10, ET11,
+  ET01, ET02, ET03, ET04, ET05, ET06, ET07, ET08, ET09, ET10, ET11, ET12, ET13,
   // callbacks and events
-  EC01, EC02, EC03, EC04, EC05, EC06, EC07, EC08, EC09, EC10, EC11,
+  EC01, EC02, EC03, EC04, EC05, EC06, EC07, EC08, EC09, EC10, EC11, EC12, EC13, EC14,
   // metrics
   EM01, EM02, EM03, EM04, EM05, EM06,
-  // policies
-  EP01, EP11, EP21, EP41,
+  // policies: device, precision, distribution, pairs
+  EP01, EP02, EP03, EP04, EP05, EP06,
+  EP11, EP12, EP13, EP14, EP15, EP16, EP17, EP18,
+  EP21, EP22, EP23, EP24, EP25, EP26, EP27, EP28, EP29, EP30, EP31, EP32, EP33, EP34, EP35, EP36,
+  EP41,
+  // optimizers
+  EO01, EO02, EO03,
   // state
-  EV01, EV02, EV03,
+  EV01, EV02, EV03, EV04,
   // runs
-  ER01, ER02, ER03, ER04
+  ER01, ER02, ER03, ER04, ER05,
+  // data
+  ED01, ED02
 };
 
 /// What a composition becomes when it is refused: the number, the type at fault, and what it was asked for.

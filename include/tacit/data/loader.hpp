@@ -266,7 +266,9 @@ Loader<D> loader(D&& data, LoaderOptions const& options) {
 namespace detail {
 /// What `loader` gives for something that is no dataset: takes every use, so that the one numbered error is the only
 /// one.
+template <class Bad>
 struct RefusedLoader {
+  using refused = Bad;
   std::int64_t size(auto&&...) const { return 0; }
   std::int64_t samples() const { return 0; }
   std::int64_t position() const { return 0; }
@@ -280,8 +282,8 @@ struct RefusedLoader {
 template <class D>
   requires(!dataset<D>)
 auto loader(D&&, LoaderOptions const&) {
-  require_dataset<D>();
-  return detail::RefusedLoader{};
+  static_assert(require_dataset<D>());
+  return detail::RefusedLoader<tacit::detail::refused_dataset<D>>{};
 }
 
 }  // namespace tacit::inline v0::data

@@ -61,7 +61,7 @@ inline void update(Run& run) {
 /// Phases but the last update at once, so that the next one sees what they learnt; the last one's output lives to TrainStepEnd.
 template <std::size_t I, class Run>
 inline void step_phases(Run& run) {
-  [[maybe_unused]] auto const own_gradients_only = run.template gradient_scope<I>();
+  [[maybe_unused]] auto const scope = run.gradient_scope();
   auto const output = run.template forward<I>();
   run.template set_output<I>(output);
   notify_phase<I>(run, event::TrainLossComputed{run.epoch_index(), run.step_index(), run.update_index()});

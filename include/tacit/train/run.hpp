@@ -55,7 +55,7 @@ class ModeScope {
   std::vector<bool> was_training_;
 };
 
-/// While it lives, gradients reach the parameters of phase I only.
+/// While it lives, the graph that is recorded reaches the parameters of phase I only.
 template <std::size_t I, class Core>
 class PhaseScope {
  public:
@@ -367,16 +367,23 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   bool window_is_full() const noexcept { return in_window_ == window_size_; }
   bool window_is_open() const noexcept { return in_window_ != 0; }
 
-  /// Gradients reach phase I only, and stay on this rank until the micro-batch that closes the window.
-  template <std::size_t I>
+  /// While it lives, gradients stay on this rank, unless the micro-batch closes the window.
   auto gradient_scope() {
-    if constexpr (base::phase_count > 1) {
-      return std::pair<PhaseScope<I, CoreT>, sync_scope>{std::piecewise_construct, std::forward_as_tuple(this->core_),
-                                                         std::forward_as_tuple(this->core_, !closes_window())};
-    } else if constexpr (is_single) {
+    if constexpr (is_single) {
       return no_scope{};
     } else {
       return sync_scope{this->core_, !closes_window()};
+    }
+  }
+
+  /// The step of phase I on a graph that reaches the parameters of no other phase.
+  template <std::size_t I>
+  typename base::template output_type<I> forward() {
+    if constexpr (base::phase_count > 1) {
+      PhaseScope<I, CoreT> const own{this->core_};
+      return base::template forward<I>();
+    } else {
+      return base::template forward<I>();
     }
   }
 

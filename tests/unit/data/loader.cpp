@@ -361,8 +361,13 @@ TEST_CASE("fewer samples than ranks: the steps are equal, some ranks have none")
 
 TEST_CASE("bad input: ranks that do not exist") {
   auto batches = loader(Numbers{5}, {.batch_size = 1});
-  for (auto const& [rank, world] : {std::pair{2, 2}, {-1, 2}, {0, 0}, {0, -3}}) {
-    REQUIRE(error_of<ConfigError>([&] { batches.start_epoch(0, EpochIndex{0}, rank, world); }).first == "TACIT-RC12");
+  struct Share {
+    int rank;
+    int world_size;
+  };
+  for (Share const share : {Share{2, 2}, Share{-1, 2}, Share{0, 0}, Share{0, -3}}) {
+    auto const call = [&] { batches.start_epoch(0, EpochIndex{0}, share.rank, share.world_size); };
+    REQUIRE(error_of<ConfigError>(call).first == "TACIT-RC12");
   }
   REQUIRE(error_of<ConfigError>([&] { (void)batches.size(0); }).first == "TACIT-RC12");
 }

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
+
+#include <concepts>
+#include <string>
+#include <utility>
+
+#include "tacit/concepts/device_policy.hpp"
+#include "tacit/core/error.hpp"
+#include "tacit/policy/choice.hpp"
+#include "tacit/policy/device/cuda.hpp"
+#include "tacit/policy/device/cuda_library.hpp"
+
+namespace tacit::inline v0 {
+
+namespace detail {
+
+/// A bound device that was chosen at run time: one branch per use.
+class ChosenDevice {
+ public:
+  static constexpr bool is_host = false;
+
+  ChosenDevice(c10::Device device, std::string reason) : device_{device}, reason_{std::move(reason)} {}
+
+  at::Tensor to(at::Tensor const& tensor) const { return device_.is_cpu() ? tensor : CudaDevice{device_.index()}.to(tensor); }
+  bool host_reads_free() const noexcept { return device_.is_cpu(); }
+  std::string name() const { return device_.is_cpu() ? "cpu" : CudaDevice{device_.index()}.name(); }
+  void synchronize() const {
+    if (!device_.is_cpu()) CudaDevice{device_.index()}.synchronize();
+  }
+
+  c10::Device device() const noexcept { return device_; }
+  /// Why this device.
+  std::string const& reason() const noexcept { return reason_; }
+
+ private:
+  c10::Device device_;
+  std::string reason_;
+};
+
+}  // namespace detail
+
+/// The device that a text names, known only at run time: "auto", "cpu", "cuda" or "cuda:1".
+///
+/// "auto" is the first CUDA device where one can be used, else the CPU; the bound device's `reason()` says why.
+/// Throws: ConfigError on binding for any other text, and where the CUDA device asked for cannot be used.
+struct AutoDevice {
+  using slot = slot::device;
+
+  std::string choice = "auto";
+
+  template <class Tensor>
+    requires std::same_as<Tensor, at::Tensor>
+  detail::ChosenDevice bind() const {
+    detail::DeviceChoice const wanted = detail::parse_device(choice, "AutoDevice::choice");
+    if (wanted.kind == detail::device_kind::cpu) return {c10::Device{c10::DeviceType::CPU}, "asked for"};
+    if (wanted.kind == detail::device_kind::cuda) {
+      return {detail::bind_cuda(wanted.index < 0 ? 0 : wanted.index, "AutoDevice::choice").device(), "asked for"};
+    }
+    detail::CudaProblem const problem = detail::prepare_cuda();
+    if (problem.code.empty()) return {c10::Device{c10::DeviceType::CUDA, 0}, "a CUDA device is visible"};
+    return {c10::Device{c10::DeviceType::CPU}, problem.what};
+  }
+};
+
+}  // namespace tacit::inline v0

@@ -1,0 +1,105 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+#include <c10/core/Device.h>
+#include <c10/core/Layout.h>
+
+#include <concepts>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "tacit/concepts/device_policy.hpp"
+#include "tacit/core/error.hpp"
+#include "tacit/core/units.hpp"
+#include "tacit/policy/choice.hpp"
+#include "tacit/policy/device/cuda_library.hpp"
+
+namespace tacit::inline v0 {
+
+namespace unit {
+struct cuda_device {
+  static constexpr std::string_view name = "a CUDA device";
+};
+}  // namespace unit
+/// Which of the visible CUDA devices, counted from 0.
+using CudaIndex = Count<unit::cuda_device>;
+
+namespace detail {
+
+/// A bound CUDA device.
+class CudaDevice {
+ public:
+  static constexpr bool is_host = false;
+
+  explicit CudaDevice(c10::DeviceIndex index) : device_{c10::DeviceType::CUDA, index} {}
+
+  /// The tensor on the device; the host does not wait for the copy.
+  ///
+  /// A copy from pageable memory would wait for all earlier work of the device, therefore such tensors go through pinned
+  /// memory of LibTorch's caching allocator; large ones, which are parameters and not batches, go directly and wait.
+  at::Tensor to(at::Tensor const& tensor) const {
+    if (tensor.device() == device_) return tensor;
+    bool const on_host = tensor.is_cpu() && tensor.layout() == c10::kStrided;
+    if (on_host && tensor.is_pinned()) return tensor.to(device_, /*non_blocking=*/true);
+    bool const can_be_staged = on_host && tensor.is_non_overlapping_and_dense() && tensor.nbytes() <= staging_limit;
+    return can_be_staged ? tensor.pin_memory().to(device_, /*non_blocking=*/true) : tensor.to(device_);
+  }
+
+  static constexpr bool host_reads_free() noexcept { return false; }
+
+  std::string name() const {
+    std::string const model = cuda_device_name(device_.index());
+    return "cuda:" + std::to_string(int{device_.index()}) + (model.empty() ? "" : " (" + model + ")");
+  }
+  /// Waits for all work of the device.
+  void synchronize() const { at::detail::getCUDAHooks().deviceSynchronize(device_.index()); }
+
+  /// What LibTorch calls it; the precision policies ask for it.
+  c10::Device device() const noexcept { return device_; }
+
+ private:
+  static constexpr std::size_t staging_limit = std::size_t{64} << 20;
+
+  c10::Device device_;
+};
+
+/// Throws: ConfigError that says why CUDA cannot be used.
+inline CudaDevice bind_cuda(int index, std::string_view where) {
+  if (CudaProblem const problem = prepare_cuda(); !problem.code.empty()) throw ConfigError{problem.code, problem.what, where, problem.fix};
+  int const count = cuda_device_count();
+  if (index >= count) {
+    throw ConfigError{"TACIT-RC74", "there is no CUDA device " + std::to_string(index) + ", only " + std::to_string(count) + " visible, counted from 0",
+                      where, "give a smaller index, or see what CUDA_VISIBLE_DEVICES hides"};
+  }
+  return CudaDevice{static_cast<c10::DeviceIndex>(index)};
+}
+
+}  // namespace detail
+
+/// Training on an NVIDIA GPU. Compiles with no CUDA header, and without a CUDA library at link time.
+///
+/// Linking `tacit::libtorch_cuda` is the sure way; without it LibTorch's CUDA library is loaded when a trainer is made,
+/// which comes too late in a program that asked LibTorch for CUDA before (`torch::manual_seed` does).
+/// Throws: ConfigError on binding where no such device can be used, with the reason and the ways out.
+/// Example: `tacit::Trainer trainer{model, loss, optimizer, tacit::Cuda{.index = 1}};`
+struct Cuda {
+  using slot = slot::device;
+
+  CudaIndex index = unset;  ///< 0 where not given
+
+  template <class Tensor>
+    requires std::same_as<Tensor, at::Tensor>
+  detail::CudaDevice bind() const {
+    return detail::bind_cuda(static_cast<int>(index.value_or(0)), "Cuda");
+  }
+
+  /// What `run` makes of `--device cuda:1`.
+  static Cuda parse(std::string_view text) {
+    detail::DeviceChoice const choice = detail::parse_device(text, "--device");
+    return choice.index < 0 ? Cuda{} : Cuda{.index = choice.index};
+  }
+};
+
+}  // namespace tacit::inline v0

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <c10/core/Device.h>
+#include <c10/core/DeviceType.h>
+#include <c10/core/ScalarType.h>
+#include <c10/macros/Export.h>
+
+#include <concepts>
+
+// The declarations of <ATen/autocast_mode.h>, which brings all of ATen and torch/library.h: 20 s of every compilation.
+// A test includes both, so that a difference does not compile.
+namespace at::autocast {
+TORCH_API bool is_autocast_enabled(c10::DeviceType device_type);
+TORCH_API void set_autocast_enabled(c10::DeviceType device_type, bool enabled);
+TORCH_API c10::ScalarType get_autocast_dtype(c10::DeviceType device_type);
+TORCH_API void set_autocast_dtype(c10::DeviceType device_type, c10::ScalarType dtype);
+TORCH_API void clear_cache();
+TORCH_API int increment_nesting();
+TORCH_API int decrement_nesting();
+}  // namespace at::autocast
+
+namespace tacit::inline v0::detail {
+
+/// While it lives, this thread computes the operations that bear it in a lower precision; then what was before holds again.
+///
+/// LibTorch keeps the casts of parameters until the outermost scope ends. A cast made without a graph, as in evaluation,
+/// would be taken by a later training step, whose parameters then get no gradient, and one made before an update would
+/// be taken after it. Therefore the casts are dropped on the way in and on the way out, also where the caller has a
+/// scope of its own around us.
+class AutocastScope {
+ public:
+  /// Changes nothing.
+  AutocastScope() = default;
+  AutocastScope(c10::DeviceType type, c10::ScalarType dtype)
+      : active_{true}, was_enabled_{at::autocast::is_autocast_enabled(type)}, type_{type}, was_dtype_{at::autocast::get_autocast_dtype(type)} {
+    at::autocast::set_autocast_dtype(type, dtype);
+    at::autocast::set_autocast_enabled(type, true);
+    if (at::autocast::increment_nesting() > 1) at::autocast::clear_cache();
+  }
+  AutocastScope(AutocastScope const&) = delete;
+  AutocastScope& operator=(AutocastScope const&) = delete;
+  ~AutocastScope() {
+    if (!active_) return;
+    at::autocast::decrement_nesting();
+    at::autocast::clear_cache();
+    at::autocast::set_autocast_enabled(type_, was_enabled_);
+    at::autocast::set_autocast_dtype(type_, was_dtype_);
+  }
+
+ private:
+  bool active_ = false;
+  bool was_enabled_ = false;
+  c10::DeviceType type_ = c10::DeviceType::CPU;
+  c10::ScalarType was_dtype_ = c10::ScalarType::Undefined;
+};
+
+/// What LibTorch calls a bound device; the CPU where the device does not tell.
+template <class Device>
+c10::DeviceType device_type_of(Device const& device) {
+  if constexpr (requires { { device.device() } -> std::convertible_to<c10::Device>; }) {
+    return c10::Device{device.device()}.type();
+  } else {
+    return c10::DeviceType::CPU;
+  }
+}
+
+}  // namespace tacit::inline v0::detail
