@@ -68,7 +68,7 @@ int main() {
 
   // [use]
   torch::nn::Sequential const model{torch::nn::Flatten(), torch::nn::Linear(64, 64), torch::nn::ReLU(), torch::nn::Linear(64, 3)};
-  Classifier task{{model.ptr(), {}, {.lr = 0.01}}, 0.3};
+  Classifier task{{.model = model.ptr(), .criterion = {}, .optimizer = {.lr = 0.01}}, 0.3};
   tacit::Trainer trainer{task, tacit::CallbackPack{TrackDisagreement{}}};
   auto const result = trainer.train(train, valid, {.epochs = 8, .per_device_batch_size = 32});
   // [/use]

@@ -10,6 +10,8 @@
 
 #include "tacit/core/fixed_string.hpp"
 #include "tacit/core/list.hpp"
+#include "tacit/core/misuse.hpp"
+#include "tacit/core/report.hpp"
 #include "tacit/core/slots.hpp"
 #include "tacit/events/handles.hpp"
 
@@ -39,29 +41,137 @@ struct runs_before {
 /// This callback runs after all that do not say the same: `using runs_last = tacit::runs_last`.
 struct runs_last {};
 
-/// Gives a second callback of one type a name of its own: `named<"slow">(EveryN{...})`.
+namespace detail {
+
+template <class Callback, class Composition>
+concept binds = requires { typename Callback::template bound<Composition>; };
+
+/// What stands in the trainer for a callback: `Callback::bound<Composition>` made from it where there is one, else itself.
+template <class Callback, class Composition>
+struct bound_callback {
+  using type = Callback;
+};
+template <class Callback, class Composition>
+  requires binds<unwrap_t<Callback>, Composition>
+struct bound_callback<Callback, Composition> {
+  using type = typename unwrap_t<Callback>::template bound<Composition>;
+};
+template <class Callback, class Composition>
+using bound_callback_t = typename bound_callback<Callback, Composition>::type;
+
+template <class Callback>
+Callback& referred(Callback& callback) {
+  return callback;
+}
+template <class Callback>
+Callback& referred(std::reference_wrapper<Callback>& callback) {
+  return callback.get();
+}
+
+/// For what the compiler has refused already: it is never called.
+[[noreturn]] void never();
+
+}  // namespace detail
+
+/// A callback under a name of its own; made by `named`.
 template <fixed_string Name, class Callback>
 struct Named {
   using inner_type = Callback;
   static constexpr std::string_view name = Name.view();
-  Callback inner{};
+  [[no_unique_address]] Callback inner{};
+
+  /// The named form of what the inner callback binds to.
+  template <class Composition>
+    requires detail::binds<detail::unwrap_t<Callback>, Composition>
+  struct bound : Named<Name, detail::bound_callback_t<Callback, Composition>> {
+    explicit bound(Named const& unbound)
+        : Named<Name, detail::bound_callback_t<Callback, Composition>>{detail::bound_callback_t<Callback, Composition>{
+              static_cast<detail::unwrap_t<Callback> const&>(unbound.inner)}} {}
+  };
 
   template <class Event, class Context>
-    requires handles<Callback, Event, Context>
+    requires handles<detail::unwrap_t<Callback>, Event, Context>
   decltype(auto) on(Event const& event, Context& context) {
-    return inner.on(event, context);
+    return detail::referred(inner).on(event, context);
+  }
+
+  static void visit_state(auto& self, auto&& visit)
+    requires requires { detail::unwrap_t<Callback>::visit_state(detail::referred(self.inner), visit); }
+  {
+    detail::unwrap_t<Callback>::visit_state(detail::referred(self.inner), visit);
+  }
+  static void visit_config(auto& self, auto&& visit)
+    requires requires { detail::unwrap_t<Callback>::visit_config(detail::referred(self.inner), visit); }
+  {
+    detail::unwrap_t<Callback>::visit_config(detail::referred(self.inner), visit);
   }
 };
+
+/// Gives a second callback of one type a name of its own: `named<"slow">(EveryN{...})`.
 template <fixed_string Name, class Callback>
 constexpr Named<Name, Callback> named(Callback callback) {
-  return {std::move(callback)};
+  if constexpr (std::move_constructible<Callback>) {
+    return {std::move(callback)};
+  } else {
+    detail::report(bad<misuse::EC04, detail::innermost_t<Callback>>{});
+    detail::never();
+  }
 }
+
+namespace detail {
+
+template <class T>
+concept complete_type = requires { sizeof(T); };
+
+/// The first callback that its pack cannot take over; void where there is none.
+template <class... Callbacks>
+struct immovable {
+  using type = void;
+};
+template <class First, class... Rest>
+struct immovable<First, Rest...> : immovable<Rest...> {};
+template <complete_type First, class... Rest>
+  requires(!std::move_constructible<First>)
+struct immovable<First, Rest...> {
+  using type = innermost_t<First>;
+};
+
+/// The first callback that cannot be made of its argument.
+template <class Callbacks, class Arguments>
+struct first_unfit {
+  using type = void;
+};
+template <class C, class... Cs, class A, class... As>
+struct first_unfit<list<C, Cs...>, list<A, As...>> : first_unfit<list<Cs...>, list<As...>> {};
+template <class C, class... Cs, class A, class... As>
+  requires(!std::constructible_from<C, A>)
+struct first_unfit<list<C, Cs...>, list<A, As...>> {
+  using type = C;
+};
+
+/// Holds the elements of a pack, or in place of elements that cannot be held the one error.
+template <class Immovable>
+struct pack_storage : misused<misuse::EC04, Immovable, void> {
+  template <class... Callbacks>
+  struct tuple {
+    constexpr tuple(auto&&...) {}
+  };
+};
+template <>
+struct pack_storage<void> {
+  template <class... Callbacks>
+  using tuple = std::tuple<Callbacks...>;
+};
+
+}  // namespace detail
 
 /// The callbacks of a trainer, called in this order unless they state an order of their own.
 ///
 /// `CallbackPack{}` is none; `default_callbacks` and further packs are spliced in; `std::ref(x)` leaves x with its owner.
 template <class... Callbacks>
 class CallbackPack {
+  using storage = typename detail::pack_storage<typename detail::immovable<Callbacks...>::type>::template tuple<Callbacks...>;
+
  public:
   using slot = slot::callbacks;
 
@@ -69,13 +179,25 @@ class CallbackPack {
   template <class... Arguments>
     requires(sizeof...(Arguments) == sizeof...(Callbacks) && sizeof...(Arguments) > 0 &&
              !(sizeof...(Arguments) == 1 && (std::same_as<std::remove_cvref_t<Arguments>, CallbackPack> && ...)))
-  constexpr CallbackPack(Arguments&&... arguments) : values_{std::forward<Arguments>(arguments)...} {}
+  constexpr CallbackPack(Arguments&&... arguments) : values_{make(std::forward<Arguments>(arguments)...)} {}
 
   /// The elements, to be moved into their places.
-  std::tuple<Callbacks...>& values() { return values_; }
+  storage& values() { return values_; }
 
  private:
-  std::tuple<Callbacks...> values_;
+  template <class... Arguments>
+  static constexpr storage make(Arguments&&... arguments) {
+    // An lvalue of a type that can only be moved is the one thing that cannot go in.
+    if constexpr (std::constructible_from<storage, Arguments...>) {
+      return storage{std::forward<Arguments>(arguments)...};
+    } else {
+      using first = typename detail::first_unfit<list<Callbacks...>, list<Arguments...>>::type;
+      detail::report(bad<misuse::EC04, detail::innermost_t<first>>{});
+      detail::never();
+    }
+  }
+
+  storage values_;
 };
 template <class... Callbacks>
 CallbackPack(Callbacks...) -> CallbackPack<Callbacks...>;
@@ -113,17 +235,6 @@ struct pack_of;
 template <class... C>
 struct pack_of<list<C...>> {
   using type = CallbackPack<C...>;
-};
-
-/// What stands in the trainer for a callback: `Callback::bound<Composition>` made from it where there is one, else itself.
-template <class Callback, class Composition>
-struct bound_callback {
-  using type = Callback;
-};
-template <class Callback, class Composition>
-  requires requires { typename unwrap_t<Callback>::template bound<Composition>; }
-struct bound_callback<Callback, Composition> {
-  using type = typename unwrap_t<Callback>::template bound<Composition>;
 };
 
 template <std::size_t I, class Callback, class Bound>
@@ -184,22 +295,8 @@ struct callback_storage<std::index_sequence<I...>, list<C...>, Composition>
   }
 };
 
-// --- the call order ---
+// --- the call order; callbacks call each other by the types at the bottom of references and adapters ---
 
-template <class Callback>
-struct order_names {
-  using type = Callback;  // what others call this callback
-};
-template <class Callback>
-  requires requires { typename Callback::inner_type; }
-struct order_names<Callback> {
-  using type = typename Callback::inner_type;
-};
-
-template <class Constraint>
-struct constraint_types {
-  using types = list<>;
-};
 template <class C>
 concept states_after = requires { typename C::runs_after::types; };
 template <class C>
@@ -234,10 +331,10 @@ consteval auto solve_order(list<C...>) {
     std::size_t row = 0;
     auto fill = [&before, &row]<class A>(type<A>) {
       std::size_t column = 0;
-      ((before[row][column] = row != column && precedes<A, unwrap_t<C>>(), ++column), ...);
+      ((before[row][column] = row != column && precedes<A, C>(), ++column), ...);
       ++row;
     };
-    (fill(type<unwrap_t<C>>{}), ...);
+    (fill(type<C>{}), ...);
     std::array<bool, n> placed{};
     for (std::size_t next = 0; next < n; ++next) {
       std::size_t chosen = n;

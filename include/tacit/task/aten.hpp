@@ -121,6 +121,13 @@ struct tensor_traits<at::Tensor> {
   static bool same(at::Tensor const& a, at::Tensor const& b) noexcept { return a.is_same(b); }
   static void set_data(at::Tensor& t, at::Tensor const& data) { t.set_data(data); }
 
+  /// t in double precision, real or complex; what is neither (integers, bools, no tensor at all) as it is.
+  static at::Tensor to_float64(at::Tensor const& t) {
+    if (!t.defined()) return t;
+    if (t.is_floating_point()) return t.to(at::kDouble);
+    return t.is_complex() ? t.to(at::kComplexDouble) : t;
+  }
+
   template <class Function>
   static void visit_bytes(at::Tensor const& t, Function&& function) {
     no_grad const guard;

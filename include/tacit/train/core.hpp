@@ -232,7 +232,9 @@ class Core {
   /// An exception during the clean-up after another one: written down, never thrown.
   void note_second_error() noexcept {
     try {
-      sink_.write("[tacit] a second error: " + std::string{current_error()} + "\n");
+      std::string const text = "a second error: " + std::string{current_error()};
+      target().note_error(text);
+      sink_.write("[tacit] " + text + "\n");
     } catch (...) {
     }
   }

@@ -310,6 +310,13 @@ decltype(auto) pick(Fallback fallback, First& first, Rest&... rest) {
 }
 struct nothing {};
 
+/// An automatic argument tells what it chose, once everything is bound.
+template <class Core, class... A>
+void announce_choices(Core& core, A&... arguments) {
+  auto&& automatic = pick<slot::automatic>(nothing{}, arguments...);
+  if constexpr (requires { automatic.announce(core); }) automatic.announce(core);
+}
+
 template <class Policy, class Slot, class... A>
 Policy pick_policy(A&... arguments) {
   auto&& given = pick<Slot>(nothing{}, arguments...);
@@ -390,7 +397,8 @@ class Trainer {
   /// precision, task, optimizer, callbacks. Throws: ConfigError for options that make no sense.
   template <class First, class... Rest>
     requires(!std::same_as<std::remove_cvref_t<First>, Trainer>)
-  explicit Trainer(First&& first, Rest&&... rest) : core_{make_core(first, rest...)} {
+  explicit Trainer(First&& first, Rest&&... rest) : core_{make_core(std::forward<First>(first), std::forward<Rest>(rest)...)} {
+    detail::announce_choices(*core_, first, rest...);
     InitPass init{*core_};
     detail::notify(init, event::InitEnd{});
   }
@@ -466,16 +474,22 @@ class Trainer {
   };
 
   template <class... A>
-  static std::unique_ptr<core_type> make_core(A&... arguments) {
+  static std::unique_ptr<core_type> make_core(A&&... given) {
     using agreement = decltype(detail::check_agreement<Trainer, std::remove_cvref_t<A>...>());
     if constexpr (!detail::is_sound_v<agreement>) {
       detail::report(typename agreement::value{});
       return nullptr;
     } else {
-      return std::make_unique<core_type>(make_task(arguments...), detail::pick_policy<Device, slot::device>(arguments...),
-                                         detail::pick_policy<Precision, slot::precision>(arguments...),
-                                         detail::pick_policy<Distribution, slot::distribution>(arguments...),
-                                         detail::pick_callbacks<Callbacks>(arguments...));
+      // Lvalues are copied and rvalues moved, once, so that the parts can then be moved out of here.
+      std::tuple<std::remove_cvref_t<A>...> owned{std::forward<A>(given)...};
+      return std::apply(
+          [](auto&... arguments) {
+            return std::make_unique<core_type>(make_task(arguments...), detail::pick_policy<Device, slot::device>(arguments...),
+                                               detail::pick_policy<Precision, slot::precision>(arguments...),
+                                               detail::pick_policy<Distribution, slot::distribution>(arguments...),
+                                               detail::pick_callbacks<Callbacks>(arguments...));
+          },
+          owned);
     }
   }
   template <class First, class... Rest>

@@ -684,3 +684,14 @@ TEST_CASE("the plan states what the run does in sound units") {  // 1F, 1Q-33
   tacit::RunPlan::visit_config(plan, printed);
   CHECK(printed.text().find("total_batch_size = 6\n") != std::string::npos);
 }
+
+TEST_CASE("what the caller names stays the caller's: lvalues are copied, rvalues moved") {
+  using Base = tacit::Supervised<fake::Linear, fake::MeanSquaredError, fake::Sgd>;
+  Base const task{std::make_shared<fake::Linear>(), {}, {.lr = 0.25}};
+  CallbackPack pack{StopAt{0}};
+  tacit::Trainer first{task, pack};
+  tacit::Trainer second{task, pack};
+  CHECK(task.model != nullptr);
+  CHECK(first.train(fake::Line{4}, {.epochs = 2, .sink = quiet()}).updates == tacit::Updates{1});
+  CHECK(second.train(fake::Line{4}, {.epochs = 2, .sink = quiet()}).updates == tacit::Updates{1});
+}

@@ -40,7 +40,7 @@ class CudaDevice {
   /// A copy from pageable memory would wait for all earlier work of the device, therefore such tensors go through pinned
   /// memory of LibTorch's caching allocator; large ones, which are parameters and not batches, go directly and wait.
   at::Tensor to(at::Tensor const& tensor) const {
-    if (tensor.device() == device_) return tensor;
+    if (!tensor.defined() || tensor.device() == device_) return tensor;
     bool const on_host = tensor.is_cpu() && tensor.layout() == c10::kStrided;
     if (on_host && tensor.is_pinned()) return tensor.to(device_, /*non_blocking=*/true);
     bool const can_be_staged = on_host && tensor.is_non_overlapping_and_dense() && tensor.nbytes() <= staging_limit;

@@ -40,12 +40,8 @@ inline std::string load_cuda_library() {
   return reason;
 }
 
-inline bool has_cuda_driver() {
-  void* const driver = ::dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
-  if (driver == nullptr) return false;
-  ::dlclose(driver);
-  return true;
-}
+/// The driver's library, which stays loaded; null where the machine has none.
+inline void* cuda_driver() { return ::dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL); }
 
 /// Readies CUDA as far as it can be readied.
 ///
@@ -54,7 +50,7 @@ inline bool has_cuda_driver() {
 /// Cost: half a second and more where the library must be loaded, once; next to nothing without a driver.
 inline CudaProblem prepare_cuda() {
   if (!c10::impl::hasDeviceGuardImpl(c10::DeviceType::CUDA)) {
-    if (!has_cuda_driver()) {
+    if (cuda_driver() == nullptr) {
       return {"TACIT-RC70", "there is no NVIDIA driver on this machine (libcuda.so.1 is not found)", "install the driver, or train on Cpu"};
     }
     if (std::string const reason = load_cuda_library(); !reason.empty()) {
@@ -81,7 +77,7 @@ inline int cuda_device_count() { return c10::impl::getDeviceGuardImpl(c10::Devic
 /// The device's name as its maker gives it, asked of the driver; empty where it does not tell.
 /// Requires: CUDA is ready.
 inline std::string cuda_device_name(int index) {
-  void* const driver = ::dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
+  void* const driver = cuda_driver();
   if (driver == nullptr) return {};
   auto* const get_device = reinterpret_cast<int (*)(int*, int)>(::dlsym(driver, "cuDeviceGet"));
   auto* const get_name = reinterpret_cast<int (*)(char*, int, int)>(::dlsym(driver, "cuDeviceGetName"));
@@ -89,7 +85,6 @@ inline std::string cuda_device_name(int index) {
   char name[256] = {};
   bool const told = get_device != nullptr && get_name != nullptr && get_device(&device, index) == 0 &&
                     get_name(name, static_cast<int>(sizeof name) - 1, device) == 0;
-  ::dlclose(driver);
   return told ? std::string{name} : std::string{};
 }
 
