@@ -10,7 +10,7 @@
 
 namespace F = torch::nn::functional;
 
-constexpr double real_mean = 4.0;
+constexpr double real_mean = 2.0;
 constexpr double real_deviation = 0.5;
 
 // [phases]
@@ -33,7 +33,7 @@ auto make_task(torch::nn::Sequential generator, torch::nn::Sequential discrimina
     auto const of_fake = discriminator->forward(net.forward(torch::randn_like(real)));
     return Generated{F::binary_cross_entropy_with_logits(of_fake, torch::ones_like(of_fake))};
   };
-  return tacit::Task{tacit::phase<"discriminator">(discriminator, tacit::optim::AdamW{.lr = 1e-3, .betas = {0.5, 0.9}}, tell_apart),
+  return tacit::Task{tacit::phase<"discriminator">(discriminator, tacit::optim::AdamW{.lr = 1e-2, .betas = {0.5, 0.9}}, tell_apart),
                      tacit::phase<"generator">(generator, tacit::optim::AdamW{.lr = 1e-3, .betas = {0.5, 0.9}}, deceive)};
 }
 // [/phases]
@@ -56,8 +56,8 @@ struct Watch {
 
 int main() {
   torch::manual_seed(1);
-  torch::nn::Sequential generator{torch::nn::Linear(1, 32), torch::nn::ReLU(), torch::nn::Linear(32, 1)};
-  torch::nn::Sequential const discriminator{torch::nn::Linear(1, 32), torch::nn::ReLU(), torch::nn::Linear(32, 1)};
+  torch::nn::Sequential generator{torch::nn::Linear(1, 32), torch::nn::LeakyReLU(), torch::nn::Linear(32, 1)};
+  torch::nn::Sequential const discriminator{torch::nn::Linear(1, 32), torch::nn::LeakyReLU(), torch::nn::Linear(32, 1)};
 
   // The data are whatever range-for accepts: here a vector of batches.
   std::vector<at::Tensor> batches;

@@ -75,9 +75,9 @@ at::Tensor initial(int count, int k) {
 
 ParameterSet parameters() {
   ParameterSet set;
-  set.add("a", initial(6, 0).reshape({2, 3}).requires_grad_());
-  set.add("b", initial(5, 1).requires_grad_());
-  set.add("c", initial(6, 2).reshape({3, 2}).t().requires_grad_());
+  set.add("a", initial(6, 0).reshape({2, 3}));
+  set.add("b", initial(5, 1));
+  set.add("c", initial(6, 2).reshape({3, 2}).t());
   return set;
 }
 

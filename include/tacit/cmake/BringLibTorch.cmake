@@ -188,7 +188,7 @@ function(tacit_libtorch_download folder pins out_error)
       continue()
     endif()
     string(REPLACE ";" " " text "${missing}")
-    message(STATUS "LibTorch: downloading ${text} with ${python} -m pip (once per user, about 0.5 GB for CPU)")
+    message(STATUS "LibTorch: downloading ${text} with ${python} -m pip (once per user; 0.5 GB, for CUDA 2 GB more)")
     execute_process(COMMAND "${python}" -m pip ${TACIT_LIBTORCH_PIP_ARGUMENTS} -d "${folder}" ${missing}
                     RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
     if(result EQUAL 0)

@@ -260,7 +260,7 @@ struct callback_slot {
     } else if constexpr (is_specialization_v<Callback, std::reference_wrapper>) {
       return Bound{callback.get()};
     } else {
-      return Bound{std::as_const(callback)};
+      return Bound{std::move(callback)};
     }
   }
   static Bound from_default() {

@@ -36,6 +36,8 @@ class context_base {
   Progress const& progress() const { return run_->core().progress(); }
   RunPlan const& plan() const { return run_->core().plan(); }
   typename core_type::history_type const& history() const { return run_->core().history(); }
+  /// What this run records to: the history, or the result of an evaluation on its own.
+  typename core_type::history_type const& metrics() const { return run_->core().target(); }
   Sink const& sink() const { return run_->core().sink(); }
   int rank() const { return run_->core().rank(); }
   int world_size() const { return run_->core().world_size(); }

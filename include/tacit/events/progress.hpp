@@ -17,6 +17,13 @@ struct Progress {
   Tokens tokens{};               ///< the sum of the step results' weights, where they state one, over all ranks
 };
 
+/// How many batches of an epoch are taken at most. A callback that limits them says so by `BatchLimits batch_limits() const`:
+/// it is asked before the run is planned, and the smallest of all counts.
+struct BatchLimits {
+  MicroBatches train = unset;
+  MicroBatches eval = unset;
+};
+
 /// What a run is going to do, in sound units: fixed when the run starts.
 struct RunPlan {
   Epochs epochs = unset;

@@ -37,6 +37,13 @@ struct AnnouncedWorld {
   int world_size = 1;
 };
 
+namespace detail {
+/// True for the name that Slurm gives to a job that is a shell.
+inline bool is_interactive(char const* job_name) {
+  return job_name != nullptr && (std::string_view{job_name} == "bash" || std::string_view{job_name} == "interactive");
+}
+}  // namespace detail
+
 /// What the first family that is set says; nothing where none is.
 /// `lookup(name)` gives a variable's text or null, as getenv does.
 /// Throws: DistributedError for a half-set family, a text that is no number, a rank outside the world.
@@ -48,7 +55,7 @@ std::optional<AnnouncedWorld> announced_world(Lookup&& lookup) {
     bool const slurm = family.launcher == "Slurm";
     if (rank == nullptr && size == nullptr) continue;
     // In an allocation without srun Slurm sets the size alone, or both for the one interactive shell.
-    if (slurm && (rank == nullptr || size == nullptr)) continue;
+    if (slurm && (rank == nullptr || size == nullptr || detail::is_interactive(lookup("SLURM_JOB_NAME")))) continue;
     std::string seen;
     for (auto [variable, text] : {std::pair{family.rank, rank}, std::pair{family.world_size, size}}) {
       if (!seen.empty()) seen += ' ';

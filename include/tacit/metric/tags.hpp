@@ -82,6 +82,8 @@ template <class Tag>
 inline constexpr bool needs_evaluation = false;
 template <>
 inline constexpr bool needs_evaluation<tag::eval_loss> = true;
+template <>
+inline constexpr bool needs_evaluation<tag::accuracy> = true;
 template <fixed_string Where, class Tag>
 inline constexpr bool needs_evaluation<on<Where, Tag>> = needs_evaluation<Tag>;
 

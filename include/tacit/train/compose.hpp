@@ -9,7 +9,7 @@
 
 #include <boost/hana/filter.hpp>
 #include <boost/hana/basic_tuple.hpp>
-#include <boost/hana/length.hpp>
+#include <boost/hana/unpack.hpp>
 #include <boost/hana/tuple.hpp>
 #include <boost/hana/type.hpp>
 
@@ -46,11 +46,11 @@ struct composed {
   using distribution = Distribution;
   using callbacks = Callbacks;
 };
-/// A refused one: its task is the misuse, the rest does not matter.
-template <class Bad>
+/// A refused one: its task is the misuse; the device is the task that was meant, where it is known.
+template <class Bad, class Meant = void>
 struct refused {
   using task = Bad;
-  using device = void;
+  using device = Meant;
   using precision = void;
   using distribution = void;
   using callbacks = void;
@@ -69,58 +69,59 @@ concept known_slot = std::same_as<slot_of_t<T>, slot::device> || std::same_as<sl
                      std::same_as<slot_of_t<T>, slot::distribution> || std::same_as<slot_of_t<T>, slot::callbacks> ||
                      std::same_as<slot_of_t<T>, slot::automatic> || std::same_as<slot_of_t<T>, slot::eval_sets>;
 
-/// The arguments that fill a slot, as Hana types.
+/// The arguments that fill a slot.
 template <class Slot, class... A>
 constexpr auto fill(list<A...>) {
-  return boost::hana::filter(boost::hana::tuple_t<A...>, []<class T>(boost::hana::basic_type<T>) {
+  constexpr auto found = boost::hana::filter(boost::hana::tuple_t<A...>, []<class T>(boost::hana::basic_type<T>) {
     return boost::hana::bool_c<std::same_as<slot_of_t<T>, Slot>>;
   });
+  return boost::hana::unpack(found, []<class... T>(boost::hana::basic_type<T>...) { return list<T...>{}; });
 }
-
 template <class Slot, class List>
-inline constexpr std::size_t fill_count = decltype(boost::hana::length(fill<Slot>(List{})))::value;
+using filled_by = decltype(fill<Slot>(List{}));
 
-template <class Slot, class Default, class List>
-constexpr auto filled_or_default() {
-  if constexpr (fill_count<Slot, List> == 0) {
-    return type<Default>{};
-  } else {
-    return type<typename decltype(+boost::hana::front(fill<Slot>(List{})))::type>{};
-  }
-}
+template <class List, class Default>
+struct first_or {
+  using type = Default;
+};
+template <class First, class... Rest, class Default>
+struct first_or<list<First, Rest...>, Default> {
+  using type = First;
+};
 /// The one argument for a slot, or the default.
 template <class Slot, class Default, class List>
-using filled_t = typename decltype(filled_or_default<Slot, Default, List>())::value;
+using filled_t = typename first_or<filled_by<Slot, List>, Default>::type;
+
+constexpr auto check_known(list<>) { return sound{}; }
+template <class First, class... Rest>
+constexpr auto check_known(list<First, Rest...>) {
+  if constexpr (!known_slot<First>) {
+    return refuse<misuse::ES01, First, slot_of_t<First>>{};
+  } else {
+    return check_known(list<Rest...>{});
+  }
+}
+
+template <class Arguments>
+constexpr auto check_filled_once(list<>) {
+  return sound{};
+}
+template <class Arguments, class First, class... Rest>
+constexpr auto check_filled_once(list<First, Rest...>) {
+  if constexpr (filled_by<First, Arguments>::size > 1) {
+    return refuse<misuse::ES02, filled_by<First, Arguments>, First>{};
+  } else {
+    return check_filled_once<Arguments>(list<Rest...>{});
+  }
+}
 
 template <class... A>
 constexpr auto check_slots(list<A...> all) {
-  using arguments = list<A...>;
-  if constexpr (!(known_slot<A> && ...)) {
-    return []<class First, class... Rest>(auto self, list<First, Rest...>) {
-      if constexpr (!known_slot<First>) {
-        return refuse<misuse::ES01, First, slot_of_t<First>>{};
-      } else {
-        return self(self, list<Rest...>{});
-      }
-    }([]<class First, class... Rest>(auto self, list<First, Rest...>) {
-      if constexpr (!known_slot<First>) {
-        return refuse<misuse::ES01, First, slot_of_t<First>>{};
-      } else {
-        return self(self, list<Rest...>{});
-      }
-    }, all);
-  } else if constexpr (fill_count<slot::device, arguments> > 1) {
-    return refuse<misuse::ES02, decltype(fill<slot::device>(all)), slot::device>{};
-  } else if constexpr (fill_count<slot::precision, arguments> > 1) {
-    return refuse<misuse::ES02, decltype(fill<slot::precision>(all)), slot::precision>{};
-  } else if constexpr (fill_count<slot::distribution, arguments> > 1) {
-    return refuse<misuse::ES02, decltype(fill<slot::distribution>(all)), slot::distribution>{};
-  } else if constexpr (fill_count<slot::callbacks, arguments> > 1) {
-    return refuse<misuse::ES02, decltype(fill<slot::callbacks>(all)), slot::callbacks>{};
-  } else if constexpr (fill_count<slot::automatic, arguments> > 1) {
-    return refuse<misuse::ES02, decltype(fill<slot::automatic>(all)), slot::automatic>{};
+  if constexpr ((known_slot<A> && ...)) {
+    using slots = list<slot::device, slot::precision, slot::distribution, slot::callbacks, slot::automatic, slot::eval_sets>;
+    return check_filled_once<list<A...>>(slots{});
   } else {
-    return sound{};
+    return check_known(all);
   }
 }
 
@@ -219,14 +220,6 @@ template <class Callback, class Tensor, class... Events>
 consteval bool handles_any(list<Events...>) {
   return (handles<Callback, Events, probe_context<Tensor, Events>> || ...);
 }
-
-/// The type at the bottom of adapters: its handlers are the ones a person wrote.
-template <class Callback>
-struct innermost {
-  using type = Callback;
-};
-template <is_adapter Callback>
-struct innermost<Callback> : innermost<typename Callback::inner_type> {};
 
 template <class Callback, class Tensor, class First, class... Rest>
 constexpr auto check_listed(list<First, Rest...>) {
@@ -397,11 +390,11 @@ constexpr auto check_callbacks(list<C...> pack) {
       if constexpr (!is_sound_v<each>) {
         return each{};
       } else {
-        constexpr auto order = solve_order(list<typename order_names<unwrap_t<C>>::type...>{});
+        constexpr auto order = solve_order(list<innermost_t<C>...>{});
         if constexpr (order.cyclic) {
           return []<std::size_t... I>(std::index_sequence<I...>) {
             return refuse<misuse::EC07, typename decltype([] {
-                            constexpr std::size_t at = solve_order(list<typename order_names<unwrap_t<C>>::type...>{}).in_cycle;
+                            constexpr std::size_t at = solve_order(list<innermost_t<C>...>{}).in_cycle;
                             return std::get<at>(std::tuple<type<C>...>{});
                           }())::value>{};
           }(std::index_sequence_for<C...>{});

@@ -136,7 +136,7 @@ struct Composition<Task, Device, Precision, Distribution, CallbackPack<Callback.
       decltype(std::declval<Distribution const&>().template bind<parameters_type>(std::declval<bound_device const&>()));
   using bound_callbacks = detail::callback_storage<std::index_sequence_for<Callback...>, list<Callback...>, Composition>;
 
-  static constexpr auto call_order = detail::solve_order(list<typename detail::order_names<detail::unwrap_t<Callback>>::type...>{});
+  static constexpr auto call_order = detail::solve_order(list<detail::innermost_t<Callback>...>{});
   using named_eval_sets = typename decltype(detail::find_eval_sets(list<Callback...>{}))::value;
   using stated_tags = detail::concat_t<detail::loop_tags_t<Task>, detail::recorded_tags_t<Callback>...>;
   /// Everything that may be recorded in a run; what is not here cannot be watched or read by type.

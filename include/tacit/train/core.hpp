@@ -120,6 +120,14 @@ class Core {
   distribution_type& distribution() noexcept { return distribution_; }
   precision_type& precision() noexcept { return precision_; }
   callbacks_type& callbacks() noexcept { return callbacks_; }
+  /// The smallest limits that callbacks state.
+  BatchLimits batch_limits() {
+    BatchLimits limits;
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      (narrow(limits, callbacks_.template get<I>()), ...);
+    }(std::make_index_sequence<callback_types::size>{});
+    return limits;
+  }
   template <std::size_t I>
   Phase<I>& phase() noexcept {
     return std::get<I>(phases_);
@@ -280,6 +288,15 @@ class Core {
     requires(std::is_arithmetic_v<Value>)
   double reduced(Value value) const {
     return static_cast<double>(value);
+  }
+
+  template <class Callback>
+  static void narrow([[maybe_unused]] BatchLimits& limits, [[maybe_unused]] Callback const& callback) {
+    if constexpr (requires { callback.batch_limits(); }) {
+      BatchLimits const own = callback.batch_limits();
+      if (own.train.is_set() && (!limits.train.is_set() || own.train < limits.train)) limits.train = own.train;
+      if (own.eval.is_set() && (!limits.eval.is_set() || own.eval < limits.eval)) limits.eval = own.eval;
+    }
   }
 
   template <std::size_t... I>

@@ -140,7 +140,7 @@ class PassBase {
   MicroBatchIndex step_index() const { return core_.progress().step; }
   std::int64_t batches_per_epoch() const {
     if constexpr (sized_batch_source<Source>) {
-      return source_.size(core_.world_size());
+      return std::min(source_.size(core_.world_size()), epoch_limit_);
     } else {
       return -1;
     }
@@ -192,6 +192,7 @@ class PassBase {
   std::optional<batch_type> batch_{};
   std::int64_t samples_ = 0;  // of the batch in work
   double weight_ = 0.0;       // of the batch in work: what its loss is a mean over
+  std::int64_t epoch_limit_ = std::numeric_limits<std::int64_t>::max();  // batches of an epoch at most
   std::array<basic_mean<tensor_type>, phase_count> losses_{};
 
  private:
@@ -207,8 +208,9 @@ class EvalPass : public PassBase<CoreT, Source, false> {
 
  public:
   EvalPass(CoreT& core, Source& source, std::string_view set, bool intermediate, MicroBatches limit)
-      : base{core, source}, set_{set}, intermediate_{intermediate}, limit_{limit}, step_before_{core.progress().step},
+      : base{core, source}, set_{set}, intermediate_{intermediate}, step_before_{core.progress().step},
         was_log_point_{core.log_point() != nullptr} {
+    this->epoch_limit_ = std::min(limit.value_or(this->epoch_limit_), core.batch_limits().eval.value_or(this->epoch_limit_));
     core.set_eval_set(set);
     core.set_log_point(true);
   }
@@ -237,7 +239,7 @@ class EvalPass : public PassBase<CoreT, Source, false> {
     wish_before_ = this->core_.wish();
   }
   bool epoch_is_over() const {
-    return this->core_.wish() != wish_before_ || (limit_.is_set() && this->core_.progress().step.value() >= limit_.value());
+    return this->core_.wish() != wish_before_ || this->core_.progress().step.value() >= this->epoch_limit_;
   }
   void end_step() {
     this->batch_.reset();
@@ -265,7 +267,6 @@ class EvalPass : public PassBase<CoreT, Source, false> {
 
   std::string_view set_;
   bool intermediate_;
-  MicroBatches limit_;
   MicroBatchIndex step_before_;
   bool was_log_point_;
   int wish_before_ = 0;
@@ -316,6 +317,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
         started_{std::chrono::steady_clock::now()} {
     core.progress() = Progress{};
     core.set_log_point(true);
+    this->epoch_limit_ = core.batch_limits().train.value_or(this->epoch_limit_);
   }
 
   /// True if the task's step states a weight of its own: tokens, pixels.
@@ -566,6 +568,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     if (has_other_limits_ && options_.limit.micro_batches.is_set()) {
       window_size_ = std::min(window_size_, std::max<std::int64_t>(1, options_.limit.micro_batches.value() - core.progress().micro_batches.value()));
     }
+    window_size_ = std::min(window_size_, std::max<std::int64_t>(1, this->epoch_limit_ - core.progress().step.value()));
     if constexpr (sized_batch_source<Source>) {
       if (accumulation_ > 1) {
         std::int64_t const left = this->source_.size(core.world_size()) - this->source_.position();
@@ -587,6 +590,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
 
   void after_window() {
     CoreT& core = this->core_;
+    if (core.progress().step.value() >= this->epoch_limit_) epoch_over_ = true;
     if (updates().value() >= update_limit_ || (has_other_limits_ && other_limit_is_reached())) stop(StopReason::limit);
     if constexpr (is_single) {
       if (core.wish() != 0) take_wish(core.wish());

@@ -669,7 +669,7 @@ class Trainer {
       plan.total_batch_size = plan.per_device_batch_size.value() * plan.world_size * options.gradient_accumulation.value();
     }
     if constexpr (sized_batch_source<Source>) {
-      std::int64_t const batches = source.size(plan.world_size);
+      std::int64_t const batches = limited(source.size(plan.world_size), core_->batch_limits().train);
       std::int64_t const window = options.gradient_accumulation.value();
       plan.micro_batches_per_epoch = batches;
       plan.updates_per_epoch = (batches + window - 1) / window;
@@ -687,8 +687,9 @@ class Trainer {
     if (plan.eval_per_device_batch_size.is_set()) {
       plan.eval_total_batch_size = plan.eval_per_device_batch_size.value() * plan.world_size;
     }
-    if constexpr (sized_batch_source<Source>) plan.eval_batches = source.size(plan.world_size);
+    if constexpr (sized_batch_source<Source>) plan.eval_batches = limited(source.size(plan.world_size), core_->batch_limits().eval);
   }
+  static std::int64_t limited(std::int64_t batches, MicroBatches limit) { return std::min(batches, limit.value_or(batches)); }
 
   std::unique_ptr<core_type> core_;
 };

@@ -229,7 +229,7 @@ class fused_lists {
   void check_parameter(Parameter const& p) const {
     if (!p.master.is_floating_point()) {
       throw ConfigError{"TACIT-RC31", "'" + p.name + "' is of type " + printed(p.master.scalar_type()), owner_,
-                        "only floating types are trained: register it as a buffer"};
+                        "train real floating types: complex numbers as view_as_real, all else is a buffer"};
     }
     if (p.master.layout() != at::kStrided || !p.master.is_non_overlapping_and_dense()) {
       throw ConfigError{"TACIT-RC32",

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "tacit/data/shuffle.hpp"
+
+// The training loop as an expert writes it by hand, for the programs that compare the trainer with it: the same order of
+// samples, the same calls of the tensor library, the epoch's loss as the mean over its samples, an end after so many updates.
+
+namespace twin {
+
+struct Plan {
+  std::int64_t batch_size = 32;
+  std::int64_t updates = 0;
+  std::uint64_t seed = 0;
+};
+
+struct Result {
+  std::vector<double> losses;  // of each epoch
+  std::int64_t updates = 0;
+};
+
+template <class Model, class Criterion, class Data, class Optimizer>
+Result train(Model& model, Criterion const& criterion, Data const& data, Optimizer& optimizer, Plan const& plan) {
+  Result result;
+  std::vector<std::int64_t> order(static_cast<std::size_t>(data.size()));
+  for (std::int64_t epoch = 0; result.updates < plan.updates; ++epoch) {
+    tacit::data::ShuffledOrder{data.size(), plan.seed, tacit::EpochIndex{epoch}}.fill(0, order);
+    model.train();
+    double loss_sum = 0.0;
+    double weight = 0.0;
+    for (std::span<std::int64_t const> rest{order}; !rest.empty() && result.updates < plan.updates;) {
+      auto const samples = rest.first(std::min(rest.size(), static_cast<std::size_t>(plan.batch_size)));
+      rest = rest.subspan(samples.size());
+      auto const batch = data.get_batch(samples);
+      auto const loss = criterion(model.forward(batch.input), batch.target);
+      loss_sum += item(loss) * static_cast<double>(samples.size());
+      weight += static_cast<double>(samples.size());
+      loss.backward();
+      optimizer.step();
+      optimizer.clear_gradients();
+      ++result.updates;
+    }
+    result.losses.push_back(loss_sum / weight);
+  }
+  return result;
+}
+
+}  // namespace twin
