@@ -1,4 +1,7 @@
+#include <cstddef>
+#include <cstdlib>
 #include <memory>
+#include <new>
 #include <span>
 #include <utility>
 #include <vector>
@@ -10,6 +13,33 @@
 
 // The trainer against its twin on the fake tensor. As with a real tensor library, its operations are calls that the
 // compiler cannot look into: what remains is the loop's own code, counted to the single instruction.
+
+// Memory at a constant cost: a list of free blocks for each size, so that no count depends on the history of a heap.
+namespace pool {
+
+struct alignas(16) Block {
+  Block** list;  // where it goes when it is freed
+  Block* next;
+};
+static Block* lists[4096];
+
+}  // namespace pool
+
+[[gnu::noinline]] void* operator new(std::size_t size) {
+  ++benchmark::allocations;
+  std::size_t const units = (size + 15) / 16;
+  if (units >= std::size(pool::lists)) throw std::bad_alloc{};
+  pool::Block*& list = pool::lists[units];
+  if (list == nullptr) list = new (std::malloc(16 * (units + 1))) pool::Block{&list, nullptr};
+  pool::Block* const block = std::exchange(list, list->next);
+  return block + 1;
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept {
+  if (memory == nullptr) return;
+  pool::Block* const block = static_cast<pool::Block*>(memory) - 1;
+  block->next = std::exchange(*block->list, block);
+}
+void operator delete(void* memory, std::size_t) noexcept { operator delete(memory); }
 
 namespace library {
 
@@ -91,7 +121,7 @@ inline double item(Tensor const& loss) { return loss.item(); }
 namespace {
 
 constexpr std::int64_t batch_size = 4;
-library::Line const data{4096};
+library::Line const data{benchmark::many * batch_size};
 
 struct Optimizer : library::Lists {
   void clear_gradients() {

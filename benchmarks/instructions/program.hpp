@@ -1,18 +1,16 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <new>
 #include <span>
 
-// What the programs of this folder share: `program VARIANT STEPS`, `program limits`, and a count of operator new.
-// To be included by the program's one source file.
+// What the programs of this folder share: `program VARIANT STEPS` and `program limits`.
 
 namespace benchmark {
 
+/// Counted by the operator new of the program.
 inline std::int64_t allocations = 0;
 
 struct Variant {
@@ -87,12 +85,3 @@ inline int main(int argc, char** argv, std::span<Variant const> variants, std::s
 }
 
 }  // namespace benchmark
-
-// Not inlined: g++ would see malloc and free without their pair and warn.
-[[gnu::noinline]] void* operator new(std::size_t size) {
-  ++benchmark::allocations;
-  if (void* const memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  throw std::bad_alloc{};
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }

@@ -25,23 +25,6 @@
 
 namespace tacit::inline v0::data {
 
-/// The number that fixes a random order: any integer, or not given.
-class Seed {
- public:
-  constexpr Seed() = default;
-  constexpr Seed(unset_t) noexcept {}
-  template <std::integral Integer>
-    requires(!std::same_as<Integer, bool>)
-  constexpr Seed(Integer value) noexcept : value_{static_cast<std::uint64_t>(value)}, is_set_{true} {}
-
-  constexpr bool is_set() const noexcept { return is_set_; }
-  constexpr std::uint64_t value_or(std::uint64_t fallback) const noexcept { return is_set_ ? value_ : fallback; }
-
- private:
-  std::uint64_t value_ = 0;
-  bool is_set_ = false;
-};
-
 /// How a loader makes batches.
 struct LoaderOptions {
   required<Samples> batch_size;  ///< of one process

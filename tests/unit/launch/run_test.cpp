@@ -69,6 +69,7 @@ Ran run(Line const& line) {
                                 });
   return {what, text.str()};
 }
+
 TEST_CASE("the body gets the policies that the command line names") {
   CHECK(run({"--precision", "fp64"}).what == "Cpu Fp64");
   CHECK(run({"--device=cpu", "--precision=fp32"}).what == "Cpu Fp32");

@@ -1,0 +1,195 @@
+"""Code and tables in the guide pages are those of the source: `check_docs.py TOOLCHAIN (--update|--self-test)?`.
+
+- A ```cpp block of README.md and docs/*.md follows a line `<!-- code: examples/x.cpp name -->` and holds the text between
+  `// [name]` and `// [/name]` of that file, which the tests compile. docs/errors.md is left out: it shows code that must
+  not compile, and tests/fail/ has it.
+- Between `<!-- table: events -->` and `<!-- /table -->` stands what include/tacit/events/events.hpp says, likewise `contexts`.
+- Links to other files lead somewhere.
+
+--update writes blocks and tables into the pages.
+"""
+
+import pathlib
+import re
+import sys
+import tempfile
+import textwrap
+
+import tool
+
+EVENTS = "include/tacit/events/events.hpp"
+PARTS = [("batch", "`batch()`"), ("output", "`output()`, `loss()`"), ("mask", "`mask_update()`"), ("gradients", "`gradient_norm()`"),
+         ("record", "`record()`"), ("latest", "`latest()`"), ("evaluate", "`evaluate()`"), ("parameters", "`change_parameters()`"),
+         ("emit", "`emit()`")]
+BLOCK = re.compile(r"(?:^<!-- code: (?P<file>\S+) (?P<name>\S+) -->\n)?^```cpp\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+TABLE = re.compile(r"^<!-- table: (?P<name>\w+) -->\n(?P<text>.*?)^<!-- /table -->$", re.MULTILINE | re.DOTALL)
+
+
+class Problem(Exception):
+    pass
+
+
+def snippet(source, file, name):
+    path = source / file
+    if not path.is_file():
+        raise Problem(f"there is no {file}")
+    found = re.findall(rf"^ *// \[{re.escape(name)}\]\n(.*?)^ *// \[/{re.escape(name)}\]$", path.read_text(), re.MULTILINE | re.DOTALL)
+    if len(found) != 1:
+        raise Problem(f"{file} has {len(found)} parts between // [{name}] and // [/{name}], wanted: 1")
+    lines = [line for line in found[0].splitlines() if not re.fullmatch(r" *// \[/?[\w-]+\]", line)]
+    return textwrap.dedent("\n".join(lines)).strip("\n") + "\n"
+
+
+def read_events(source):
+    """(name, comment, fields) of every event, in the order of events.hpp."""
+    text = (source / EVENTS).read_text()
+    body = text[text.index("namespace event {"):text.index("/// Every event that the library fires")]
+    events = []
+    for comment, declared, members in re.findall(r"((?:^ *///[^\n]*\n)+)(?:^template <[^\n]*>\n)?^struct (\w+)(?: : \w+)? \{(.*?)\};$", body,
+                                                 re.MULTILINE | re.DOTALL):
+        # `Of` is an event within another one and has no row.
+        if declared == "Of":
+            continue
+        words = " ".join(re.sub(r"^ *///\s?", "", line) for line in comment.splitlines())
+        fields = re.findall(r"^\s*([\w:]+) (\w+);(?: *///< *(.*))?$", members, re.MULTILINE)
+        events.append((declared + ("<Phase>" if declared == "Aborted" else ""), words, fields))
+    return events
+
+
+def read_parts(source):
+    text = (source / EVENTS).read_text()
+    found = re.findall(r"inline constexpr unsigned event_parts<event::(\w+(?:<Phase>)?)> =\s*([^;]*);", text)
+    parts = {name: set(re.findall(r"part::(\w+)", value)) for name, value in found}
+    default = set(re.findall(r"part::(\w+)", re.search(r"inline constexpr unsigned event_parts = ([^;]*);", text).group(1)))
+    return lambda name: parts.get(name, default)
+
+
+def events_table(source):
+    rows = ["| Event | When it fires, what holds | Fields |", "| --- | --- | --- |"]
+    for name, comment, fields in read_events(source):
+        cells = [f"`{field}`" + (f" ({note})" if note else "") for _, field, note in fields]
+        rows.append(f"| `{name}` | {comment} | {', '.join(cells) or '-'} |")
+    return "\n".join(rows) + "\n"
+
+
+def contexts_table(source):
+    parts_of = read_parts(source)
+    used = set().union(*(parts_of(name) for name, _, _ in read_events(source))) - {"none"}
+    if used != {part for part, _ in PARTS}:
+        raise Problem(f"the parts of contexts are {sorted(used)}, {pathlib.Path(__file__).name} knows {[p for p, _ in PARTS]}")
+    rows = ["| Event | " + " | ".join(title for _, title in PARTS) + " |", "| --- |" + " :-: |" * len(PARTS)]
+    for name, _, _ in read_events(source):
+        rows.append(f"| `{name}` | " + " | ".join("x" if part in parts_of(name) else "" for part, _ in PARTS) + " |")
+    return "\n".join(rows) + "\n"
+
+
+TABLES = {"events": events_table, "contexts": contexts_table}
+
+
+def renewed(source, text, problems):
+    def code(match):
+        if match["file"] is None:
+            problems.append("a ```cpp block has no line `<!-- code: examples/x.cpp name -->` before it:\n" + match["text"])
+            return match[0]
+        try:
+            return f"<!-- code: {match['file']} {match['name']} -->\n```cpp\n{snippet(source, match['file'], match['name'])}```"
+        except Problem as problem:
+            problems.append(str(problem))
+            return match[0]
+
+    def table(match):
+        try:
+            if match["name"] not in TABLES:
+                raise Problem(f"there is no table {match['name']}")
+            return f"<!-- table: {match['name']} -->\n{TABLES[match['name']](source)}<!-- /table -->"
+        except (Problem, OSError, ValueError) as problem:
+            problems.append(str(problem))
+            return match[0]
+
+    return TABLE.sub(table, BLOCK.sub(code, text))
+
+
+def check_links(source, page, text):
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", prose):
+        if not re.match(r"\w+:", target) and not (page.parent / target).exists():
+            yield f"the link to {target} leads nowhere"
+
+
+def pages(source):
+    found = [source / "README.md"] if (source / "README.md").exists() else []
+    return found + [page for page in tool.files(source / "docs", "*.md") if page.parent.name == "docs"]
+
+
+def check(source, update):
+    result = []
+    blocks = 0
+    for page in pages(source):
+        text = page.read_text()
+        problems = []
+        if page.name != "errors.md":
+            blocks += len(BLOCK.findall(text))
+            new = renewed(source, text, problems)
+            if new != text and update:
+                page.write_text(new)
+            elif new != text:
+                was, now = next((a, b) for a, b in zip(text.splitlines() + [""], new.splitlines() + [""]) if a != b)
+                problems.append(f"differs from the source (tests/cmake/check_docs.py TOOLCHAIN --update renews it):\n  page   {was}\n  source {now}")
+        problems += check_links(source, page, text)
+        result += [f"{page.relative_to(source)}: {problem}" for problem in problems]
+    print(f"{blocks} blocks of code in {len(pages(source))} pages")
+    return result
+
+
+GOOD = "<!-- code: examples/a.cpp part -->\n```cpp\nint x;\n```\n"
+EXAMPLE = "// [part]\n  int x;\n// [/part]\n"
+HEADER = ("namespace event {\n/// Once.\nstruct A {};\n/// Twice.\nstruct B {\n  int n;  ///< count\n};\n/// Every event that the library fires\n"
+          "inline constexpr unsigned event_parts = part::latest;\n"
+          "inline constexpr unsigned event_parts<event::B> = " + " | ".join(f"part::{p}" for p, _ in PARTS) + ";\n")
+EVENT_ROWS = ("<!-- table: events -->\n| Event | When it fires, what holds | Fields |\n| --- | --- | --- |\n| `A` | Once. | - |\n"
+              "| `B` | Twice. | `n` (count) |\n<!-- /table -->\n")
+SELF_TEST = [
+    ({"docs/a.md": GOOD, "examples/a.cpp": EXAMPLE}, None),
+    ({"README.md": GOOD, "examples/a.cpp": EXAMPLE.replace("x", "y")}, "differs"),
+    ({"docs/a.md": GOOD.split("\n", 1)[1], "examples/a.cpp": EXAMPLE}, "has no line"),
+    ({"docs/a.md": GOOD}, "there is no examples/a.cpp"),
+    ({"docs/a.md": GOOD, "examples/a.cpp": "int x;\n"}, "has 0 parts"),
+    ({"docs/a.md": GOOD, "examples/a.cpp": EXAMPLE * 2}, "has 2 parts"),
+    ({"docs/errors.md": "```cpp\nint x\n```\n"}, None),
+    ({"docs/a.md": "[b](b.md)\n"}, "leads nowhere"),
+    ({"docs/a.md": "[b](b.md#c) [d](https" + "://example.org)\n", "docs/b.md": ""}, None),
+    ({"docs/a.md": EVENT_ROWS, EVENTS: HEADER}, None),
+    ({"docs/a.md": EVENT_ROWS.replace("Twice", "Never"), EVENTS: HEADER}, "differs"),
+    ({"docs/a.md": "<!-- table: contexts -->\n<!-- /table -->\n", EVENTS: HEADER.replace("part::emit", "part::other")}, "the parts of contexts"),
+]
+
+
+def self_test():
+    failures = 0
+    for files, wanted in SELF_TEST:
+        with tempfile.TemporaryDirectory() as directory:
+            source = pathlib.Path(directory)
+            for name, text in files.items():
+                (source / name).parent.mkdir(parents=True, exist_ok=True)
+                (source / name).write_text(text)
+            problems = "\n".join(check(source, False))
+            if wanted == "differs":
+                check(source, True)
+                problems = problems if not check(source, False) else "--update did not help"
+        if (wanted not in problems) if wanted else problems:
+            failures += 1
+            print(f"{files}: wanted {wanted!r}, got {problems!r}")
+    print(f"self-test: {failures} failures in {len(SELF_TEST)} trees")
+    return 1 if failures else 0
+
+
+def main():
+    if "--self-test" in sys.argv[2:]:
+        return self_test()
+    problems = check(tool.Toolchain(sys.argv[1]).source, "--update" in sys.argv[2:])
+    print("\n".join(problems))
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
