@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -107,7 +108,7 @@ class MetricsWatch {
       if (columns[i].entries.size() > count(known, i)) fresh.push_back(i);
     }
     of_evaluation_.resize(columns.size());
-    std::ranges::stable_sort(fresh, {}, [this, &columns](std::size_t i) { return std::pair{bool{of_evaluation_[i]}, place(columns[i].name)}; });
+    std::ranges::sort(fresh, {}, [this, &columns](std::size_t i) { return std::tuple{bool{of_evaluation_[i]}, place(columns[i].name), i}; });
     found_.clear();
     for (std::size_t i : fresh) {
       HistoryColumn const& column = columns[i];
@@ -128,24 +129,24 @@ class MetricsWatch {
 /// Turns reports into lines whose values stand below each other.
 class MetricsLine {
  public:
-  std::string text(MetricsReport const& report, RunPlan const& plan) {
+  std::string text(MetricsReport const& found, RunPlan const& plan) {
     std::string line;
-    switch (report.kind) {
-      case MetricsReport::Kind::epoch: line = epoch_title(plan, report.epoch); break;
+    switch (found.kind) {
+      case MetricsReport::Kind::epoch: line = epoch_title(plan, found.epoch); break;
       case MetricsReport::Kind::inside_epoch:
-        line = epoch_title(plan, report.epoch) + ", update " + std::to_string(report.updates.value());
+        line = epoch_title(plan, found.epoch) + ", update " + std::to_string(found.updates.value());
         break;
       case MetricsReport::Kind::evaluation: line = "evaluation"; break;
     }
-    for (LoggedMetric const& metric : report.metrics) {
+    for (LoggedMetric const& metric : found.metrics) {
       if (metric.name == tag::samples_per_second::name) continue;
       std::string const value = report::metric_text(metric.value);
       std::size_t& width = widths_[std::string{metric.name}];
       width = std::max(width, value.size());
       line.append("  ").append(metric.name).append(" ").append(report::right_text(value, width));
     }
-    line.append("  ").append(report::right_text(report::duration_text(report.duration.count()), 6));
-    for (LoggedMetric const& metric : report.metrics) {
+    line.append("  ").append(report::right_text(report::duration_text(found.duration.count()), 6));
+    for (LoggedMetric const& metric : found.metrics) {
       if (metric.name == tag::samples_per_second::name) line.append("  ").append(report::rate_text(metric.value)).append(" samples/s");
     }
     return line;
@@ -177,20 +178,20 @@ class MetricsLog {
   void on(event::EvalEpochEnd const& event, auto& context) {
     watch_.end_evaluation(context.metrics());
     if (!event.intermediate) return;
-    auto const report = watch_.evaluation(MetricsReport::Kind::inside_epoch, context);
-    if (context.is_main_process()) write_(report, context);
+    auto const found = watch_.evaluation(MetricsReport::Kind::inside_epoch, context);
+    if (context.is_main_process()) write_(found, context);
   }
   void on(event::TrainingRunEpochEnd const& event, auto& context) {
-    auto const report = watch_.epoch(event.epoch, context);
-    if (context.is_main_process()) write_(report, context);
+    auto const found = watch_.epoch(event.epoch, context);
+    if (context.is_main_process()) write_(found, context);
   }
   void on(event::EvaluationRunStart const&, auto&) {
     evaluates_alone_ = true;
     watch_.begin_evaluation_run();
   }
   void on(event::EvaluationRunEnd const&, auto& context) {
-    auto const report = watch_.evaluation(MetricsReport::Kind::evaluation, context);
-    if (context.is_main_process()) write_(report, context);
+    auto const found = watch_.evaluation(MetricsReport::Kind::evaluation, context);
+    if (context.is_main_process()) write_(found, context);
   }
 
   /// What was written down is no part of a run's state: a resumed run writes on.
@@ -204,7 +205,7 @@ class MetricsLog {
 
 struct WriteMetricsLine {
   MetricsLine line{};
-  void operator()(MetricsReport const& report, auto& context) { report::write_line(context.sink(), line.text(report, context.plan())); }
+  void operator()(MetricsReport const& found, auto& context) { report::write_line(context.sink(), line.text(found, context.plan())); }
 };
 
 }  // namespace detail

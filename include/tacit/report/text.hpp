@@ -32,6 +32,14 @@ inline std::string metric_text(double value) {
   return fixed_text(value, size < 1e-2 ? 6 : size < 1e2 ? 4 : size < 1e4 ? 2 : 0);
 }
 
+/// A number with as many digits as tell it from all others: "0.01".
+inline std::string shortest_text(double value) {
+  if (!std::isfinite(value)) return fixed_text(value, 0);
+  char text[32];
+  auto const [end, error] = std::to_chars(text, text + sizeof text, value);
+  return {text, end};
+}
+
 /// A rate with two or three digits: "0.42", "5.3", "53", "53.7k", "1.2M".
 inline std::string rate_text(double value) {
   if (!std::isfinite(value) || value < 0.0) return "?";

@@ -278,11 +278,20 @@ class Core {
   }
 
   double reduced(double value) const { return value; }
-  double reduced(basic_device_scalar<tensor_type> const& value) const { return value.read(log_point_); }
+  double reduced(basic_device_scalar<tensor_type> const& value) const {
+    require_log_point();
+    return value.read(log_point_);
+  }
   double reduced(basic_mean<tensor_type> const& mean) {
+    require_log_point();
     double numbers[2] = {mean.sum(log_point_), mean.weight()};
     if constexpr (!is_single) distribution_.reduce_sum(numbers);
     return numbers[0] / numbers[1];
+  }
+  void require_log_point() const {
+    if (is_log_point_) return;
+    throw UsageError{"TACIT-RU04", "recording a value of the device would make every update wait for it", "context.record",
+                     "record where context.log_point() is not null, or at the end of the epoch"};
   }
   template <class Value>
     requires(std::is_arithmetic_v<Value>)

@@ -212,7 +212,7 @@ class EvalPass : public PassBase<CoreT, Source, false> {
         was_log_point_{core.log_point() != nullptr} {
     this->epoch_limit_ = std::min(limit.value_or(this->epoch_limit_), core.batch_limits().eval.value_or(this->epoch_limit_));
     core.set_eval_set(set);
-    core.set_log_point(true);
+    core.set_log_point(core.device().host_reads_free());
   }
   ~EvalPass() {
     this->core_.set_eval_set({});
@@ -246,6 +246,7 @@ class EvalPass : public PassBase<CoreT, Source, false> {
     ++this->core_.progress().step;
   }
   void record_loss() {
+    this->core_.set_log_point(true);
     if (this->core_.wish() == 1 && wish_before_ == 0) this->core_.set_wish(0);  // `end_epoch` ended this pass, not the epoch around it
     record_each(std::make_index_sequence<base::phase_count>{});
   }
@@ -394,8 +395,6 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     if (this->core_.masked()) return;
     this->core_.precision().backward(output.loss, loss_factor());
   }
-
-  void skip_batch() { base::skip_batch(); }
 
   void end_step() {
     Progress& progress = this->core_.progress();

@@ -3,7 +3,6 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "fake/group.hpp"
@@ -42,15 +41,10 @@ TEST_CASE("distribution policies keep their laws") {
 
 TEST_CASE("the tests' group of ranks keeps them too") {
   for (int const size : {1, 2, 3}) {
-    fake::Group group{size};
     std::vector<Broken> broken(static_cast<std::size_t>(size));
-    std::vector<std::thread> ranks;
-    for (int rank = 0; rank < size; ++rank) {
-      ranks.emplace_back([&, rank] {
-        broken[static_cast<std::size_t>(rank)] = laws::check_distribution<Tensor>(fake::Rank{.group = &group, .number = rank}, tacit::Cpu{}, make);
-      });
-    }
-    for (std::thread& rank : ranks) rank.join();
+    fake::run_ranks(size, [&](fake::Rank const& rank) {
+      broken[static_cast<std::size_t>(rank.number)] = laws::check_distribution<Tensor>(rank, tacit::Cpu{}, make);
+    });
     for (Broken const& sentences : broken) CHECK(sentences == Broken{});
   }
 }

@@ -545,6 +545,37 @@ TEST_CASE("between log points nothing is read from the device") {  // 1Q-17
   CHECK(run(300, CallbackPack{ReadOften{}}) == 1 + 300 / 50);
 }
 
+namespace {
+struct step_loss : tacit::Metric<"step_loss"> {};
+struct RecordEveryStep {
+  using records = tacit::records<step_loss>;
+  void on(event::TrainStepEnd const&, auto& context) { context.record(step_loss{}, context.loss()); }
+};
+struct ReadEvaluation {
+  void on(event::EvalStepEnd const&, auto& context) {
+    if (auto const* log_point = context.log_point()) sum += context.loss().read(*log_point);
+  }
+  double sum = 0.0;
+};
+}  // namespace
+
+TEST_CASE("evaluation on a device reads once, at its end; recording between log points is refused") {
+  tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, fake::Gpu{}, CallbackPack{ReadEvaluation{}}};
+  fake::device_reads = 0;
+  trainer.evaluate(fake::Line{100}, {.per_device_batch_size = 1, .sink = quiet()});
+  CHECK(fake::device_reads == 1);
+  tacit::Trainer hasty{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, fake::Gpu{}, CallbackPack{RecordEveryStep{}}};
+  try {
+    hasty.train(fake::Line{4}, {.epochs = 1, .per_device_batch_size = 1, .sink = quiet()});
+    FAIL("accepted");
+  } catch (tacit::UsageError const& error) {
+    CHECK(error.code() == "TACIT-RU04");
+  }
+  tacit::Trainer host{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, CallbackPack{RecordEveryStep{}}};
+  host.train(fake::Line{4}, {.epochs = 1, .per_device_batch_size = 1, .sink = quiet()});
+  CHECK(host.history().values(step_loss{}).size() == 4);
+}
+
 TEST_CASE("one trainer, one thread, one run at a time") {
   auto trainer = make_trainer(std::make_shared<fake::Linear>(), CallbackPack{});
   SECTION("another thread") {
