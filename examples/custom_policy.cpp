@@ -5,6 +5,7 @@
 #include <tacit/tacit.hpp>
 
 #include <iostream>
+#include <string>
 
 // [policy]
 struct StaticScale {
@@ -49,7 +50,9 @@ torch::Tensor train(auto precision) {
   torch::manual_seed(1);
   auto const x = torch::randn({256, 4});
   tacit::data::TensorDataset const data{x, x.sum(1, true)};
+  // [use]
   tacit::Trainer trainer{torch::nn::Linear(4, 1), tacit::loss::Mse{}, tacit::optim::Sgd{.lr = 0.1}, precision, tacit::CallbackPack{}};
+  // [/use]
   auto const result = trainer.train(data, {.epochs = 2, .clip = {.norm = 0.5}});
   std::cout << trainer.plan().precision << ": loss " << result[tacit::tag::train_loss{}] << "\n";
   return trainer.model().weight.detach();

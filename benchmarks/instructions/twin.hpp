@@ -37,7 +37,7 @@ Result train(Model& model, Criterion const& criterion, Data const& data, Optimiz
       rest = rest.subspan(samples.size());
       auto const batch = data.get_batch(samples);
       auto const loss = criterion(model.forward(batch.input), batch.target);
-      loss_sum += item(loss) * static_cast<double>(samples.size());
+      loss_sum += loss.item() * static_cast<double>(samples.size());
       weight += static_cast<double>(samples.size());
       loss.backward();
       optimizer.step();

@@ -2,7 +2,7 @@
 
 - A ```cpp block of README.md and docs/*.md follows a line `<!-- code: examples/x.cpp name -->` and holds the text between
   `// [name]` and `// [/name]` of that file, which the tests compile. docs/errors.md is left out: it shows code that must
-  not compile, and tests/fail/ has it.
+  not compile, and tests/fail/ has it. A ```text block may have such a line too, for output that a program compares.
 - Between `<!-- table: events -->` and `<!-- /table -->` stands what include/tacit/events/events.hpp says, likewise `contexts`.
 - Links to other files lead somewhere.
 
@@ -21,7 +21,7 @@ EVENTS = "include/tacit/events/events.hpp"
 PARTS = [("batch", "`batch()`"), ("output", "`output()`, `loss()`"), ("mask", "`mask_update()`"), ("gradients", "`gradient_norm()`"),
          ("record", "`record()`"), ("latest", "`latest()`"), ("evaluate", "`evaluate()`"), ("parameters", "`change_parameters()`"),
          ("emit", "`emit()`")]
-BLOCK = re.compile(r"(?:^<!-- code: (?P<file>\S+) (?P<name>\S+) -->\n)?^```cpp\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"(?:^<!-- code: (?P<file>\S+) (?P<name>\S+) -->\n)?^```(?P<kind>cpp|text)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 TABLE = re.compile(r"^<!-- table: (?P<name>\w+) -->\n(?P<text>.*?)^<!-- /table -->$", re.MULTILINE | re.DOTALL)
 
 
@@ -88,11 +88,13 @@ TABLES = {"events": events_table, "contexts": contexts_table}
 
 def renewed(source, text, problems):
     def code(match):
+        if match["file"] is None and match["kind"] == "text":
+            return match[0]
         if match["file"] is None:
             problems.append("a ```cpp block has no line `<!-- code: examples/x.cpp name -->` before it:\n" + match["text"])
             return match[0]
         try:
-            return f"<!-- code: {match['file']} {match['name']} -->\n```cpp\n{snippet(source, match['file'], match['name'])}```"
+            return f"<!-- code: {match['file']} {match['name']} -->\n```{match['kind']}\n{snippet(source, match['file'], match['name'])}```"
         except Problem as problem:
             problems.append(str(problem))
             return match[0]
@@ -155,6 +157,8 @@ SELF_TEST = [
     ({"docs/a.md": GOOD}, "there is no examples/a.cpp"),
     ({"docs/a.md": GOOD, "examples/a.cpp": "int x;\n"}, "has 0 parts"),
     ({"docs/a.md": GOOD, "examples/a.cpp": EXAMPLE * 2}, "has 2 parts"),
+    ({"docs/a.md": "```text\nint x;\n```\n"}, None),
+    ({"docs/a.md": GOOD.replace("cpp\n", "text\n"), "examples/a.cpp": EXAMPLE.replace("x", "y")}, "differs"),
     ({"docs/errors.md": "```cpp\nint x\n```\n"}, None),
     ({"docs/a.md": "[b](b.md)\n"}, "leads nowhere"),
     ({"docs/a.md": "[b](b.md#c) [d](https" + "://example.org)\n", "docs/b.md": ""}, None),

@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -122,9 +123,10 @@ def errors(source):
 
 def tracked(source):
     """The files that are or would be committed; without git, all but the build tree."""
-    listed = subprocess.run(["git", "-C", str(source), "ls-files", "-co", "--exclude-standard", "-z"],
-                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    if listed.returncode == 0:
+    git = shutil.which("git")
+    listed = git and subprocess.run([git, "-C", str(source), "ls-files", "-co", "--exclude-standard", "-z"],
+                                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    if listed and listed.returncode == 0:
         paths = [source / name for name in listed.stdout.split("\0") if name]
     else:
         paths = [p for p in source.rglob("*") if p.relative_to(source).parts[0] not in ("build", ".git")]

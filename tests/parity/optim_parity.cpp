@@ -136,9 +136,15 @@ void compare(parity_case<Recipe> const& c, masking how) {
     auto const before = values_of(set, "");
     at::Tensor const mask = traits::flag_like(off ? 1.0 : 0.0, set.begin()->master);
     switch (how) {
-      case masking::by_absence: bound.step(set); break;
-      case masking::read_on_host: bound.step(set, {&mask}); break;
-      case masking::on_device: bound.step_on_device(set, &mask); break;
+      case masking::by_absence:
+        bound.step(set);
+        break;
+      case masking::read_on_host:
+        bound.step(set, {&mask});
+        break;
+      case masking::on_device:
+        bound.step_on_device(set, &mask);
+        break;
     }
     if (off) REQUIRE(values_of(set, "") == before);
     if (t + 1 == 5 || t + 1 == 50) {

@@ -68,6 +68,10 @@ Callback& referred(std::reference_wrapper<Callback>& callback) {
   return callback.get();
 }
 
+/// What a handler returns; spelled out in adapters, for a deduced type would have to look into handlers that are only asked for.
+template <class Callback, class Event, class Context>
+using handler_result_t = decltype(std::declval<Callback&>().on(std::declval<Event const&>(), std::declval<Context&>()));
+
 /// For what the compiler has refused already: it is never called.
 [[noreturn]] void never();
 
@@ -78,7 +82,7 @@ template <fixed_string Name, class Callback>
 struct Named {
   using inner_type = Callback;
   static constexpr std::string_view name = Name.view();
-  [[no_unique_address]] Callback inner{};
+  [[no_unique_address]] Callback inner;
 
   /// The named form of what the inner callback binds to.
   template <class Composition>
@@ -91,8 +95,14 @@ struct Named {
 
   template <class Event, class Context>
     requires handles<detail::unwrap_t<Callback>, Event, Context>
-  decltype(auto) on(Event const& event, Context& context) {
+  detail::handler_result_t<detail::unwrap_t<Callback>, Event, Context> on(Event const& event, Context& context) {
     return detail::referred(inner).on(event, context);
+  }
+
+  auto batch_limits() const
+    requires requires(Callback const& callback) { callback.batch_limits(); }
+  {
+    return inner.batch_limits();
   }
 
   static void visit_state(auto& self, auto&& visit)

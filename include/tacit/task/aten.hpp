@@ -26,8 +26,9 @@
 namespace tacit::inline v0 {
 
 namespace detail {
-/// The elements of a tensor on the CPU whose type is T. (`const_data_ptr<T>()` is out of line, and its name in a library
-/// built by g++ is not the one that clang 19 asks for.)
+/// The elements of a tensor on the CPU whose type is T.
+///
+/// `const_data_ptr<T>()` is out of line, and its name in a library built by g++ is not the one that clang 19 asks for.
 template <class T>
 T const* host_data(at::Tensor const& t) {
   return static_cast<T const*>(t.const_data_ptr());
@@ -50,11 +51,16 @@ struct tensor_traits<at::Tensor> {
   static double read(at::Tensor const& t) {
     if (is_plain_host_scalar(t)) {
       switch (t.scalar_type()) {
-        case at::kFloat: return double{*detail::host_data<float>(t)};
-        case at::kDouble: return *detail::host_data<double>(t);
-        case at::kLong: return static_cast<double>(*detail::host_data<std::int64_t>(t));
-        case at::kBool: return *detail::host_data<bool>(t) ? 1.0 : 0.0;
-        default: break;
+        case at::kFloat:
+          return double{*detail::host_data<float>(t)};
+        case at::kDouble:
+          return *detail::host_data<double>(t);
+        case at::kLong:
+          return static_cast<double>(*detail::host_data<std::int64_t>(t));
+        case at::kBool:
+          return *detail::host_data<bool>(t) ? 1.0 : 0.0;
+        default:
+          break;
       }
     }
     return t.item<double>();

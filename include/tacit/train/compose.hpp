@@ -324,7 +324,7 @@ struct callback_pair {
 };
 
 template <class Callback>
-inline constexpr bool may_repeat = requires { typename unwrap_t<Callback>::run_time_name; };
+inline constexpr bool may_repeat = requires { typename innermost_t<Callback>::run_time_name; };
 
 template <class First, class... Rest>
 constexpr auto check_duplicates(list<First, Rest...>) {
@@ -369,7 +369,7 @@ constexpr auto check_tag_names(list<First, Rest...>) {
 }
 
 template <class Callback>
-concept saves_state = requires { requires unwrap_t<Callback>::saves_state; };
+concept saves_state = requires { requires innermost_t<Callback>::saves_state; };
 
 template <class Composition, class... C>
 constexpr auto check_callbacks(list<C...> pack) {

@@ -44,7 +44,7 @@ constexpr auto recorded_by() {
   if constexpr (states_records<Callback>) {
     return type<typename Callback::records::tags>{};
   } else if constexpr (is_adapter<Callback>) {
-    return recorded_by<typename Callback::inner_type>();
+    return recorded_by<unwrap_t<typename Callback::inner_type>>();
   } else {
     return type<list<>>{};
   }
@@ -54,7 +54,7 @@ constexpr auto watched_by() {
   if constexpr (states_watches<Callback>) {
     return type<typename Callback::watches::tags>{};
   } else if constexpr (is_adapter<Callback>) {
-    return watched_by<typename Callback::inner_type>();
+    return watched_by<unwrap_t<typename Callback::inner_type>>();
   } else {
     return type<list<>>{};
   }

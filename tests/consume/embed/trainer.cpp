@@ -5,7 +5,7 @@
 #include "trainer_api.hpp"
 
 struct LineFit::State {
-  tacit::Trainer<tacit::Supervised<torch::nn::LinearImpl, tacit::loss::Mse, tacit::optim::Sgd>> trainer{
+  tacit::trainer_of<torch::nn::Linear, tacit::loss::Mse, tacit::optim::Sgd, tacit::CallbackPack<>> trainer{
       torch::nn::Linear(1, 1), tacit::loss::Mse{}, tacit::optim::Sgd{.lr = 0.1}, tacit::CallbackPack{}};
 };
 

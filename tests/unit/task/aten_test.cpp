@@ -40,7 +40,8 @@ TEST_CASE("sizes and where a tensor is") {
 }
 
 TEST_CASE("read gives a scalar of any type") {
-  for (at::ScalarType const type : {at::kFloat, at::kDouble, at::kHalf, at::kBFloat16, at::kLong, at::kInt, at::kByte}) {
+  for (at::ScalarType const type :
+       {at::kFloat, at::kDouble, at::kHalf, at::kBFloat16, at::kLong, at::kInt, at::kByte}) {
     CHECK(traits::read(at::full({}, 3, type)) == 3.0);
     CHECK(traits::read(at::full({1, 1}, 3, type)) == 3.0);
   }
@@ -192,7 +193,8 @@ TEST_CASE("scale_ scales all, by a number or by a tensor") {
   std::vector<at::Tensor> none;
   traits::scale_(none, 2.0);
   traits::scale_(none, at::ones({}));
-  std::vector<at::Tensor> list{at::ones({2, 3}), at::ones({4}, at::kDouble), at::ones({}, at::kBFloat16).requires_grad_()};
+  std::vector<at::Tensor> list{at::ones({2, 3}), at::ones({4}, at::kDouble),
+                               at::ones({}, at::kBFloat16).requires_grad_()};
   traits::scale_(list, 2.0);
   traits::scale_(list, traits::scalar_like(3.0, list[0]));
   traits::scale_(list, at::full({1}, 0.5, at::kFloat));

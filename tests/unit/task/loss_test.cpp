@@ -55,7 +55,8 @@ TEST_CASE("cross entropy is the mean over samples and has a gradient") {
   CHECK(loss.dim() == 0);
   CHECK(std::abs(traits::read(loss) - by_hand(x, labels())) < 1e-15);
   loss.backward();
-  at::Tensor const wanted = at::softmax(x.detach(), 1).scatter_add(1, labels().unsqueeze(1), at::full({4, 1}, -1.0, at::kDouble));
+  at::Tensor const wanted =
+      at::softmax(x.detach(), 1).scatter_add(1, labels().unsqueeze(1), at::full({4, 1}, -1.0, at::kDouble));
   CHECK(traits::grad(x).allclose(wanted.div(4.0), 1e-12));
   CrossEntropy{}.check(x, labels());
 }
@@ -97,7 +98,7 @@ TEST_CASE("cross entropy takes probabilities, several dimensions, bytes, one sam
 
 TEST_CASE("check names a bad label, its row and the classes") {
   auto const check = [](at::Tensor const& target) {
-    return message_of<tacit::DataError>([&] { CrossEntropy{}.check(logits(), target); }, "TACIT-RD42");
+    return message_of<tacit::DataError>([&] { CrossEntropy{}.check(logits(), target); }, "TACIT-RD46");
   };
   std::string const large = check(at::tensor({2, 0, 12, 1}, at::kLong));
   CHECK_THAT(large, ContainsSubstring("label 12 in row 2 of a batch of 4, for 3 classes"));
@@ -106,19 +107,29 @@ TEST_CASE("check names a bad label, its row and the classes") {
   CHECK_THAT(check(at::tensor({2, 0, 0, 3}, at::kByte)), ContainsSubstring("label 3 in row 3"));
 
   at::Tensor const target = at::tensor({0, 1, 2, 5}, at::kLong).reshape({2, 2}).t();
-  CHECK_THAT(message_of<tacit::DataError>([&] { CrossEntropy{}.check(logits().reshape({2, 3, 2}), target); }, "TACIT-RD42"),
+  CHECK_THAT(message_of<tacit::DataError>(
+                 [&] {
+                   CrossEntropy{}.check(logits().reshape({2, 3, 2}), target);
+                 },
+                 "TACIT-RD46"),
              ContainsSubstring("label 5 in row 1 (element 1 of the row)"));
   // The value that is ignored by default is a bad label where another one is ignored.
   CHECK_THAT(message_of<tacit::DataError>(
-                 [&] { CrossEntropy{.ignore_index = 0}.check(logits(), at::tensor({0, 1, 2, -100}, at::kLong)); }, "TACIT-RD42"),
+                 [&] {
+                   CrossEntropy{.ignore_index = 0}.check(logits(), at::tensor({0, 1, 2, -100}, at::kLong));
+                 },
+                 "TACIT-RD46"),
              ContainsSubstring("label -100 in row 3"));
 }
 
 TEST_CASE("a bad label of a later batch is named as well, on the CPU") {
-  std::string const text =
-      message_of<tacit::DataError>([] { CrossEntropy{}(logits(), at::tensor({2, 0, 12, 1}, at::kLong)); }, "TACIT-RD42");
+  std::string const text = message_of<tacit::DataError>(
+      [] {
+        CrossEntropy{}(logits(), at::tensor({2, 0, 12, 1}, at::kLong));
+      },
+      "TACIT-RD46");
   CHECK_THAT(text, ContainsSubstring("label 12 in row 2"));
-  message_of<tacit::DataError>([] { CrossEntropy{}(logits(), at::tensor({2, 0, 1}, at::kLong)); }, "TACIT-RD41");
+  message_of<tacit::DataError>([] { CrossEntropy{}(logits(), at::tensor({2, 0, 1}, at::kLong)); }, "TACIT-RD45");
   // What the check has no word for comes through as LibTorch said it.
   CHECK_THROWS_AS(CrossEntropy{}(logits().detach().to(at::kLong), labels()), c10::Error);
 }
@@ -126,7 +137,7 @@ TEST_CASE("a bad label of a later batch is named as well, on the CPU") {
 TEST_CASE("check refuses labels of a wrong type") {
   for (at::ScalarType const type : {at::kFloat, at::kDouble, at::kInt, at::kBool}) {
     std::string const text =
-        message_of<tacit::DataError>([&] { CrossEntropy{}.check(logits(), labels().to(type)); }, "TACIT-RD40");
+        message_of<tacit::DataError>([&] { CrossEntropy{}.check(logits(), labels().to(type)); }, "TACIT-RD44");
     CHECK_THAT(text, ContainsSubstring(at::toString(type)));
     CHECK_THAT(text, ContainsSubstring("[4, 3]"));
   }
@@ -134,7 +145,7 @@ TEST_CASE("check refuses labels of a wrong type") {
 
 TEST_CASE("check prints both sizes where they do not fit") {
   auto const check = [](at::Tensor const& prediction, at::Tensor const& target) {
-    return message_of<tacit::DataError>([&] { CrossEntropy{}.check(prediction, target); }, "TACIT-RD41");
+    return message_of<tacit::DataError>([&] { CrossEntropy{}.check(prediction, target); }, "TACIT-RD45");
   };
   std::string const text = check(logits(), labels().slice(0, 0, 3));
   CHECK_THAT(text, ContainsSubstring("[4, 3]"));
@@ -147,7 +158,8 @@ TEST_CASE("check prints both sizes where they do not fit") {
 
 TEST_CASE("a label smoothing out of range is an error") {
   for (double const bad : {-0.1, 1.5, std::numeric_limits<double>::quiet_NaN()}) {
-    message_of<tacit::ConfigError>([&] { CrossEntropy{.label_smoothing = bad}.check(logits(), labels()); }, "TACIT-RC38");
+    message_of<tacit::ConfigError>([&] { CrossEntropy{.label_smoothing = bad}.check(logits(), labels()); },
+                                   "TACIT-RC38");
   }
 }
 
@@ -160,10 +172,10 @@ TEST_CASE("mean squared error never broadcasts") {
   CHECK(traits::grad(x).allclose(at::tensor({0.0, 4.0 / 3.0, 2.0}, at::kDouble), 1e-12));
   Mse{}.check(x, y);
 
-  std::string const text = message_of<tacit::DataError>([&] { Mse{}(x.unsqueeze(1), y); }, "TACIT-RD43");
+  std::string const text = message_of<tacit::DataError>([&] { Mse{}(x.unsqueeze(1), y); }, "TACIT-RD47");
   CHECK_THAT(text, ContainsSubstring("[3, 1]"));
   CHECK_THAT(text, ContainsSubstring("[3]"));
-  message_of<tacit::DataError>([&] { Mse{}.check(x, y.slice(0, 0, 1)); }, "TACIT-RD43");
+  message_of<tacit::DataError>([&] { Mse{}.check(x, y.slice(0, 0, 1)); }, "TACIT-RD47");
 }
 
 }  // namespace

@@ -20,40 +20,49 @@ struct CudaProblem {
   std::string_view fix{};
 };
 
-/// Loads libtorch_cuda.so into this process, from where the linker looks or from beside LibTorch's other libraries.
-/// Gives what the dynamic linker had to say against it; empty: it is loaded.
-inline std::string load_cuda_library() {
-  if (::dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) != nullptr) return {};
-  char const* first_error = ::dlerror();
-  std::string reason = first_error == nullptr ? "unknown reason" : first_error;
-  if (void* const loaded = ::dlopen("libtorch_cpu.so", RTLD_NOW | RTLD_NOLOAD)) {
-    ::link_map* map = nullptr;
-    std::string path;
-    if (::dlinfo(loaded, RTLD_DI_LINKMAP, static_cast<void*>(&map)) == 0 && map != nullptr) path = map->l_name;
-    ::dlclose(loaded);
-    path.erase(path.find_last_of('/') + 1);
-    if (!path.empty()) {
-      if (::dlopen((path + "libtorch_cuda.so").c_str(), RTLD_NOW | RTLD_GLOBAL) != nullptr) return {};
-      if (char const* const second_error = ::dlerror()) reason = second_error;
-    }
-  }
-  return reason;
-}
+/// Where CUDA's two libraries come from. The tests have another.
+struct CudaLibrary {
+  /// The driver's library, which stays loaded; null where the machine has none.
+  static void* driver() { return ::dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL); }
 
-/// The driver's library, which stays loaded; null where the machine has none.
-inline void* cuda_driver() { return ::dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL); }
+  /// Loads libtorch_cuda.so into this process, from where the linker looks or from beside LibTorch's other libraries.
+  /// Gives what the dynamic linker had to say against it; empty: it is loaded.
+  static std::string load() {
+    if (::dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) != nullptr) return {};
+    std::string reason = last_error();
+    if (void* const neighbour = ::dlopen("libtorch_cpu.so", RTLD_NOW | RTLD_NOLOAD)) {
+      ::link_map* map = nullptr;
+      std::string path;
+      if (::dlinfo(neighbour, RTLD_DI_LINKMAP, static_cast<void*>(&map)) == 0 && map != nullptr) path = map->l_name;
+      ::dlclose(neighbour);
+      path.erase(path.find_last_of('/') + 1);
+      if (!path.empty()) {
+        if (::dlopen((path + "libtorch_cuda.so").c_str(), RTLD_NOW | RTLD_GLOBAL) != nullptr) return {};
+        reason = last_error();
+      }
+    }
+    return reason;
+  }
+
+ private:
+  static std::string last_error() {
+    char const* const error = ::dlerror();
+    return error == nullptr ? "no reason is given" : error;
+  }
+};
 
 /// Readies CUDA as far as it can be readied.
 ///
 /// LibTorch remembers its first answer to "is there CUDA?", so nothing here asks it before the library is loaded, and a
 /// program that asked earlier (`torch::manual_seed` does) must link the library instead.
 /// Cost: half a second and more where the library must be loaded, once; next to nothing without a driver.
-inline CudaProblem prepare_cuda() {
+template <class Library = CudaLibrary>
+CudaProblem prepare_cuda(Library const& library = {}) {
   if (!c10::impl::hasDeviceGuardImpl(c10::DeviceType::CUDA)) {
-    if (cuda_driver() == nullptr) {
+    if (library.driver() == nullptr) {
       return {"TACIT-RC70", "there is no NVIDIA driver on this machine (libcuda.so.1 is not found)", "install the driver, or train on Cpu"};
     }
-    if (std::string const reason = load_cuda_library(); !reason.empty()) {
+    if (std::string const reason = library.load(); !reason.empty()) {
       return {"TACIT-RC71", "LibTorch's CUDA library cannot be loaded (" + reason + ")",
               "link tacit::libtorch_cuda of a LibTorch built with CUDA, or train on Cpu"};
     }
@@ -77,7 +86,7 @@ inline int cuda_device_count() { return c10::impl::getDeviceGuardImpl(c10::Devic
 /// The device's name as its maker gives it, asked of the driver; empty where it does not tell.
 /// Requires: CUDA is ready.
 inline std::string cuda_device_name(int index) {
-  void* const driver = cuda_driver();
+  void* const driver = CudaLibrary::driver();
   if (driver == nullptr) return {};
   auto* const get_device = reinterpret_cast<int (*)(int*, int)>(::dlsym(driver, "cuDeviceGet"));
   auto* const get_name = reinterpret_cast<int (*)(char*, int, int)>(::dlsym(driver, "cuDeviceGetName"));

@@ -23,10 +23,10 @@ namespace tacit::inline v0::detail {
 
 /// While it lives, this thread computes the operations that bear it in a lower precision; then what was before holds again.
 ///
-/// LibTorch keeps the casts of parameters until the outermost scope ends. A cast made without a graph, as in evaluation,
-/// would be taken by a later training step, whose parameters then get no gradient, and one made before an update would
-/// be taken after it. Therefore the casts are dropped on the way in and on the way out, also where the caller has a
-/// scope of its own around us.
+/// LibTorch keeps its casts of parameters until the outermost scope ends. Where the caller has a scope of its own around
+/// us, a cast made before an update would be taken after it, and in older versions one made without a graph, as in
+/// evaluation, by a training step, whose parameters then get no gradient. Therefore the casts are dropped on the way in
+/// and on the way out. Requires: begins and ends on one thread.
 class AutocastScope {
  public:
   /// Changes nothing.

@@ -18,8 +18,8 @@ namespace tacit::inline v0::loss {
 
 /// Cross entropy of unnormalised scores (logits), the mean over the samples, as torch.nn.CrossEntropyLoss.
 ///
-/// `prediction` is [N, C], or [N, C, d1, ...]. `target` holds class indices from 0 to C-1, int64 [N] or [N, d1, ...], and
-/// the mean is over those that are not `ignore_index`; or it holds probabilities, of the prediction's sizes and type.
+/// `prediction` is [N, C], or [N, C, d1, ...]. `target` holds class indices from 0 to C-1, int64 [N] or [N, d1, ...],
+/// and the mean is over those that are not `ignore_index`; or probabilities, of the prediction's sizes and type.
 struct CrossEntropy {
   double label_smoothing = 0.0;
   std::int64_t ignore_index = -100;
@@ -41,20 +41,22 @@ struct CrossEntropy {
   /// ConfigError for a label smoothing outside [0, 1]. Cost: copies a target that is not on the CPU there.
   void check(at::Tensor const& prediction, at::Tensor const& target) const {
     if (!(label_smoothing >= 0.0 && label_smoothing <= 1.0)) {
-      throw ConfigError{"TACIT-RC38", "label_smoothing is " + printed(label_smoothing), name, "give a number from 0 to 1"};
+      throw ConfigError{"TACIT-RC38", "label_smoothing is " + printed(label_smoothing), name,
+                        "give a number from 0 to 1"};
     }
     bool const same_sizes = prediction.sizes().equals(target.sizes());
     if (target.is_floating_point() && same_sizes) return;
     if (target.scalar_type() != at::kLong && target.scalar_type() != at::kByte) {
-      throw DataError{"TACIT-RD40", "the labels are of type " + printed(target.scalar_type()) + " and sizes " +
-                                        printed(target.sizes()) + ", the prediction has sizes " +
-                                        printed(prediction.sizes()),
+      throw DataError{"TACIT-RD44",
+                      "the labels are of type " + printed(target.scalar_type()) + " and sizes " +
+                          printed(target.sizes()) + ", the prediction has sizes " + printed(prediction.sizes()),
                       name, "class indices are int64: target.to(at::kLong); probabilities have the prediction's sizes"};
     }
     if (!indices_fit(prediction, target)) {
-      throw DataError{"TACIT-RD41", "the prediction has sizes " + printed(prediction.sizes()) + ", the labels " +
-                                        printed(target.sizes()),
-                      name, "wanted: a prediction [N, C] with labels [N], or [N, C, d1, ...] with [N, d1, ...]"};
+      throw DataError{
+          "TACIT-RD45",
+          "the prediction has sizes " + printed(prediction.sizes()) + ", the labels " + printed(target.sizes()), name,
+          "wanted: a prediction [N, C] with labels [N], or [N, C, d1, ...] with [N, d1, ...]"};
     }
     check_range(prediction.size(prediction.dim() == 1 ? 0 : 1), target);
   }
@@ -84,10 +86,12 @@ struct CrossEntropy {
       if ((label[i] >= 0 && label[i] < classes) || label[i] == ignore_index) continue;
       std::string what = "label " + std::to_string(label[i]) + " in row " + std::to_string(i / per_row);
       if (per_row > 1) what += " (element " + std::to_string(i % per_row) + " of the row)";
-      throw DataError{"TACIT-RD42", what + " of a batch of " + std::to_string(count / per_row) + ", for " +
-                                        std::to_string(classes) + " classes",
-                      name, "labels go from 0 to " + std::to_string(classes - 1) +
-                                "; give the model more outputs, or name labels to leave out as ignore_index"};
+      throw DataError{
+          "TACIT-RD46",
+          what + " of a batch of " + std::to_string(count / per_row) + ", for " + std::to_string(classes) + " classes",
+          name,
+          "labels go from 0 to " + std::to_string(classes - 1) +
+              "; give the model more outputs, or name labels to leave out as ignore_index"};
     }
   }
 };

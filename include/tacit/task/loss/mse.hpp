@@ -23,7 +23,7 @@ struct Mse {
     if (prediction.sizes().equals(target.sizes())) return;
     std::ostringstream what;
     what << "the prediction has sizes " << prediction.sizes() << ", the target " << target.sizes();
-    throw DataError{"TACIT-RD43", std::move(what).str(), "loss::Mse",
+    throw DataError{"TACIT-RD47", std::move(what).str(), "loss::Mse",
                     "give both the same sizes: squeeze(-1) the prediction or unsqueeze(-1) the target"};
   }
 };

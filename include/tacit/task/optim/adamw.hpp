@@ -31,8 +31,8 @@ struct AdamW {
   bool amsgrad = false;
   bool maximize = false;
 
-  /// Effects: every parameter gets the slots "step" (float32 scalar: the updates applied to it), "exp_avg", "exp_avg_sq"
-  /// and with amsgrad "max_exp_avg_sq" on its device, in its type and strides.
+  /// Effects: every parameter gets the slots "step" (float32 scalar: the updates applied to it), "exp_avg" and
+  /// "exp_avg_sq", with amsgrad also "max_exp_avg_sq", on its device, in its type and strides.
   /// Throws: ConfigError for options out of range, for no parameters, for parameters that cannot be updated.
   BoundAdamW bind(ParameterSet& parameters) const;
 };
@@ -52,7 +52,8 @@ class BoundAdamW {
   }
 
   /// Updates every parameter that has a gradient, by one call of LibTorch per device and type.
-  /// Effects: a mask that is not 0 leaves parameters and state as they are. Cost: a mask on the CPU is read; no other waits.
+  /// Effects: a mask that is not 0 leaves parameters and state as they are.
+  /// Cost: a mask on the CPU is read, which waits for nothing; any other goes to the device.
   void step(ParameterSet& parameters, update_input<at::Tensor> const& input = {}) {
     at::Tensor const* mask = input.mask;
     if (mask != nullptr && tensor_traits<at::Tensor>::host_readable(*mask)) {

@@ -13,9 +13,10 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <optional>
-#include <sstream>
 #include <span>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -106,8 +107,9 @@ class fused_lists {
 
   explicit fused_lists(std::string_view owner) : owner_{owner} {}
 
-  /// Gives every parameter the slots of these forms, zeros, and keeps what it has, moved to the parameter's device, type
-  /// and layout; a parameter of other sizes than its state starts anew. Then sorts the parameters into lists.
+  /// Gives every parameter the slots of these forms, zeros at first, and sorts the parameters into lists.
+  /// Effects: what a parameter has is kept, and moved where the parameter has another device, type or layout by now; a
+  /// parameter of other sizes than its state starts anew.
   /// Requires: `forms` lives as long as this. Throws: ConfigError for no parameters, for one tensor under two names and
   /// for a parameter that the fused operations cannot update.
   void rebuild(ParameterSet& parameters, std::span<slot_form const> forms) {
@@ -133,8 +135,8 @@ class fused_lists {
     }
   }
 
-  /// Calls each(list index, place in the set, parameter, gradient) for every parameter that has a gradient and elements;
-  /// the gradient has the parameter's layout, by a copy where it came with another.
+  /// Calls each(list index, place in the set, parameter, gradient) for every parameter with elements and a gradient,
+  /// which has the parameter's layout, by a copy where it came with another.
   template <class Each>
   void each_gradient(ParameterSet& parameters, Each&& each) {
     if (parameters.size() != entries_.size()) throw_changed(std::to_string(parameters.size()) + " parameters");
@@ -142,11 +144,11 @@ class fused_lists {
     for (Parameter& p : parameters) {
       std::size_t const here = place++;
       entry& e = entries_[here];
-      if (e.tensor != p.master.unsafeGetTensorImpl()) [[unlikely]] throw_changed("another tensor as '" + p.name + "'");
+      if (e.tensor != p.master.unsafeGetTensorImpl()) throw_changed("another tensor as '" + p.name + "'");
       at::Tensor const& own = p.master.mutable_grad();
       at::Tensor const& gradient = own.defined() || p.model.is_same(p.master) ? own : p.model.mutable_grad();
       if (!gradient.defined() || p.master.numel() == 0) continue;
-      if (e.storage != storage_of(p.master)) [[unlikely]] check_moved(e, p);
+      if (e.storage != storage_of(p.master)) check_moved(e, p);
       if (same_layout(p.master, gradient)) [[likely]] {
         each(e.list, here, p, gradient);
       } else {
@@ -254,14 +256,16 @@ class fused_lists {
 
   void check_moved(entry& e, Parameter const& p) const {
     list const& l = lists_[e.list];
-    bool fits = l.device == p.master.device() && l.type == p.master.scalar_type();
+    bool fits =
+        l.device == p.master.device() && l.type == p.master.scalar_type() && p.master.is_non_overlapping_and_dense();
     for (std::size_t s = 0; fits && s < forms_.size(); ++s) fits = slot_fits(p, s);
     if (!fits) {
       throw ConfigError{"TACIT-RC34",
                         "'" + p.name + "' is now " + printed(p.master.scalar_type()) + " on " +
                             p.master.device().str() + ", sizes " + printed(p.master.sizes()) + ", strides " +
                             printed(p.master.strides()) + ", and was other when the optimizer was bound",
-                        owner_, "move and convert the model before the optimizer is bound, or call parameters_changed()"};
+                        owner_,
+                        "move and convert the model before the optimizer is bound, or call parameters_changed()"};
     }
     e.storage = storage_of(p.master);
   }
@@ -278,8 +282,8 @@ class fused_lists {
     }
     if (!gradient.sizes().equals(p.master.sizes())) {
       throw ConfigError{"TACIT-RC37",
-                        "the gradient of '" + p.name + "' has sizes " + printed(gradient.sizes()) +
-                            ", the parameter " + printed(p.master.sizes()),
+                        "the gradient of '" + p.name + "' has sizes " + printed(gradient.sizes()) + ", the parameter " +
+                            printed(p.master.sizes()),
                         owner_, "assign gradients of the parameter's own sizes"};
     }
     return at::empty_like(p.master, at::MemoryFormat::Preserve).copy_(gradient);

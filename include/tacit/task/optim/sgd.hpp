@@ -32,8 +32,8 @@ struct Sgd {
   bool nesterov = false;
   bool maximize = false;
 
-  /// Effects: every parameter gets the slot "momentum" where momentum is not 0, and the flag "started" where dampening is
-  /// not 0 either, on its device, in its type and strides.
+  /// Effects: every parameter gets the slot "momentum" where momentum is not 0, on its device, in its type and strides,
+  /// and the float32 scalar "started" where dampening is not 0 either.
   /// Throws: ConfigError for options out of range, for no parameters, for parameters that cannot be updated.
   BoundSgd bind(ParameterSet& parameters) const;
 };
@@ -53,7 +53,8 @@ class BoundSgd {
   }
 
   /// Updates every parameter that has a gradient, by one call of LibTorch per device and type.
-  /// Effects: a mask that is not 0 leaves parameters and state as they are. Cost: a mask on the CPU is read; no other waits.
+  /// Effects: a mask that is not 0 leaves parameters and state as they are.
+  /// Cost: a mask on the CPU is read, which waits for nothing; any other goes to the device.
   void step(ParameterSet& parameters, update_input<at::Tensor> const& input = {}) {
     at::Tensor const* mask = input.mask;
     if (mask != nullptr && tensor_traits<at::Tensor>::host_readable(*mask)) {
@@ -70,13 +71,14 @@ class BoundSgd {
     if (forms_wanted() > forms_) parameters_changed(parameters);
     bool const damped = options.momentum != 0.0 && options.dampening != 0.0;
     lists_.release_gradients();
-    lists_.each_gradient(parameters, [&](std::size_t list, std::size_t place, Parameter& p, at::Tensor const& gradient) {
-      if (damped && started_[place] != start::done) {
-        first_update(place, p, gradient, mask);
-      } else {
-        lists_.add(lists_.lists()[list], p, gradient);
-      }
-    });
+    lists_.each_gradient(parameters,
+                         [&](std::size_t list, std::size_t place, Parameter& p, at::Tensor const& gradient) {
+                           if (damped && started_[place] != start::done) {
+                             first_update(place, p, gradient, mask);
+                           } else {
+                             lists_.add(lists_.lists()[list], p, gradient);
+                           }
+                         });
     for (auto& list : lists_.lists()) {
       lists_.finish(list);
       if (list.empty()) continue;
@@ -92,7 +94,8 @@ class BoundSgd {
     bool const flagged = forms_ == forms.size();
     // A momentum that is older than the flag has begun.
     started_.clear();
-    for (Parameter const& p : parameters) started_.push_back(flagged && p.slots.size() != 1 ? start::unknown : start::done);
+    for (Parameter const& p : parameters)
+      started_.push_back(flagged && p.slots.size() != 1 ? start::unknown : start::done);
     lists_.rebuild(parameters, std::span{forms}.first(forms_));
     if (!flagged) return;
     std::size_t place = 0;
@@ -161,7 +164,7 @@ class BoundSgd {
   }
 
   detail::fused_lists<1> lists_{name};
-  std::size_t forms_ = 0;      // how many of `forms` the parameters have
+  std::size_t forms_ = 0;       // how many of `forms` the parameters have
   std::vector<start> started_;  // per parameter: what the host knows of "started"; `done` where there is no such slot
 };
 

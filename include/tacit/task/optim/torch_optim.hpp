@@ -15,7 +15,9 @@
 
 namespace tacit::inline v0::detail {
 template <class Optimizer>
-concept steps_alone = requires(Optimizer& optimizer) { optimizer.step(); };
+concept steps_alone = requires(Optimizer& optimizer) {
+  optimizer.step();
+};
 }  // namespace tacit::inline v0::detail
 
 namespace tacit::inline v0::optim {

@@ -1,0 +1,178 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "tacit/core/error.hpp"
+#include "tacit/core/units.hpp"
+#include "tacit/events/callback_pack.hpp"
+#include "tacit/events/events.hpp"
+#include "tacit/events/flow.hpp"
+#include "tacit/events/handles.hpp"
+#include "tacit/events/progress.hpp"
+
+/// Callbacks around a callback: they decide which of its events reach it. Whatever is asked of a callback - handlers, metrics,
+/// order, state - is asked of the inner one.
+namespace tacit::inline v0 {
+
+namespace unit {
+struct occurrence {
+  static constexpr std::string_view name = "occurrences";
+};
+}  // namespace unit
+using Occurrences = Count<unit::occurrence>;
+
+namespace detail {
+
+/// The inner callback, bound where it binds, behind a filter with `bool passes(event, context)`.
+template <class Inner, class Composition, class Filter>
+class Filtered {
+  using held = bound_callback_t<Inner, Composition>;
+  using asked = unwrap_t<held>;
+
+ public:
+  using inner_type = asked;
+
+  Filtered(Inner&& inner, Filter filter) : inner_{std::move(inner)}, filter_{std::move(filter)} {}
+
+  template <class Event, class Context>
+    requires handles<asked, Event, Context>
+  handler_result_t<asked, Event, Context> on(Event const& event, Context& context) {
+    using result = handler_result_t<asked, Event, Context>;
+    if (filter_.passes(event, context)) return inner_.get().on(event, context);
+    if constexpr (!std::is_void_v<result>) return result{Flow::proceed};
+  }
+
+  BatchLimits batch_limits() const
+    requires requires(asked const& inner) { inner.batch_limits(); }
+  {
+    static_assert(Filter::is_for_all_ranks, "a limit of batches holds for every rank and the whole run: use LimitBatches without this adapter");
+    return inner_.value.batch_limits();
+  }
+
+  static void visit_state(auto& self, auto&& visit)
+    requires requires { asked::visit_state(inner_of(self), visit); }
+  {
+    asked::visit_state(inner_of(self), visit);
+  }
+  static void visit_config(auto& self, auto&& visit) {
+    Filter::visit_config(self.filter_, visit);
+    if constexpr (requires { asked::visit_config(inner_of(self), visit); }) asked::visit_config(inner_of(self), visit);
+  }
+
+ private:
+  static auto& inner_of(auto& self) {
+    if constexpr (is_specialization_v<held, std::reference_wrapper>) {
+      return self.inner_.value.get();
+    } else {
+      return self.inner_.value;
+    }
+  }
+
+  callback_slot<0, Inner, held> inner_;
+  [[no_unique_address]] Filter filter_;
+};
+
+struct EveryNFilter {
+  static constexpr bool is_for_all_ranks = true;
+  std::int64_t n;
+
+  template <class Event>
+  bool passes(Event const& event, auto& context) const {
+    if constexpr (!is_builtin_event<Event>) {
+      return true;
+    } else if constexpr (requires { event.step.value(); }) {
+      return is_nth(event.step.value());
+    } else if constexpr (requires { event.update.value(); }) {
+      return is_nth(event.update.value());
+    } else if constexpr (contains_v<list<event::Aborted<stage::DataFetch>, event::Aborted<stage::TrainStep>, event::Aborted<stage::EvalStep>>, Event>) {
+      return is_nth(context.progress().step.value());
+    } else if constexpr (std::same_as<Event, event::Aborted<stage::Update>>) {
+      return is_nth(context.progress().updates.value());
+    } else {
+      return true;
+    }
+  }
+  static void visit_config(auto& self, auto&& visit) { visit("n", self.n); }
+
+ private:
+  bool is_nth(std::int64_t index) const noexcept { return (index + 1) % n == 0; }
+};
+
+struct MainProcessFilter {
+  static constexpr bool is_for_all_ranks = false;
+  bool passes(auto const&, auto& context) const { return context.is_main_process(); }
+  static void visit_config(auto&, auto&&) {}
+};
+
+template <class Predicate>
+struct PredicateFilter {
+  static constexpr bool is_for_all_ranks = false;
+  Predicate predicate;
+  bool passes(auto const& event, auto& context) { return std::invoke(predicate, event, context); }
+  static void visit_config(auto&, auto&&) {}
+};
+
+}  // namespace detail
+
+/// Lets every n-th event of a step or an update through, by its own index: those with (index + 1) % n == 0. Others all pass.
+///
+/// Steps are counted within their epoch, updates over the run. Throws: ConfigError when the trainer is made, for n = 0.
+/// Example: `EveryN{.n = 100, .inner = PrintNorm{}}`
+template <class Inner>
+struct EveryN {
+  using inner_type = Inner;
+
+  Occurrences n = 10;
+  Inner inner;
+
+  template <class Composition>
+  class bound : public detail::Filtered<Inner, Composition, detail::EveryNFilter> {
+   public:
+    explicit bound(EveryN adapter)
+        : detail::Filtered<Inner, Composition, detail::EveryNFilter>{std::move(adapter.inner), {checked(adapter.n)}} {}
+
+   private:
+    static std::int64_t checked(Occurrences n) {
+      if (n.value() < 1) throw ConfigError{"TACIT-RC83", "no event is a 0th one", "EveryN::n", "give 1 or more"};
+      return n.value();
+    }
+  };
+};
+
+/// Lets events through on the main process only.
+/// Requires: the inner callback does nothing that all ranks must do together (recording a mean, evaluating, changing parameters).
+template <class Inner>
+struct OnMainProcess {
+  using inner_type = Inner;
+
+  Inner inner;
+
+  template <class Composition>
+  class bound : public detail::Filtered<Inner, Composition, detail::MainProcessFilter> {
+   public:
+    explicit bound(OnMainProcess adapter) : detail::Filtered<Inner, Composition, detail::MainProcessFilter>{std::move(adapter.inner), {}} {}
+  };
+};
+
+/// Lets an event through if `predicate(event, context)` is true.
+/// Example: `When{.predicate = [](auto const&, auto& context) { return context.progress().epoch.value() > 2; }, .inner = Trace{}}`
+template <class Predicate, class Inner>
+struct When {
+  using inner_type = Inner;
+
+  Predicate predicate;
+  Inner inner;
+
+  template <class Composition>
+  class bound : public detail::Filtered<Inner, Composition, detail::PredicateFilter<Predicate>> {
+   public:
+    explicit bound(When adapter)
+        : detail::Filtered<Inner, Composition, detail::PredicateFilter<Predicate>>{std::move(adapter.inner), {std::move(adapter.predicate)}} {}
+  };
+};
+
+}  // namespace tacit::inline v0
