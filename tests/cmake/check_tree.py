@@ -24,6 +24,8 @@ def rank_of(header):
     parts = header.split("/")
     if len(parts) == 2:
         return {"version.hpp": -1, "fwd.hpp": RANK["events"]}.get(parts[1], len(LAYERS))
+    if header == "tacit/launch/environment.hpp":  # a leaf that policies read too: docs/design/folders.md
+        return RANK["core"]
     return RANK.get(parts[1])
 
 

@@ -48,6 +48,7 @@ class ProgressBar::bound {
     samples_before_ = context.progress().samples.value();
     if (!context.is_main_process()) return;
     train_.start(context.sink(), detail::epoch_title(context.plan(), event.epoch), event.batches);
+    if (context.sink().is_terminal()) train_.draw();
   }
   void on(event::TrainStepEnd const& event, auto& context) { show(train_, event.step, context); }
   void on(event::TrainEpochEnd const&, auto& context) {
@@ -65,6 +66,7 @@ class ProgressBar::bound {
     std::string label = "evaluation";
     if (!event.set.empty()) label.append(" on ").append(event.set);
     eval_.start(context.sink(), label, event.batches);
+    if (context.sink().is_terminal()) eval_.draw();
   }
   void on(event::EvalStepEnd const& event, auto& context) { show(eval_, event.step, context); }
   void on(event::EvalEpochEnd const&, auto&) {

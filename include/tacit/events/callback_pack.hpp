@@ -70,7 +70,14 @@ Callback& referred(std::reference_wrapper<Callback>& callback) {
 
 /// What a handler returns; spelled out in adapters, for a deduced type would have to look into handlers that are only asked for.
 template <class Callback, class Event, class Context>
-using handler_result_t = decltype(std::declval<Callback&>().on(std::declval<Event const&>(), std::declval<Context&>()));
+struct handler_result {};
+template <class Callback, class Event, class Context>
+  requires handles<Callback, Event, Context>
+struct handler_result<Callback, Event, Context> {
+  using type = decltype(std::declval<Callback&>().on(std::declval<Event const&>(), std::declval<Context&>()));
+};
+template <class Callback, class Event, class Context>
+using handler_result_t = typename handler_result<Callback, Event, Context>::type;
 
 /// For what the compiler has refused already: it is never called.
 [[noreturn]] void never();

@@ -47,6 +47,7 @@ class basic_progress_bar {
     stride_ = 1;
     look_at_ = 1;
     seen_ = 0;
+    loss_width_ = 0;
     active_ = true;
     now_ = started_ = last_draw_ = Clock::now();
     older_ = newer_ = {started_, 0};
@@ -118,7 +119,7 @@ class basic_progress_bar {
     if (!leave_line) return;
     line_.assign(label_).append(label_.empty() ? "" : "  ").append(count_text(done_, options_.unit)).append(" in ");
     line_.append(duration_text(elapsed()));
-    if (elapsed() > 0.0) add_rate(static_cast<double>(done_) / elapsed());
+    if (elapsed() > 0.0 && done_ > 0) add_rate(static_cast<double>(done_) / elapsed());
     add_loss();
     sink_.write(line_.append("\n"));
   }
@@ -186,10 +187,13 @@ class basic_progress_bar {
 
   void add_rate(double speed) {
     bool const slow = speed < 1.0;
-    line_.append("  ").append(rate_text(slow ? 1.0 / speed : speed)).append(slow ? " s/" : " ").append(options_.unit).append(slow ? "" : "s/s");
+    line_.append("  ").append(right_text(rate_text(slow ? 1.0 / speed : speed), 5)).append(slow ? " s/" : " ").append(options_.unit).append(slow ? "" : "s/s");
   }
   void add_loss() {
-    if (seen_ > 0) line_.append("  loss ").append(metric_text(smoothed_));
+    if (seen_ == 0) return;
+    std::string const text = metric_text(smoothed_);
+    loss_width_ = std::max(loss_width_, text.size());
+    line_.append("  loss ").append(right_text(text, loss_width_));
   }
 
   /// Everything but the bar; narrow terminals get less.
@@ -204,7 +208,7 @@ class basic_progress_bar {
       line_.append(of.empty() ? " " : "/").append(of.empty() ? std::string{options_.unit} + "s" : of);
     }
     if (double const speed = rate(); detail >= 2 && speed > 0.0) add_rate(speed);
-    if (double const left = remaining(); detail >= 3 && left >= 0.0) line_.append("  ").append(duration_text(left)).append(" left");
+    if (double const left = remaining(); detail >= 3 && left >= 0.0) line_.append("  ").append(right_text(duration_text(left), 6)).append(" left");
     if (detail >= 1) add_loss();
   }
 
@@ -247,6 +251,7 @@ class basic_progress_bar {
   std::int64_t last_done_ = 0;
   int seen_ = 0;
   double smoothed_ = 0.0;
+  std::size_t loss_width_ = 0;  // numbers that follow each other stand still
   bool active_ = false;
   bool drawn_ = false;
   time now_{};  // of the last look; never goes back

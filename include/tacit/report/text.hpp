@@ -50,9 +50,10 @@ inline std::string rate_text(double value) {
   return fixed_text(value, value < 1.0 ? 2 : value < 9.95 ? 1 : 0);
 }
 
-/// A duration: "0.12 s", "3.4 s", "34 s", "12:34", "1:02:03".
+/// A duration: "1.2 ms", "12 ms", "0.12 s", "3.4 s", "34 s", "12:34", "1:02:03".
 inline std::string duration_text(double seconds) {
   if (!std::isfinite(seconds) || seconds < 0.0) return "?";
+  if (seconds < 0.0995) return fixed_text(seconds * 1e3, seconds < 0.00995 ? 1 : 0) + " ms";
   if (seconds < 0.995) return fixed_text(seconds, 2) + " s";
   if (seconds < 9.95) return fixed_text(seconds, 1) + " s";
   if (seconds < 59.5) return fixed_text(seconds, 0) + " s";

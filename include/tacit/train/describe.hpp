@@ -50,7 +50,9 @@ void append_handled(std::string& text, list<Events...>) {
 template <class Callback, class Tensor>
 std::string handled_events() {
   std::string text;
-  if constexpr (requires { typename innermost<Callback>::type::events; }) {
+  if constexpr (requires { requires std::same_as<typename innermost<Callback>::type::events, event::all>; }) {
+    return "every event";
+  } else if constexpr (requires { typename innermost<Callback>::type::events; }) {
     append_handled<Callback, Tensor>(text, typename innermost<Callback>::type::events{});
   } else {
     append_handled<Callback, Tensor>(text, event::all{});
