@@ -256,9 +256,9 @@ struct pack_of<list<C...>> {
 
 template <std::size_t I, class Callback, class Bound>
 struct callback_slot {
-  explicit callback_slot(Callback& callback) : value{made_from(callback)} {}
-  explicit callback_slot(Callback&& callback) : value{made_from(callback)} {}
-  explicit callback_slot(make_default<Callback>) : value{from_default()} {}
+  explicit callback_slot(Callback& callback) : value{source(callback)} {}
+  explicit callback_slot(Callback&& callback) : value{source(callback)} {}
+  explicit callback_slot(make_default<Callback>, Callback&& fresh = Callback{}) : value{source(fresh)} {}
 
   auto& get() {
     if constexpr (is_specialization_v<Bound, std::reference_wrapper>) {
@@ -271,18 +271,13 @@ struct callback_slot {
   [[no_unique_address]] Bound value;
 
  private:
-  static Bound made_from(Callback& callback) {
-    if constexpr (std::same_as<Callback, Bound>) {
-      return std::move(callback);
-    } else if constexpr (is_specialization_v<Callback, std::reference_wrapper>) {
-      return Bound{callback.get()};
+  // What the value is made of, where it stands: a result would have to be moved into a member that shares its space.
+  static decltype(auto) source(Callback& callback) {
+    if constexpr (is_specialization_v<Callback, std::reference_wrapper> && !std::same_as<Callback, Bound>) {
+      return (callback.get());
     } else {
-      return Bound{std::move(callback)};
+      return std::move(callback);
     }
-  }
-  static Bound from_default() {
-    Callback callback{};
-    return made_from(callback);
   }
 };
 

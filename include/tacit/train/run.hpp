@@ -399,7 +399,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   void end_step() {
     Progress& progress = this->core_.progress();
     this->batch_.reset();
-    window_weight_ += this->weight_;
+    if constexpr (!weights_known()) window_weight_ += this->weight_;
     ++in_window_;
     ++progress.step;
     progress.micro_batches = progress.micro_batches.value() + 1;
@@ -443,7 +443,11 @@ class TrainPass : public PassBase<CoreT, Source, true> {
 
   template <std::size_t I>
   bool is_updated() const noexcept {
-    return I < phases_updated_;
+    if constexpr (base::phase_count > 1) {
+      return I < phases_updated_;
+    } else {
+      return false;
+    }
   }
 
   template <std::size_t I>
@@ -480,7 +484,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     }
     core.precision().after_update();
     phase.parameters.clear_gradients();
-    ++phases_updated_;
+    if constexpr (base::phase_count > 1) ++phases_updated_;
     if constexpr (I + 1 == base::phase_count) core.progress().updates = core.progress().updates.value() + 1;
   }
 
@@ -558,11 +562,17 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   }
 
   void begin_window() {
-    CoreT& core = this->core_;
     in_window_ = 0;
-    phases_updated_ = 0;
-    window_weight_ = 0.0;
-    window_samples_ = 0.0;
+    if constexpr (base::phase_count > 1) phases_updated_ = 0;
+    if constexpr (!weights_known()) window_weight_ = 0.0;
+    if constexpr (!is_single) window_samples_ = 0.0;
+    if (!plain_mean()) plan_window();
+    if (log_every_ != 1) this->core_.set_log_point((updates().value() + 1) % log_every_ == 0);
+  }
+
+  /// How many micro-batches the window has, and their weight where it is known.
+  void plan_window() {
+    CoreT& core = this->core_;
     window_size_ = accumulation_;
     if (has_other_limits_ && options_.limit.micro_batches.is_set()) {
       window_size_ = std::min(window_size_, std::max<std::int64_t>(1, options_.limit.micro_batches.value() - core.progress().micro_batches.value()));
@@ -575,16 +585,13 @@ class TrainPass : public PassBase<CoreT, Source, true> {
       }
     }
     if constexpr (weights_known()) {
-      if (!plain_mean()) {
-        planned_weight_ = 0.0;
-        std::int64_t const first = this->source_.position();
-        std::int64_t const end = std::min(first + window_size_, this->source_.size(core.world_size()));
-        for (std::int64_t batch = first; batch < end; ++batch) {
-          planned_weight_ += static_cast<double>(this->source_.global_batch_samples(batch));
-        }
+      planned_weight_ = 0.0;
+      std::int64_t const first = this->source_.position();
+      std::int64_t const end = std::min(first + window_size_, this->source_.size(core.world_size()));
+      for (std::int64_t batch = first; batch < end; ++batch) {
+        planned_weight_ += static_cast<double>(this->source_.global_batch_samples(batch));
       }
     }
-    if (log_every_ != 1) core.set_log_point((updates().value() + 1) % log_every_ == 0);
   }
 
   void after_window() {

@@ -91,7 +91,7 @@ class BoundTorchOptim {
 template <class Optimizer, class Options>
 struct TorchOptim {
   static_assert(detail::steps_alone<Optimizer>,
-                "[TACIT-E250] this optimizer needs a closure, wanted: an optimizer whose step() takes none, see "
+                "[TACIT-ET50] this optimizer needs a closure, wanted: an optimizer whose step() takes none, see "
                 "docs/errors.md");
 
   using slot = tacit::slot::optimizer;

@@ -1,4 +1,4 @@
-// expect: TACIT-E250
+// expect: TACIT-ET50
 // needs: libtorch
 #ifdef FIX
 #include <torch/optim/adam.h>
