@@ -32,7 +32,7 @@ struct Sparkline {
 
   tacit::Flow on(tacit::event::TrainEpochEnd const& event, auto& context) {
     double const loss = context.latest(tacit::tag::train_loss{});
-    context.sink().write("epoch " + std::to_string(event.epoch.value()) + " |" + drawn(losses) + "| " + std::to_string(loss) + "\n");
+    context.sink().write("epoch " + std::to_string(event.epoch.value() + 1) + " |" + drawn(losses) + "| " + std::to_string(loss) + "\n");
     return loss < enough ? tacit::Flow::stop_run : tacit::Flow::proceed;
   }
 };

@@ -33,7 +33,7 @@ int main() {
   auto const result = trainer.train(train, valid, {.epochs = 30, .per_device_batch_size = 64});
 
   for (auto const& entry : trainer.history().values(top2_accuracy{})) {
-    std::cout << "epoch " << entry.epoch.value() << ": " << entry.value << "\n";
+    std::cout << "epoch " << entry.epoch.value() + 1 << ": " << entry.value << "\n";
   }
   // [/use]
   std::cout << to_string(result.reason) << "\n";

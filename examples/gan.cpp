@@ -48,7 +48,7 @@ struct Watch {
 
   void on(tacit::event::Of<"generator", tacit::event::UpdateEnd> const&, auto&) { ++generator_updates; }
   void on(tacit::event::TrainEpochEnd const& event, auto& context) {
-    std::cout << "epoch " << event.epoch.value() << ": discriminator " << context.latest(discriminator_loss{}) << ", generator "
+    std::cout << "epoch " << event.epoch.value() + 1 << ": discriminator " << context.latest(discriminator_loss{}) << ", generator "
               << context.latest(generator_loss{}) << "\n";
   }
 };

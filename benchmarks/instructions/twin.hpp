@@ -1,14 +1,16 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 #include "tacit/data/shuffle.hpp"
 
-// The training loop as an expert writes it by hand, for the programs that compare the trainer with it: the same order of
-// samples, the same calls of the tensor library, the epoch's loss as the mean over its samples, an end after so many updates.
+// The training loop as an expert writes it by hand, for the programs that compare the trainer with it: the same samples in
+// the same order, the same calls of the tensor library, each epoch's loss as the mean over its samples, an end after so
+// many updates, and nothing else. What the library's side is (model, gather, fused update) each program writes by hand too.
 
 namespace twin {
 
@@ -22,6 +24,15 @@ struct Result {
   std::vector<double> losses;  // of each epoch
   std::int64_t updates = 0;
 };
+
+/// A scalar on the host, without a call into LibTorch's dispatcher where it is LibTorch's.
+double value_of(auto const& loss) {
+  if constexpr (requires { loss.const_data_ptr(); }) {
+    return static_cast<double>(*static_cast<float const*>(loss.const_data_ptr()));
+  } else {
+    return loss.item();
+  }
+}
 
 template <class Model, class Criterion, class Data, class Optimizer>
 Result train(Model& model, Criterion const& criterion, Data const& data, Optimizer& optimizer, Plan const& plan) {
@@ -37,7 +48,7 @@ Result train(Model& model, Criterion const& criterion, Data const& data, Optimiz
       rest = rest.subspan(samples.size());
       auto const batch = data.get_batch(samples);
       auto const loss = criterion(model.forward(batch.input), batch.target);
-      loss_sum += loss.item() * static_cast<double>(samples.size());
+      loss_sum += value_of(loss) * static_cast<double>(samples.size());
       weight += static_cast<double>(samples.size());
       loss.backward();
       optimizer.step();

@@ -4,6 +4,8 @@ foreach(check IN ITEMS direction umbrella errors style)
   tacit_add_script_test(tree.${check} cmake/check_tree.py ARGUMENTS ${check} LABELS tree)
 endforeach()
 tacit_add_script_test(tree.self_test cmake/check_tree.py ARGUMENTS --self-test LABELS tree)
+tacit_add_script_test(tree.docs cmake/check_docs.py LABELS tree)
+tacit_add_script_test(tree.docs.self_test cmake/check_docs.py ARGUMENTS --self-test LABELS tree)
 
 foreach(compiler IN ITEMS gcc clang)
   string(TOUPPER "${compiler}" variable)

@@ -52,6 +52,8 @@ def learns(source, program, data, calibrate):
 
 COMMAND_LINES = [
     (["--help"], 0, ["usage:", "--data DIR", "--epochs N", "--device", "--precision"]),
+    (["--epochs", "1"], 0, ["precision fp32 (the default)", "accuracy 0."]),
+    (["--epochs=1", "--precision", "fp64"], 0, ["precision fp64 (asked for)", "accuracy 0."]),
     (["--epoch", "3"], 1, ["no option --epoch", "--epochs N", "--device"]),
     (["--epochs"], 1, ["--epochs lacks its value"]),
     (["--epochs", "many"], 1, ["'many'", "whole number"]),
@@ -68,7 +70,7 @@ COMMAND_LINES = [
 def command_line(program):
     failures = 0
     for arguments, status, words in COMMAND_LINES:
-        result = tool.run([program, *arguments])
+        result = tool.run([program, *arguments], environment={"OMP_NUM_THREADS": "1"})
         missing = [word for word in words if word not in result.stdout]
         if result.returncode != status or missing:
             failures += 1

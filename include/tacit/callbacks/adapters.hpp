@@ -1,18 +1,16 @@
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 
 #include "tacit/core/error.hpp"
+#include "tacit/core/list.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/events/callback_pack.hpp"
 #include "tacit/events/events.hpp"
-#include "tacit/events/flow.hpp"
-#include "tacit/events/handles.hpp"
-#include "tacit/events/progress.hpp"
 
 /// Callbacks around a callback: they decide which of its events reach it. Whatever is asked of a callback - handlers, metrics,
 /// order, state - is asked of the inner one.
@@ -26,55 +24,6 @@ struct occurrence {
 using Occurrences = Count<unit::occurrence>;
 
 namespace detail {
-
-/// The inner callback, bound where it binds, behind a filter with `bool passes(event, context)`.
-template <class Inner, class Composition, class Filter>
-class Filtered {
-  using held = bound_callback_t<Inner, Composition>;
-  using asked = unwrap_t<held>;
-
- public:
-  using inner_type = asked;
-
-  Filtered(Inner&& inner, Filter filter) : inner_{std::move(inner)}, filter_{std::move(filter)} {}
-
-  template <class Event, class Context>
-    requires handles<asked, Event, Context>
-  handler_result_t<asked, Event, Context> on(Event const& event, Context& context) {
-    using result = handler_result_t<asked, Event, Context>;
-    if (filter_.passes(event, context)) return inner_.get().on(event, context);
-    if constexpr (!std::is_void_v<result>) return result{Flow::proceed};
-  }
-
-  BatchLimits batch_limits() const
-    requires requires(asked const& inner) { inner.batch_limits(); }
-  {
-    static_assert(Filter::is_for_all_ranks, "a limit of batches holds for every rank and the whole run: use LimitBatches without this adapter");
-    return inner_.value.batch_limits();
-  }
-
-  static void visit_state(auto& self, auto&& visit)
-    requires requires { asked::visit_state(inner_of(self), visit); }
-  {
-    asked::visit_state(inner_of(self), visit);
-  }
-  static void visit_config(auto& self, auto&& visit) {
-    Filter::visit_config(self.filter_, visit);
-    if constexpr (requires { asked::visit_config(inner_of(self), visit); }) asked::visit_config(inner_of(self), visit);
-  }
-
- private:
-  static auto& inner_of(auto& self) {
-    if constexpr (is_specialization_v<held, std::reference_wrapper>) {
-      return self.inner_.value.get();
-    } else {
-      return self.inner_.value;
-    }
-  }
-
-  callback_slot<0, Inner, held> inner_;
-  [[no_unique_address]] Filter filter_;
-};
 
 struct EveryNFilter {
   static constexpr bool is_for_all_ranks = true;

@@ -4,6 +4,7 @@
 #include <concepts>
 #include <cstddef>
 #include <functional>
+#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -13,7 +14,9 @@
 #include "tacit/core/misuse.hpp"
 #include "tacit/core/report.hpp"
 #include "tacit/core/slots.hpp"
+#include "tacit/events/flow.hpp"
 #include "tacit/events/handles.hpp"
+#include "tacit/events/progress.hpp"
 
 namespace tacit::inline v0 {
 
@@ -59,15 +62,6 @@ struct bound_callback<Callback, Composition> {
 template <class Callback, class Composition>
 using bound_callback_t = typename bound_callback<Callback, Composition>::type;
 
-template <class Callback>
-Callback& referred(Callback& callback) {
-  return callback;
-}
-template <class Callback>
-Callback& referred(std::reference_wrapper<Callback>& callback) {
-  return callback.get();
-}
-
 /// What a handler returns; spelled out in adapters, for a deduced type would have to look into handlers that are only asked for.
 template <class Callback, class Event, class Context>
 struct handler_result {};
@@ -79,6 +73,15 @@ struct handler_result<Callback, Event, Context> {
 template <class Callback, class Event, class Context>
 using handler_result_t = typename handler_result<Callback, Event, Context>::type;
 
+/// What stands in the trainer for an adapter: the inner callback in its place, behind a filter with `bool passes(event, context)`.
+template <class Inner, class Composition, class Filter>
+class Filtered;
+struct no_filter {
+  static constexpr bool is_for_all_ranks = true;
+  constexpr bool passes(auto const&, auto&) const noexcept { return true; }
+  static void visit_config(auto&, auto&&) {}
+};
+
 /// For what the compiler has refused already: it is never called.
 [[noreturn]] void never();
 
@@ -89,39 +92,14 @@ template <fixed_string Name, class Callback>
 struct Named {
   using inner_type = Callback;
   static constexpr std::string_view name = Name.view();
-  [[no_unique_address]] Callback inner;
 
-  /// The named form of what the inner callback binds to.
+  Callback inner;
+
   template <class Composition>
-    requires detail::binds<detail::unwrap_t<Callback>, Composition>
-  struct bound : Named<Name, detail::bound_callback_t<Callback, Composition>> {
-    explicit bound(Named const& unbound)
-        : Named<Name, detail::bound_callback_t<Callback, Composition>>{detail::bound_callback_t<Callback, Composition>{
-              static_cast<detail::unwrap_t<Callback> const&>(unbound.inner)}} {}
+  class bound : public detail::Filtered<Callback, Composition, detail::no_filter> {
+   public:
+    explicit bound(Named given) : detail::Filtered<Callback, Composition, detail::no_filter>{std::move(given.inner), {}} {}
   };
-
-  template <class Event, class Context>
-    requires handles<detail::unwrap_t<Callback>, Event, Context>
-  detail::handler_result_t<detail::unwrap_t<Callback>, Event, Context> on(Event const& event, Context& context) {
-    return detail::referred(inner).on(event, context);
-  }
-
-  auto batch_limits() const
-    requires requires(Callback const& callback) { callback.batch_limits(); }
-  {
-    return inner.batch_limits();
-  }
-
-  static void visit_state(auto& self, auto&& visit)
-    requires requires { detail::unwrap_t<Callback>::visit_state(detail::referred(self.inner), visit); }
-  {
-    detail::unwrap_t<Callback>::visit_state(detail::referred(self.inner), visit);
-  }
-  static void visit_config(auto& self, auto&& visit)
-    requires requires { detail::unwrap_t<Callback>::visit_config(detail::referred(self.inner), visit); }
-  {
-    detail::unwrap_t<Callback>::visit_config(detail::referred(self.inner), visit);
-  }
 };
 
 /// Gives a second callback of one type a name of its own: `named<"slow">(EveryN{...})`.
@@ -279,6 +257,56 @@ struct callback_slot {
       return std::move(callback);
     }
   }
+};
+
+template <class Inner, class Composition, class Filter>
+class Filtered {
+  using held = bound_callback_t<Inner, Composition>;
+  using asked = unwrap_t<held>;
+
+ public:
+  using inner_type = asked;
+
+  Filtered(Inner&& inner, Filter filter) : inner_{std::move(inner)}, filter_{std::move(filter)} {}
+
+  template <class Event, class Context>
+    requires handles<asked, Event, Context>
+  handler_result_t<asked, Event, Context> on(Event const& event, Context& context) {
+    using result = handler_result_t<asked, Event, Context>;
+    if (filter_.passes(event, context)) return inner_.get().on(event, context);
+    if constexpr (!std::is_void_v<result>) return result{Flow::proceed};
+  }
+
+  BatchLimits batch_limits() const
+    requires requires(asked const& inner) { inner.batch_limits(); }
+  {
+    static_assert(Filter::is_for_all_ranks, "a limit of batches holds for every rank and the whole run: use LimitBatches without this adapter");
+    return inner_.value.batch_limits();
+  }
+
+  static void visit_state(auto& self, auto&& visit)
+    requires requires { asked::visit_state(inner_of(self), visit); }
+  {
+    asked::visit_state(inner_of(self), visit);
+  }
+  static void visit_config(auto& self, auto&& visit)
+    requires(std::is_empty_v<asked> || requires { asked::visit_config(inner_of(self), visit); } || requires { asked::visit_state(inner_of(self), visit); })
+  {
+    Filter::visit_config(self.filter_, visit);
+    if constexpr (requires { asked::visit_config(inner_of(self), visit); }) asked::visit_config(inner_of(self), visit);
+  }
+
+ private:
+  static auto& inner_of(auto& self) {
+    if constexpr (is_specialization_v<held, std::reference_wrapper>) {
+      return self.inner_.value.get();
+    } else {
+      return self.inner_.value;
+    }
+  }
+
+  callback_slot<0, Inner, held> inner_;
+  [[no_unique_address]] Filter filter_;
 };
 
 template <class Indices, class Callbacks, class Composition>

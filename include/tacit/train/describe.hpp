@@ -89,7 +89,7 @@ std::string state_of() {
 template <class Composition, class... C>
 std::string describe_callbacks(list<C...>) {
   std::vector<std::string> rows;
-  auto row = [&rows]<class Callback>(type<Callback>) {
+  [[maybe_unused]] auto row = [&rows]<class Callback>(type<Callback>) {
     using bound = unwrap_t<typename bound_callback<Callback, Composition>::type>;
     if constexpr (!is_eval_sets_v<Callback>) {
       rows.push_back("  " + callback_name<Callback>() + "\n    on       " + handled_events<bound, typename Composition::tensor_type>() +

@@ -398,7 +398,6 @@ class Trainer {
   template <class First, class... Rest>
     requires(!std::same_as<std::remove_cvref_t<First>, Trainer>)
   explicit Trainer(First&& first, Rest&&... rest) : core_{make_core(std::forward<First>(first), std::forward<Rest>(rest)...)} {
-    detail::announce_choices(*core_, first, rest...);
     InitPass init{*core_};
     detail::notify(init, event::InitEnd{});
   }
@@ -484,10 +483,12 @@ class Trainer {
       std::tuple<std::remove_cvref_t<A>...> owned{std::forward<A>(given)...};
       return std::apply(
           [](auto&... arguments) {
-            return std::make_unique<core_type>(make_task(arguments...), detail::pick_policy<Device, slot::device>(arguments...),
-                                               detail::pick_policy<Precision, slot::precision>(arguments...),
-                                               detail::pick_policy<Distribution, slot::distribution>(arguments...),
-                                               detail::pick_callbacks<Callbacks>(arguments...));
+            auto core = std::make_unique<core_type>(make_task(arguments...), detail::pick_policy<Device, slot::device>(arguments...),
+                                                    detail::pick_policy<Precision, slot::precision>(arguments...),
+                                                    detail::pick_policy<Distribution, slot::distribution>(arguments...),
+                                                    detail::pick_callbacks<Callbacks>(arguments...));
+            detail::announce_choices(*core, arguments...);
+            return core;
           },
           owned);
     }

@@ -1,0 +1,239 @@
+#include "tacit/callbacks/terminate_on_nan.hpp"
+
+#include <limits>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators_all.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include "fake/group.hpp"
+#include "support.hpp"
+
+namespace event = tacit::event;
+namespace tag = tacit::tag;
+using Catch::Matchers::ContainsSubstring;
+using tacit::CallbackPack;
+using tacit::StopReason;
+using tacit::TerminateOnNaN;
+using namespace support;
+
+namespace {
+
+struct Ends {
+  int* count;
+  void on(event::TrainEpochEnd const&, auto&) { ++*count; }
+  void on(event::TrainingRunEpochEnd const&, auto&) { ++*count; }
+  void on(event::TrainingRunEnd const& event, auto&) {
+    ++*count;
+    reason = event.reason;
+  }
+  StopReason reason = StopReason::completed;
+};
+
+/// The parameters after so many updates on good batches alone.
+Parameters after_updates(std::int64_t updates, std::int64_t accumulation) {
+  auto model = std::make_shared<fake::Linear>();
+  auto plain = trainer(model, CallbackPack{});
+  if (updates > 0) plain.train(batches(12), {.limit = {.updates = updates}, .gradient_accumulation = accumulation, .sink = tacit::Sink::none()});
+  return parameters_of(*model);
+}
+
+}  // namespace
+
+TEST_CASE("a loss that is no number ends the run on a host, and nothing of its update happens") {
+  double const value = GENERATE(not_a_number, std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity());
+  int const bad = GENERATE(0, 1, 4, 5, 11);
+  std::int64_t const accumulation = GENERATE(1, 2, 3);
+  CAPTURE(value, bad, accumulation);
+  auto model = std::make_shared<fake::Linear>();
+  int ends = 0;
+  Ends last{&ends};
+  auto one = trainer(model, CallbackPack{TerminateOnNaN{}, std::ref(last)});
+  std::ostringstream text;
+  auto const result = one.train(batches(12, bad, value), {.epochs = 3, .gradient_accumulation = accumulation, .sink = text});
+  std::int64_t const update = bad / accumulation;
+  CHECK(result.reason == StopReason::non_finite);
+  CHECK(result.updates == tacit::Updates{update + 1});
+  CHECK(parameters_of(*model) == after_updates(update, accumulation));
+  // The callbacks behind it see every end event.
+  CHECK(ends == 3);
+  CHECK(last.reason == StopReason::non_finite);
+  CHECK(text.str() == "[tacit] loss is " + std::string{std::isnan(value) ? "nan" : "inf"} + " at epoch 0, step " + std::to_string(bad) + ", update " +
+                          std::to_string(update) + ", counted from 0: that update changes nothing, the run stops\n");
+}
+
+TEST_CASE("a good run is left alone") {
+  auto model = std::make_shared<fake::Linear>();
+  auto one = trainer(model, CallbackPack{TerminateOnNaN{}});
+  std::ostringstream text;
+  auto const result = one.train(batches(12), batches(3), {.epochs = 1, .gradient_accumulation = 2, .sink = text});
+  CHECK(result.reason == StopReason::completed);
+  CHECK(parameters_of(*model) == after_updates(6, 2));
+  CHECK(text.str().empty());
+}
+
+TEST_CASE("on a device nobody waits between log points, and every update from the bad one on is masked") {
+  int const bad = GENERATE(0, 3, 6, 7, 11);
+  std::int64_t const accumulation = GENERATE(1, 2);
+  std::int64_t const log_every = GENERATE(1, 4, 50);
+  CAPTURE(bad, accumulation, log_every);
+  auto model = std::make_shared<fake::Linear>();
+  auto one = trainer(model, fake::Gpu{}, CallbackPack{TerminateOnNaN{}});
+  std::ostringstream text;
+  fake::device_reads = 0;
+  auto const result = one.train(batches(12, bad), {.epochs = 3, .gradient_accumulation = accumulation, .log_every = log_every, .sink = text});
+  std::int64_t const update = bad / accumulation;
+  CHECK(result.reason == StopReason::non_finite);
+  CHECK(parameters_of(*model) == after_updates(update, accumulation));
+  std::int64_t const updates_per_epoch = 12 / accumulation;
+  CHECK(result.updates == tacit::Updates{std::min((update / log_every + 1) * log_every, updates_per_epoch)});
+  CHECK_THAT(text.str(), ContainsSubstring("[tacit] loss is not finite at epoch 0, step " + std::to_string(bad) + ", update " + std::to_string(update) + ","));
+  CHECK(count_of(text.str(), "\n") == 1);
+}
+
+TEST_CASE("the flag of a device is read at log points only") {  // 1Q-17
+  auto run = [](auto pack) {
+    auto one = trainer(std::make_shared<fake::Linear>(), fake::Gpu{}, std::move(pack));
+    fake::device_reads = 0;
+    one.train(batches(100), {.epochs = 2, .log_every = 10, .sink = tacit::Sink::none()});
+    return fake::device_reads;
+  };
+  // The loop itself reads the loss once an epoch; the flag once each 10 updates, and once more where an epoch ends between log points.
+  CHECK(run(CallbackPack{}) == 2);
+  CHECK(run(CallbackPack{TerminateOnNaN{}}) == 2 + 20);
+  auto one = trainer(std::make_shared<fake::Linear>(), fake::Gpu{}, CallbackPack{TerminateOnNaN{}});
+  fake::device_reads = 0;
+  one.train(batches(15), {.epochs = 2, .log_every = 10, .sink = tacit::Sink::none()});
+  CHECK(fake::device_reads == 2 + 2 + 3);
+}
+
+TEST_CASE("an evaluation loss that is no number ends the run") {
+  auto model = std::make_shared<fake::Linear>();
+  std::ostringstream text;
+  SECTION("after an epoch, on a host") {
+    auto one = trainer(model, CallbackPack{TerminateOnNaN{}});
+    auto const result = one.train(batches(4), batches(5, 2), {.epochs = 3, .sink = text});
+    CHECK(result.reason == StopReason::non_finite);
+    CHECK(result.updates == tacit::Updates{4});
+    CHECK(text.str() == "[tacit] evaluation loss is nan at epoch 0, step 2, counted from 0: the run stops\n");
+  }
+  SECTION("inside an epoch: the update in work changes nothing") {
+    auto one = trainer(model, CallbackPack{TerminateOnNaN{}});
+    auto const result = one.train(batches(12), batches(5, 2), {.epochs = 3, .evaluation = {.every_updates = 4}, .sink = text});
+    CHECK(result.reason == StopReason::non_finite);
+    CHECK(parameters_of(*model) == after_updates(4, 1));
+    CHECK(count_of(text.str(), "evaluation loss is nan at epoch 0, step 2,") == 1);
+  }
+  SECTION("on a device") {
+    auto one = trainer(model, fake::Gpu{}, CallbackPack{TerminateOnNaN{}});
+    auto const result = one.train(batches(12), batches(5, 2), {.epochs = 3, .evaluation = {.every_updates = 4}, .sink = text});
+    CHECK(result.reason == StopReason::non_finite);
+    CHECK(parameters_of(*model) == after_updates(4, 1));
+    CHECK(count_of(text.str(), "evaluation loss is not finite at epoch 0, step 2,") == 1);
+  }
+  SECTION("on its own") {
+    auto one = trainer(model, CallbackPack{TerminateOnNaN{}});
+    auto const result = one.evaluate(batches(5, 3), {.sink = text});
+    CHECK(std::isnan(result[tag::eval_loss{}]));
+    CHECK(count_of(text.str(), "evaluation loss is nan") == 1);
+    // And the next run is a new one.
+    CHECK(one.train(batches(4), {.epochs = 1, .sink = text}).reason == StopReason::completed);
+  }
+  SECTION("on its own, on a device") {
+    auto one = trainer(model, fake::Gpu{}, CallbackPack{TerminateOnNaN{}});
+    fake::device_reads = 0;
+    one.evaluate(batches(5, 3), {.sink = text});
+    CHECK(fake::device_reads == 2);
+    CHECK(count_of(text.str(), "step 3,") == 1);
+  }
+}
+
+TEST_CASE("after a run that ended so the next one starts anew") {
+  auto model = std::make_shared<fake::Linear>();
+  std::ostringstream text;
+  SECTION("host") {
+    auto one = trainer(model, CallbackPack{TerminateOnNaN{}});
+    CHECK(one.train(batches(4, 1), {.epochs = 1, .sink = text}).reason == StopReason::non_finite);
+    CHECK(one.train(batches(4), {.epochs = 1, .sink = text}).reason == StopReason::completed);
+    CHECK(one.train(batches(4, 1), {.epochs = 1, .sink = text}).reason == StopReason::non_finite);
+  }
+  SECTION("device") {
+    auto one = trainer(model, fake::Gpu{}, CallbackPack{TerminateOnNaN{}});
+    CHECK(one.train(batches(4, 1), {.epochs = 1, .sink = text}).reason == StopReason::non_finite);
+    CHECK(one.train(batches(4), {.epochs = 1, .sink = text}).reason == StopReason::completed);
+    CHECK(one.train(batches(4, 1), {.epochs = 1, .sink = text}).reason == StopReason::non_finite);
+  }
+  CHECK(count_of(text.str(), "\n") == 2);
+}
+
+TEST_CASE("a phase is called by its name") {
+  auto first = std::make_shared<fake::Linear>();
+  auto second = std::make_shared<fake::Linear>();
+  struct Output {
+    fake::Tensor loss;
+  };
+  auto good = [](fake::Linear& net, fake::Batch const& batch, auto&) { return Output{fake::mean(net.forward(batch.input))}; };
+  auto bad = [](fake::Linear& net, fake::Batch const& batch, auto& context) {
+    fake::Tensor const loss = fake::mean(net.forward(batch.input));
+    return Output{context.progress().updates.value() == 2 ? loss * fake::Tensor{std::vector<double>{not_a_number}} : loss};
+  };
+  auto run = [&](auto... policies) {
+    tacit::Trainer one{tacit::Task{tacit::phase<"critic">(first, fake::Sgd{}, good), tacit::phase<"actor">(second, fake::Sgd{}, bad)}, policies...,
+                       CallbackPack{TerminateOnNaN{}}};
+    std::ostringstream text;
+    auto const result = one.train(batches(6), {.epochs = 1, .log_every = 1, .sink = text});
+    CHECK(result.reason == StopReason::non_finite);
+    CHECK(result.updates == tacit::Updates{3});
+    return text.str();
+  };
+  CHECK_THAT(run(), ContainsSubstring("[tacit] loss of actor is nan at epoch 0, step 2, update 2,"));
+  CHECK_THAT(run(fake::Gpu{}), ContainsSubstring("[tacit] loss of actor is not finite at epoch 0, step 2, update 2,"));
+}
+
+TEST_CASE("one rank's bad loss ends the run of all at the same update, with the same parameters") {  // 1Q-18
+  std::int64_t const log_every = GENERATE(1, 3, 50);
+  bool const on_device = GENERATE(false, true);
+  CAPTURE(log_every, on_device);
+  // Ranks take every other batch: the bad one is rank 1's in update 4.
+  auto outcome = [&](int bad, std::int64_t updates) {
+    struct Outcome {
+      Parameters parameters{};
+      StopReason reason{};
+      tacit::Updates updates{};
+      std::string text{};
+    };
+    std::vector<Outcome> outcomes(2);
+    fake::run_ranks(2, [&](fake::Rank rank) {
+      Outcome& mine = outcomes[static_cast<std::size_t>(rank.number)];
+      auto model = std::make_shared<fake::Linear>();
+      std::ostringstream text;
+      auto run = [&](auto... device) {
+        auto one = trainer(model, rank, device..., CallbackPack{TerminateOnNaN{}});
+        tacit::TrainOptions options{.epochs = 1, .log_every = log_every, .sink = text};
+        if (updates > 0) options.limit.updates = updates;
+        auto const result = one.train(batches(24, bad), options);
+        mine = {parameters_of(*model), result.reason, result.updates, text.str()};
+      };
+      if (on_device) {
+        run(fake::Gpu{});
+      } else {
+        run();
+      }
+    });
+    return outcomes;
+  };
+  auto const outcomes = outcome(9, 0);
+  auto const expected = outcome(-1, 4);
+  CHECK(outcomes[0].reason == StopReason::non_finite);
+  CHECK(outcomes[1].reason == StopReason::non_finite);
+  CHECK(outcomes[0].updates == outcomes[1].updates);
+  CHECK(outcomes[0].parameters == expected[0].parameters);
+  CHECK(outcomes[1].parameters == expected[0].parameters);
+  CHECK(outcomes[0].text.empty());
+  CHECK_THAT(outcomes[1].text, ContainsSubstring("[tacit] rank 1: loss is"));
+  CHECK_THAT(outcomes[1].text, ContainsSubstring("at epoch 0, step 4, update 4,"));
+}
