@@ -42,8 +42,8 @@ struct StaticScale {
 // [/policy]
 
 // [check]
-// The concept says at once what is missing; without it the trainer's constructor would.
-static_assert(tacit::precision_policy<StaticScale, tacit::ParameterSet, tacit::Cpu::bound<at::Tensor>>);
+// Says what is missing; without it the trainer would.
+static_assert(tacit::require_precision_policy<StaticScale, tacit::ParameterSet, tacit::Cpu::bound<at::Tensor>>());
 // [/check]
 
 torch::Tensor train(auto precision) {

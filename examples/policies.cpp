@@ -5,7 +5,6 @@
 
 #include <torch/torch.h>
 #include <tacit/auto.hpp>
-#include <tacit/launch/run.hpp>
 #include <tacit/tacit.hpp>
 
 #include <concepts>

@@ -44,7 +44,7 @@
 namespace {
 
 constexpr std::int64_t batch_size = 32;
-constexpr std::int64_t samples = benchmark::many * batch_size;
+constexpr std::int64_t samples = 64 * batch_size;
 
 struct Mlp : torch::nn::Module {
   using criterion = tacit::loss::CrossEntropy;

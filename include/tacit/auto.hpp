@@ -45,10 +45,7 @@ class Auto {
         precision_given_{arguments.has("precision")},
         device_{arguments.text("device", "auto")},
         precision_{arguments.text("precision", "auto")} {
-    if (arguments.help_requested()) {
-      throw ConfigError{"TACIT-RX09", "--help was asked for, and the program went on\n" + arguments.help(), "command line",
-                        "read the command line with tacit::launch::Arguments, whose help_requested() and help() answer it"};
-    }
+    launch::detail::refuse_unanswered_help(arguments);
     detail::parse_device(device_.choice, "--device");
     detail::parse_precision(precision_.choice, "--precision");
   }
@@ -68,19 +65,25 @@ class Auto {
       throw named("device", core.device().name());
     }
     if constexpr (std::same_as<typename Core::composition::precision, AutoPrecision>) {
-      line.append(" precision ").append(core.precision().name()).append(precision_.choice == "auto" ? " (the default)," : " (asked for),");
+      line.append(" precision ")
+          .append(core.precision().name())
+          .append(precision_.choice == "auto" ? " (the default)," : " (asked for),");
     } else if (precision_given_) {
       throw named("precision", core.precision().name());
     }
-    if constexpr (std::same_as<typename Core::composition::distribution, AutoDistribution>) line.append(" ").append(core.distribution().name()).append(",");
+    if constexpr (std::same_as<typename Core::composition::distribution, AutoDistribution>) {
+      line.append(" ").append(core.distribution().name()).append(",");
+    }
+    if (line.back() != ',') return;  // every slot is named
     line.back() = '\n';
     sink_.write(line);
   }
 
  private:
   static ConfigError named(std::string const& option, std::string_view policy) {
-    return ConfigError{"TACIT-RX13", "--" + option + " is given, but the program names its " + option + ": " + std::string{policy}, "command line",
-                       "leave the option out, or the policy"};
+    return ConfigError{"TACIT-RX13",
+                       "--" + option + " is given, but the program names its " + option + ": " + std::string{policy},
+                       "command line", "leave the option out, or the policy"};
   }
 
   Sink sink_{};

@@ -112,7 +112,7 @@ def renewed(source, text, problems):
 
 
 def check_links(source, page, text):
-    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    prose = re.sub(r"^```.*?^```$|`[^`\n]*`", "", text, flags=re.MULTILINE | re.DOTALL)
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", prose):
         if not re.match(r"\w+:", target) and not (page.parent / target).exists():
             yield f"the link to {target} leads nowhere"
@@ -161,6 +161,7 @@ SELF_TEST = [
     ({"docs/a.md": GOOD.replace("cpp\n", "text\n"), "examples/a.cpp": EXAMPLE.replace("x", "y")}, "differs"),
     ({"docs/errors.md": "```cpp\nint x\n```\n"}, None),
     ({"docs/a.md": "[b](b.md)\n"}, "leads nowhere"),
+    ({"docs/a.md": "`[](auto&) {}`\n"}, None),
     ({"docs/a.md": "[b](b.md#c) [d](https" + "://example.org)\n", "docs/b.md": ""}, None),
     ({"docs/a.md": EVENT_ROWS, EVENTS: HEADER}, None),
     ({"docs/a.md": EVENT_ROWS.replace("Twice", "Never"), EVENTS: HEADER}, "differs"),

@@ -114,7 +114,8 @@ TEST_CASE("bf16 on the GPU") {
 TEST_CASE("what is chosen at run time computes what is named at compile time") {
   if (std::string const why = gpu::missing(); !why.empty()) SKIP(why);
   CHECK(small::same_bits(small::train(AutoDevice{.choice = "cuda"}), small::train(Cuda{})));
-  CHECK(small::same_bits(small::train(AutoDevice{.choice = "cuda:0"}, AutoPrecision{.choice = "bf16"}), small::train(Cuda{}, tacit::Bf16{})));
+  CHECK(small::same_bits(small::train(AutoDevice{.choice = "cuda:0"}, AutoPrecision{.choice = "bf16"}),
+                         small::train(Cuda{}, tacit::Bf16{})));
   CHECK(small::train(tacit::Auto{0, nullptr, tacit::Sink::none()}).device.starts_with("cuda:0"));
 }
 
@@ -133,10 +134,14 @@ struct NoWaiting {
 template <class... Policies>
 void train_without_waiting(Policies const&... policies) {
   std::optional<gpu::WaitingIsAnError> scope;
-  tacit::Trainer trainer{std::make_shared<small::Net>(), tacit::loss::Mse{}, tacit::optim::Sgd{.lr = 0.1, .momentum = 0.9}, policies...,
+  tacit::Trainer trainer{std::make_shared<small::Net>(), tacit::loss::Mse{},
+                         tacit::optim::Sgd{.lr = 0.1, .momentum = 0.9}, policies...,
                          tacit::CallbackPack{NoWaiting{23, &scope}}};
-  auto const result = trainer.train(
-      small::Data{96}, {.epochs = 1, .per_device_batch_size = 2, .gradient_accumulation = 2, .clip = {.norm = 1.0}, .sink = tacit::Sink::none()});
+  auto const result = trainer.train(small::Data{96}, {.epochs = 1,
+                                                      .per_device_batch_size = 2,
+                                                      .gradient_accumulation = 2,
+                                                      .clip = {.norm = 1.0},
+                                                      .sink = tacit::Sink::none()});
   CHECK(result.updates == tacit::Updates{24});
   CHECK_FALSE(scope.has_value());
 }

@@ -31,7 +31,9 @@ class WaitingIsAnError {
  private:
   static constexpr int off = 0;
   static constexpr int error = 2;
-  static int* mode() { return static_cast<int*>(::dlsym(RTLD_DEFAULT, "_ZZN3c104cuda13warning_stateEvE14warning_state_")); }
+  static int* mode() {
+    return static_cast<int*>(::dlsym(RTLD_DEFAULT, "_ZZN3c104cuda13warning_stateEvE14warning_state_"));
+  }
 };
 
 }  // namespace gpu

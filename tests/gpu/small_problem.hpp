@@ -34,7 +34,10 @@ struct Item {
 
 /// Numbers that look random and are the same everywhere.
 inline at::Tensor spread(std::int64_t rows, std::int64_t columns, double phase) {
-  return at::sin(at::arange(rows * columns, at::kDouble).mul(12.9898).add(phase)).reshape({rows, columns}).mul(0.5).to(at::kFloat);
+  return at::sin(at::arange(rows * columns, at::kDouble).mul(12.9898).add(phase))
+      .reshape({rows, columns})
+      .mul(0.5)
+      .to(at::kFloat);
 }
 
 class Net {
@@ -44,7 +47,9 @@ class Net {
     count.add_(1);
     return at::linear(at::relu(outputs.back()), second, second_bias).mul(scale);
   }
-  std::vector<Item> named_parameters() const { return {{"first", first}, {"first_bias", first_bias}, {"second", second}, {"second_bias", second_bias}}; }
+  std::vector<Item> named_parameters() const {
+    return {{"first", first}, {"first_bias", first_bias}, {"second", second}, {"second_bias", second_bias}};
+  }
   std::vector<Item> named_buffers() const { return {{"scale", scale}, {"count", count}}; }
   void train(bool on = true) { training_ = on; }
   bool is_training() const { return training_; }
@@ -101,7 +106,8 @@ struct Trained {
 template <class... Policies>
 Trained train(Policies const&... policies) {
   auto net = std::make_shared<Net>();
-  tacit::Trainer trainer{net, tacit::loss::Mse{}, tacit::optim::Sgd{.lr = 0.1, .momentum = 0.9}, policies..., tacit::CallbackPack{}};
+  tacit::Trainer trainer{net, tacit::loss::Mse{}, tacit::optim::Sgd{.lr = 0.1, .momentum = 0.9}, policies...,
+                         tacit::CallbackPack{}};
   auto const result = trainer.train(Data{48}, Data{10},
                                     {.epochs = 4,
                                      .per_device_batch_size = 4,
@@ -109,7 +115,8 @@ Trained train(Policies const&... policies) {
                                      .clip = {.norm = 1.0},
                                      .evaluation = {.every_updates = 2},
                                      .sink = tacit::Sink::none()});
-  return {net, result[tacit::tag::train_loss{}], result[tacit::tag::eval_loss{}], trainer.plan().device, trainer.plan().precision};
+  return {net, result[tacit::tag::train_loss{}], result[tacit::tag::eval_loss{}], trainer.plan().device,
+          trainer.plan().precision};
 }
 
 inline bool same_bits(Trained const& a, Trained const& b) {

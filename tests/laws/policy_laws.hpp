@@ -13,8 +13,8 @@
 #include "tacit/concepts/tensor.hpp"
 #include "tacit/task/parameter_set.hpp"
 
-/// What the loop relies on and no concept can say: run it on every policy of your own. No test framework is needed; each
-/// check gives the sentences of the laws that are broken.
+/// What the loop relies on and no concept can say: run it on every policy of your own. No test framework is needed;
+/// each check gives the sentences of the laws that are broken.
 ///
 /// `Make` is a callable that makes a tensor on the host: make(std::vector<double>, bool requires_grad).
 namespace laws {
@@ -45,12 +45,14 @@ Broken check_device(Policy const& policy, Make const& make) {
   Tensor const there = bound.to(host);
 
   detail::expect(broken, !std::string{bound.name()}.empty(), "name() says something");
-  detail::expect(broken, std::string{bound.name()} == std::string{policy.template bind<Tensor>().name()}, "binding twice gives the same device");
+  detail::expect(broken, std::string{bound.name()} == std::string{policy.template bind<Tensor>().name()},
+                 "binding twice gives the same device");
   detail::expect(broken, traits::numel(there) == 3 && detail::total(there) == 3.5, "to() keeps the values");
   detail::expect(broken, traits::size0(there) == traits::size0(host), "to() keeps the shape");
   detail::expect(broken, detail::total(bound.to(there)) == 3.5, "to() takes what is there already");
   detail::expect(broken, detail::total(host) == 3.5, "to() leaves its argument as it was");
-  detail::expect(broken, !bound.host_reads_free() || traits::host_readable(there), "where host reads are free, a tensor on the device is host-readable");
+  detail::expect(broken, !bound.host_reads_free() || traits::host_readable(there),
+                 "where host reads are free, a tensor on the device is host-readable");
   if constexpr (bound_type::is_host) {
     detail::expect(broken, traits::same(host, there), "a host device gives the very tensor");
     detail::expect(broken, bound.host_reads_free(), "a host device reads for free");
@@ -77,7 +79,8 @@ Broken check_precision(Policy const& policy, Device const& device_policy, Make c
   Tensor const cast = bound.cast(input);
   detail::expect(broken, traits::numel(cast) == 3 && detail::total(cast) == 3.5, "cast() keeps the values");
   detail::expect(broken, traits::same(bound.cast(cast), cast), "casting twice is casting once");
-  if constexpr (!bound_type::casts) detail::expect(broken, traits::same(cast, input), "without `casts`, cast() gives the very tensor");
+  if constexpr (!bound_type::casts)
+    detail::expect(broken, traits::same(cast, input), "without `casts`, cast() gives the very tensor");
 
   // The parameter as the trainer readies it.
   Tensor parameter = make({3.0}, true);
@@ -97,7 +100,8 @@ Broken check_precision(Policy const& policy, Device const& device_policy, Make c
     }
     bound.backward(loss, factor);
     Tensor const* const mask = bound.unscale(parameters);
-    detail::expect(broken, mask == nullptr || detail::total(*mask) == 0.0, "an update with finite gradients is not masked");
+    detail::expect(broken, mask == nullptr || detail::total(*mask) == 0.0,
+                   "an update with finite gradients is not masked");
     double const gradient = detail::total(traits::grad(parameter));
     bound.after_update();
     return gradient;
@@ -105,7 +109,8 @@ Broken check_precision(Policy const& policy, Device const& device_policy, Make c
   detail::expect(broken, gradient_of(1.0) == 6.0, "after backward and unscale the gradient is the loss's own");
   detail::expect(broken, gradient_of(0.25) == 1.5, "backward multiplies by its factor");
   detail::expect(broken, gradient_of(1.0) == 6.0, "an update leaves the next one its size");
-  detail::expect(broken, traits::requires_grad(parameter) && detail::total(parameter) == 3.0, "nothing here changes a parameter");
+  detail::expect(broken, traits::requires_grad(parameter) && detail::total(parameter) == 3.0,
+                 "nothing here changes a parameter");
   return broken;
 }
 
@@ -130,14 +135,17 @@ Broken check_distribution(Policy const& policy, Device const& device_policy, Mak
 
   double numbers[2] = {1.0, static_cast<double>(rank)};
   bound.reduce_sum(numbers);
-  detail::expect(broken, numbers[0] == all && numbers[1] == all * (all - 1.0) / 2.0, "reduce_sum() sums over the ranks");
+  detail::expect(broken, numbers[0] == all && numbers[1] == all * (all - 1.0) / 2.0,
+                 "reduce_sum() sums over the ranks");
   detail::expect(broken, bound.agree(std::int64_t{rank}) == size - 1, "agree() gives the largest wish");
   detail::expect(broken, bound.agree(0) == 0, "agree() on nothing is nothing");
 
   std::vector<std::string> const texts = bound.gather(std::string_view{rank == 0 ? "zero" : ""});
-  detail::expect(broken, static_cast<int>(texts.size()) == size && texts.front() == "zero", "gather(text) gives a text per rank, in their order");
+  detail::expect(broken, static_cast<int>(texts.size()) == size && texts.front() == "zero",
+                 "gather(text) gives a text per rank, in their order");
   Tensor const rows = bound.gather(device.to(make({1.0, static_cast<double>(rank)}, false)));
-  detail::expect(broken, traits::size0(rows) == 2 * size && detail::total(rows) == all + all * (all - 1.0) / 2.0, "gather(tensor) gives the rows of all ranks");
+  detail::expect(broken, traits::size0(rows) == 2 * size && detail::total(rows) == all + all * (all - 1.0) / 2.0,
+                 "gather(tensor) gives the rows of all ranks");
 
   Tensor largest = device.to(make({static_cast<double>(rank)}, false));
   bound.reduce_max(largest);

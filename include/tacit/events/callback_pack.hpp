@@ -285,12 +285,13 @@ class Filtered {
   }
 
   static void visit_state(auto& self, auto&& visit)
-    requires requires { asked::visit_state(inner_of(self), visit); }
+    requires requires(asked& inner) { asked::visit_state(inner, visit); }
   {
     asked::visit_state(inner_of(self), visit);
   }
   static void visit_config(auto& self, auto&& visit)
-    requires(std::is_empty_v<asked> || requires { asked::visit_config(inner_of(self), visit); } || requires { asked::visit_state(inner_of(self), visit); })
+    requires(std::is_empty_v<asked> || requires(asked& inner) { asked::visit_config(inner, visit); } ||
+             requires(asked& inner) { asked::visit_state(inner, visit); })
   {
     Filter::visit_config(self.filter_, visit);
     if constexpr (requires { asked::visit_config(inner_of(self), visit); }) asked::visit_config(inner_of(self), visit);

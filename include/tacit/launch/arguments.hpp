@@ -41,8 +41,10 @@ class Arguments {
   Arguments() : Arguments{0, nullptr} {}
 
   /// Throws: ConfigError for a command line that does not fit; UsageError for two options of one name.
-  Arguments(int argc, char const* const* argv, std::initializer_list<Option> own = {}) : Arguments{argc, argv, own, true} {}
-  Arguments(own_options_t, int argc, char const* const* argv, std::initializer_list<Option> own) : Arguments{argc, argv, own, false} {}
+  Arguments(int argc, char const* const* argv, std::initializer_list<Option> own = {})
+      : Arguments{argc, argv, own, true} {}
+  Arguments(own_options_t, int argc, char const* const* argv, std::initializer_list<Option> own)
+      : Arguments{argc, argv, own, false} {}
 
   /// True after `--help`; the rest of the command line is then not looked at.
   bool help_requested() const noexcept { return help_; }
@@ -72,7 +74,9 @@ class Arguments {
     return found.given ? found.value : std::string{fallback};
   }
   /// Throws: ConfigError where the value is no whole number.
-  std::int64_t integer(std::string_view name, std::int64_t fallback) const { return parsed(name, fallback, "a whole number"); }
+  std::int64_t integer(std::string_view name, std::int64_t fallback) const {
+    return parsed(name, fallback, "a whole number");
+  }
   /// Throws: ConfigError where the value is no number.
   double number(std::string_view name, double fallback) const { return parsed(name, fallback, "a number"); }
 
@@ -104,12 +108,14 @@ class Arguments {
   }
 
   Entry* find(std::string_view name) {
-    auto const found = std::ranges::find(entries_, name, [](Entry const& entry) -> std::string_view { return entry.option.name; });
+    auto const found =
+        std::ranges::find(entries_, name, [](Entry const& entry) -> std::string_view { return entry.option.name; });
     return found == entries_.end() ? nullptr : &*found;
   }
   void declare(Option const& option) {
     if (find(option.name) != nullptr) {
-      throw UsageError{"TACIT-RX12", "the option --" + option.name + " is declared twice", "launch::Arguments", "give each option a name of its own"};
+      throw UsageError{"TACIT-RX12", "the option --" + option.name + " is declared twice", "launch::Arguments",
+                       "give each option a name of its own"};
     }
     entries_.push_back({option, {}, false});
   }
@@ -135,7 +141,8 @@ class Arguments {
       // What looks like an option is one: a forgotten value must not swallow it. `--name=--value` says the other.
       if (i + 1 < argc && !std::string_view{argv[i + 1]}.starts_with("--")) found->value = argv[++i];
     }
-    if (!is_flag && found->value.empty()) throw refuse("TACIT-RX06", "--" + name + " lacks its value " + found->option.placeholder);
+    if (!is_flag && found->value.empty())
+      throw refuse("TACIT-RX06", "--" + name + " lacks its value " + found->option.placeholder);
     return i + 1;
   }
 
@@ -146,9 +153,12 @@ class Arguments {
   }
 
   Entry const& entry(std::string_view name) const {
-    auto const found = std::ranges::find(entries_, name, [](Entry const& one) -> std::string_view { return one.option.name; });
+    auto const found =
+        std::ranges::find(entries_, name, [](Entry const& one) -> std::string_view { return one.option.name; });
     if (found == entries_.end()) {
-      throw UsageError{"TACIT-RX12", "the program asks for an option --" + std::string{name} + " that it did not declare", "launch::Arguments",
+      throw UsageError{"TACIT-RX12",
+                       "the program asks for an option --" + std::string{name} + " that it did not declare",
+                       "launch::Arguments",
                        "list it in the constructor: {\"" + std::string{name} + "\", \"VALUE\", \"what it is\"}"};
     }
     return *found;
@@ -162,7 +172,8 @@ class Arguments {
     char const* const end = found.value.data() + found.value.size();
     auto const [stop, error] = std::from_chars(found.value.data(), end, value);
     if (error != std::errc{} || stop != end) {
-      throw refuse("TACIT-RX10", "--" + std::string{name} + " is '" + found.value + "', which is not " + std::string{kind});
+      throw refuse("TACIT-RX10",
+                   "--" + std::string{name} + " is '" + found.value + "', which is not " + std::string{kind});
     }
     return value;
   }
@@ -171,5 +182,14 @@ class Arguments {
   std::vector<Entry> entries_{};
   bool help_ = false;
 };
+
+namespace detail {
+/// For who reads a command line and cannot answer `--help`: training must not begin as if nothing had been asked.
+inline void refuse_unanswered_help(Arguments const& arguments) {
+  if (!arguments.help_requested()) return;
+  throw ConfigError{"TACIT-RX09", "--help was asked for, and the program went on\n" + arguments.help(), "command line",
+                    "read the command line with tacit::launch::Arguments, whose help_requested() and help() answer it"};
+}
+}  // namespace detail
 
 }  // namespace tacit::inline v0::launch

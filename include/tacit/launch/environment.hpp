@@ -22,10 +22,8 @@ struct EnvironmentFamily {
 
 /// In order of precedence.
 inline constexpr EnvironmentFamily families[] = {
-    {"torchrun", "RANK", "WORLD_SIZE"},
-    {"Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
-    {"PMI", "PMI_RANK", "PMI_SIZE"},
-    {"MVAPICH", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"},
+    {"torchrun", "RANK", "WORLD_SIZE"},        {"Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
+    {"PMI", "PMI_RANK", "PMI_SIZE"},           {"MVAPICH", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"},
     {"Slurm", "SLURM_PROCID", "SLURM_NTASKS"},
 };
 
@@ -62,14 +60,16 @@ std::optional<AnnouncedWorld> announced_world(Lookup&& lookup) {
       seen.append(variable).append(text == nullptr ? " unset" : "=").append(text == nullptr ? "" : text);
     }
     auto refuse = [&](std::string_view code, std::string_view what) {
-      return DistributedError{code, std::string{what} + " (" + seen + ", the variables of " + std::string{family.launcher} + ")",
-                              "launch environment", "set both variables, or unset both to train in one process"};
+      return DistributedError{
+          code, std::string{what} + " (" + seen + ", the variables of " + std::string{family.launcher} + ")",
+          "launch environment", "set both variables, or unset both to train in one process"};
     };
     if (rank == nullptr || size == nullptr) throw refuse("TACIT-RX01", "only one of two variables is set");
     auto parse = [&](std::string_view text) {
       int value = -1;
       auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-      if (error != std::errc{} || end != text.data() + text.size() || value < 0) throw refuse("TACIT-RX02", "not a number");
+      if (error != std::errc{} || end != text.data() + text.size() || value < 0)
+        throw refuse("TACIT-RX02", "not a number");
       return value;
     };
     AnnouncedWorld world{std::string{family.launcher}, seen, parse(rank), parse(size)};

@@ -56,7 +56,8 @@ struct allowed_combination {
   template <class Combination>
   constexpr auto operator()(Combination const& combination) const {
     return boost::hana::unpack(combination, [](auto... policy) {
-      return boost::hana::bool_c<(compatible_with_all<typename decltype(policy)::type, typename decltype(policy)::type...> && ...)>;
+      return boost::hana::bool_c<(
+          compatible_with_all<typename decltype(policy)::type, typename decltype(policy)::type...> && ...)>;
     });
   }
 };
@@ -64,12 +65,14 @@ struct allowed_combination {
 /// Every combination of the choices in which no policy excludes another, as a tuple of tuples of types.
 template <class... Choices>
 constexpr auto combinations(list<Choices...>) {
-  return boost::hana::filter(boost::hana::cartesian_product(boost::hana::make_tuple(policies_of(Choices{})...)), allowed_combination{});
+  return boost::hana::filter(boost::hana::cartesian_product(boost::hana::make_tuple(policies_of(Choices{})...)),
+                             allowed_combination{});
 }
 template <class Lists>
 using combinations_t = decltype(combinations(Lists{}));
 template <class Lists>
-inline constexpr std::size_t combination_count = decltype(boost::hana::length(std::declval<combinations_t<Lists>>()))::value;
+inline constexpr std::size_t combination_count =
+    decltype(boost::hana::length(std::declval<combinations_t<Lists>>()))::value;
 
 template <class Combination>
 struct policies_in;
@@ -78,8 +81,8 @@ struct policies_in<boost::hana::tuple<Types...>> {
   using type = list<typename Types::type...>;
 };
 template <class Lists, std::size_t I>
-using combination_t =
-    typename policies_in<std::remove_cvref_t<decltype(boost::hana::at_c<I>(std::declval<combinations_t<Lists> const&>()))>>::type;
+using combination_t = typename policies_in<
+    std::remove_cvref_t<decltype(boost::hana::at_c<I>(std::declval<combinations_t<Lists> const&>()))>>::type;
 
 /// The `choices` among the arguments of `run`.
 template <class... A>
@@ -106,7 +109,8 @@ template <class Policy>
 std::string choice_name() {
   std::string name = type_name<Policy>();
   if (std::size_t const scope = name.rfind("::", name.find('<')); scope != std::string::npos) name.erase(0, scope + 2);
-  std::ranges::transform(name, name.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  std::ranges::transform(name, name.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
   return name;
 }
 template <class... Policies>
@@ -121,20 +125,23 @@ launch::Option option_for(choices<First, Rest...> all) {
   (names.append(", ").append(choice_name<Rest>()), ...);
   return {std::string{option_of(all)}, "NAME", "one of " + names};
 }
+inline launch::Option option_for(choices<>) { return {}; }
 
-/// "cuda:1" is the policy "cuda" with a parameter, if the policy reads one.
+/// A policy that is made from the text that names it.
+template <class Policy>
+concept parses_text = requires(std::string_view text) {
+  { Policy::parse(text) } -> std::same_as<Policy>;
+};
+
+/// "cuda:1" is the policy "cuda" with a parameter, if the policy reads one. No text names every policy.
 template <class Policy>
 bool is_named(std::string_view text) {
   if (text.empty() || text == choice_name<Policy>()) return true;
-  if constexpr (requires { { Policy::parse(text) } -> std::same_as<Policy>; }) {
-    return text.starts_with(choice_name<Policy>() + ":");
-  } else {
-    return false;
-  }
+  return parses_text<Policy> && text.starts_with(choice_name<Policy>() + ":");
 }
 template <class Policy>
 Policy make_choice(std::string_view text) {
-  if constexpr (requires { { Policy::parse(text) } -> std::same_as<Policy>; }) {
+  if constexpr (parses_text<Policy>) {
     if (!text.empty()) return Policy::parse(text);
   }
   return Policy{};
@@ -149,15 +156,19 @@ std::string combination_names(std::index_sequence<I...>) {
 
 /// Calls the body for the first combination that the texts name.
 template <class Lists, std::size_t I, class Result, class Body, std::size_t Size>
-Result run_combination(std::array<std::string, Size> const& texts, std::string const& asked, Sink const& sink, Body& body) {
+Result run_combination(std::array<std::string, Size> const& texts, std::string const& asked, Sink const& sink,
+                       Body& body) {
   constexpr std::size_t count = combination_count<Lists>;
   if constexpr (I == count) {
     throw ConfigError{"TACIT-RX11", "no composition is made for" + asked, "command line",
                       "the compositions are " + combination_names<Lists>(std::make_index_sequence<count>{})};
   } else {
     return [&]<class... Policies, std::size_t... J>(list<Policies...> policies, std::index_sequence<J...>) -> Result {
-      if (!(is_named<Policies>(texts[J]) && ...)) return run_combination<Lists, I + 1, Result>(texts, asked, sink, body);
-      sink.write("[tacit] run: " + choice_names(policies) + ", composition " + std::to_string(I + 1) + " of " + std::to_string(count) + "\n");
+      if (!(is_named<Policies>(texts[J]) && ...)) {
+        return run_combination<Lists, I + 1, Result>(texts, asked, sink, body);
+      }
+      sink.write("[tacit] run: " + choice_names(policies) + ", composition " + std::to_string(I + 1) + " of " +
+                 std::to_string(count) + "\n");
       return body(make_choice<Policies>(texts[J])...);
     }(combination_t<Lists, I>{}, std::make_index_sequence<Size>{});
   }
@@ -187,16 +198,12 @@ decltype(auto) run_choices(list<Choices...> lists, launch::Arguments const& argu
     auto const every = std::tie(rest...);
     auto& body = std::get<sizeof...(A) - 1>(every);
     using result = decltype(result_of<std::remove_reference_t<decltype(body)>>(combination_t<all, 0>{}));
-    if (arguments.help_requested()) {
-      throw ConfigError{"TACIT-RX09", "--help was asked for, and the program went on\n" + arguments.help(), "command line",
-                        "read the command line with tacit::launch::Arguments, whose help_requested() and help() answer it"};
-    }
+    launch::detail::refuse_unanswered_help(arguments);
     std::array<std::string, sizeof...(Choices)> const texts{arguments.text(option_of(Choices{}), "")...};
     std::string asked;
-    ((arguments.has(option_of(Choices{}))
-          ? static_cast<void>(asked.append(" --").append(option_of(Choices{})).append(" ").append(arguments.text(option_of(Choices{}), "")))
-          : static_cast<void>(0)),
-     ...);
+    for (std::string_view const option : {option_of(Choices{})...}) {
+      if (arguments.has(option)) asked.append(" --").append(option).append(" ").append(arguments.text(option, ""));
+    }
     Sink sink;
     auto const take_sink = [&sink](auto const& argument) {
       if constexpr (std::same_as<std::remove_cvref_t<decltype(argument)>, Sink>) sink = argument;
@@ -212,16 +219,17 @@ decltype(auto) run_choices(list<Choices...> lists, launch::Arguments const& argu
 template <class... Choices>
 inline constexpr std::size_t composition_count = detail::combination_count<list<Choices...>>;
 
-/// Calls `body` with the policies that the command line names; each allowed combination is a program of its own, so that
-/// even this choice costs no branch in a step.
+/// Calls `body` with the policies that the command line names; each allowed combination is a program of its own, so
+/// that even this choice costs no branch in a step.
 ///
-/// The arguments: `choices<...>{}` for each slot, `allow_many` where there are more than 8 combinations, a `Sink` for the
-/// line that says which one runs and how many there are, and last the body, which takes a policy of each slot in the
-/// order of the choices. All combinations give one result type. A policy with a static `parse(text)` takes a parameter:
-/// `--device cuda:1`.
+/// The arguments: `choices<...>{}` for each slot, `allow_many` where there are more than 8 combinations, a `Sink` for
+/// the line that says which one runs and how many there are, and last the body, which takes a policy of each slot in
+/// the order of the choices. All combinations give one result type. A policy with a static `parse(text)` takes a
+/// parameter: `--device cuda:1`.
 /// Throws: ConfigError for a command line that does not fit or names no allowed combination; what the body throws.
 /// Example:
-///     return tacit::run(argc, argv, tacit::choices<tacit::Cpu, tacit::Cuda>{}, tacit::choices<tacit::Fp32, tacit::Bf16>{},
+///     return tacit::run(argc, argv, tacit::choices<tacit::Cpu, tacit::Cuda>{},
+///                       tacit::choices<tacit::Fp32, tacit::Bf16>{},
 ///                       [](auto device, auto precision) { ... return 0; });
 template <class... A>
 decltype(auto) run(launch::Arguments const& arguments, A&&... rest) {

@@ -119,7 +119,7 @@ class basic_progress_bar {
     if (!leave_line) return;
     line_.assign(label_).append(label_.empty() ? "" : "  ").append(count_text(done_, options_.unit)).append(" in ");
     line_.append(duration_text(elapsed()));
-    if (elapsed() > 0.0 && done_ > 0) add_rate(static_cast<double>(done_) / elapsed());
+    if (elapsed() > 0.0 && done_ > 0) add_rate(static_cast<double>(done_) / elapsed(), 0);
     add_loss();
     sink_.write(line_.append("\n"));
   }
@@ -185,9 +185,9 @@ class basic_progress_bar {
     drawn_ = false;
   }
 
-  void add_rate(double speed) {
+  void add_rate(double speed, std::size_t width) {
     bool const slow = speed < 1.0;
-    line_.append("  ").append(right_text(rate_text(slow ? 1.0 / speed : speed), 5)).append(slow ? " s/" : " ").append(options_.unit).append(slow ? "" : "s/s");
+    line_.append("  ").append(right_text(rate_text(slow ? 1.0 / speed : speed), width)).append(slow ? " s/" : " ").append(options_.unit).append(slow ? "" : "s/s");
   }
   void add_loss() {
     if (seen_ == 0) return;
@@ -207,7 +207,7 @@ class basic_progress_bar {
       line_.append("  ").append(right_text(std::to_string(done_), of.size()));
       line_.append(of.empty() ? " " : "/").append(of.empty() ? std::string{options_.unit} + "s" : of);
     }
-    if (double const speed = rate(); detail >= 2 && speed > 0.0) add_rate(speed);
+    if (double const speed = rate(); detail >= 2 && speed > 0.0) add_rate(speed, 5);
     if (double const left = remaining(); detail >= 3 && left >= 0.0) line_.append("  ").append(right_text(duration_text(left), 6)).append(" left");
     if (detail >= 1) add_loss();
   }

@@ -21,6 +21,8 @@
 #include <vector>
 
 #include "tacit/concepts/tensor.hpp"
+#include "tacit/metric/device_scalar.hpp"
+#include "tacit/metric/mean.hpp"
 #include "tacit/task/parameter_set.hpp"
 
 namespace tacit::inline v0 {
@@ -193,5 +195,7 @@ static_assert(tensor<at::Tensor>);
 
 using Parameter = basic_parameter<at::Tensor>;
 using ParameterSet = basic_parameter_set<at::Tensor>;
+using Mean = basic_mean<at::Tensor>;
+using DeviceScalar = basic_device_scalar<at::Tensor>;
 
 }  // namespace tacit::inline v0

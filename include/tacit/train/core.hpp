@@ -185,6 +185,13 @@ class Core {
   }
   bool masked() const noexcept { return masked_; }
   tensor_type* mask() noexcept { return traits::defined(mask_) ? &mask_ : nullptr; }
+  /// The mask as a flag beside `like`, whoever set it and how.
+  tensor_type& mask_like(tensor_type const& like) {
+    if (!traits::defined(mask_)) mask_ = traits::flag_like(0.0, like);
+    if (masked_) traits::max_(mask_, traits::flag_like(1.0, like));
+    masked_ = false;
+    return mask_;
+  }
   void forget_mask() {
     masked_ = false;
     if (traits::defined(mask_)) mask_ = tensor_type{};

@@ -303,6 +303,22 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     }
   }
 
+  /// A handler of the loss may mask the update.
+  template <std::size_t... I>
+  static consteval bool may_mask(std::index_sequence<I...>) {
+    return (is_handled<TrainPass, phase_event<I, event::TrainLossComputed>, event_parts<event::TrainLossComputed>, I> || ...);
+  }
+  template <std::size_t I, class Event>
+  static consteval auto named_event() {
+    if constexpr (base::phase_count > 1) {
+      return type<event::Of<base::template phase_name<I>, Event>>{};
+    } else {
+      return type<Event>{};
+    }
+  }
+  template <std::size_t I, class Event>
+  using phase_event = typename decltype(named_event<I, Event>())::value;
+
  public:
   using tensor_type = typename base::tensor_type;
 
@@ -474,9 +490,9 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   void apply_update() {
     CoreT& core = this->core_;
     auto& phase = core.template phase<I>();
+    if constexpr (!is_single && may_mask(std::make_index_sequence<base::phase_count>{})) unite_masks(phase);
     if (!core.masked()) {
       if (tensor_type* const mask = core.mask()) {
-        if constexpr (!is_single) core.distribution().reduce_max(*mask);
         if (mask_ != nullptr) traits::max_(*mask, *mask_);
         mask_ = mask;
       }
@@ -644,10 +660,22 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   /// The ranks mask alike and stop at the same update: one small collective at log points.
   void agree_before_update() {
     if (this->core_.log_point() == nullptr) return;
-    constexpr std::int64_t masked = 100;
-    std::int64_t const wish = this->core_.distribution().agree(own_wish() + (this->core_.masked() ? masked : 0));
+    constexpr std::int64_t flagged = 100;
+    constexpr std::int64_t masked = 1000;
+    std::int64_t const own = this->core_.masked() ? masked : this->core_.mask() != nullptr ? flagged : 0;
+    std::int64_t const wish = this->core_.distribution().agree(own_wish() + own);
     if (wish >= masked) this->core_.mask_update();
-    agreed_ = static_cast<int>(wish % masked);
+    any_flag_ = wish >= flagged;
+    agreed_ = static_cast<int>(wish % flagged);
+  }
+  /// Every rank takes part in the mask of every other one, also a rank that had no batch for it. Between log points
+  /// nobody knows whether there is one, and what a rank decided on the host goes as a flag.
+  template <class Phase>
+  void unite_masks(Phase& phase) {
+    CoreT& core = this->core_;
+    bool const agreed = core.log_point() != nullptr;
+    if (agreed && (core.masked() || !(any_flag_ || base::phase_count > 1))) return;
+    core.distribution().reduce_max(core.mask_like((*phase.parameters.begin()).model));
   }
   void agree_at_epoch_end() {
     int wish = own_wish();
@@ -715,6 +743,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   std::int64_t epochs_begun_ = 0;
   std::int64_t updates_before_ = 0;
   int agreed_ = 0;
+  bool any_flag_ = false;  // at a log point: some rank holds a mask on the device
 
   std::int64_t window_size_ = 1;
   std::int64_t in_window_ = 0;

@@ -207,6 +207,7 @@ constexpr auto check_idle(list<>) {
   return sound{};
 }
 
+constexpr auto check_watches_evaluation(list<>) { return sound{}; }
 template <class First, class... Rest>
 constexpr auto check_watches_evaluation(list<First, Rest...>) {
   if constexpr (needs_evaluation<First>) {
@@ -215,7 +216,6 @@ constexpr auto check_watches_evaluation(list<First, Rest...>) {
     return check_watches_evaluation(list<Rest...>{});
   }
 }
-constexpr auto check_watches_evaluation(list<>) { return sound{}; }
 
 template <class EvalSets, class... Extra>
 struct eval_data_fit;

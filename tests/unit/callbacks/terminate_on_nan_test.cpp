@@ -108,7 +108,7 @@ TEST_CASE("the flag of a device is read at log points only") {  // 1Q-17
   auto one = trainer(std::make_shared<fake::Linear>(), fake::Gpu{}, CallbackPack{TerminateOnNaN{}});
   fake::device_reads = 0;
   one.train(batches(15), {.epochs = 2, .log_every = 10, .sink = tacit::Sink::none()});
-  CHECK(fake::device_reads == 2 + 2 + 3);
+  CHECK(fake::device_reads == 2 + 3 + 1);
 }
 
 TEST_CASE("an evaluation loss that is no number ends the run") {
@@ -236,4 +236,21 @@ TEST_CASE("one rank's bad loss ends the run of all at the same update, with the 
   CHECK(outcomes[0].text.empty());
   CHECK_THAT(outcomes[1].text, ContainsSubstring("[tacit] rank 1: loss is"));
   CHECK_THAT(outcomes[1].text, ContainsSubstring("at epoch 0, step 4, update 4,"));
+}
+
+TEST_CASE("a rank without a batch in the last step takes part in the mask of the others") {
+  bool const bad = GENERATE(false, true);
+  std::vector<Parameters> parameters(2);
+  std::vector<StopReason> reasons(2);
+  fake::run_ranks(2, [&](fake::Rank rank) {
+    auto model = std::make_shared<fake::Linear>();
+    auto one = trainer(model, rank, fake::Gpu{}, CallbackPack{TerminateOnNaN{}});
+    // Rank 0 alone has the ninth batch.
+    auto const result = one.train(batches(9, bad ? 8 : -1), {.epochs = 1, .sink = tacit::Sink::none()});
+    parameters[static_cast<std::size_t>(rank.number)] = parameters_of(*model);
+    reasons[static_cast<std::size_t>(rank.number)] = result.reason;
+  });
+  CHECK(parameters[0] == parameters[1]);
+  CHECK(reasons[0] == reasons[1]);
+  CHECK((reasons[0] == StopReason::non_finite) == bad);
 }

@@ -15,7 +15,9 @@ using tacit::launch::Arguments;
 /// A command line as main gets it.
 class Line {
  public:
-  Line(std::initializer_list<char const*> words) : words_{words} { words_.insert(words_.begin(), "/some/where/program"); }
+  Line(std::initializer_list<char const*> words) : words_{words} {
+    words_.insert(words_.begin(), "/some/where/program");
+  }
   int argc() const { return static_cast<int>(words_.size()); }
   char const* const* argv() const { return words_.data(); }
 
@@ -24,7 +26,11 @@ class Line {
 };
 
 Arguments read(Line const& line) {
-  return Arguments{line.argc(), line.argv(), {{"data", "DIR", "where the data are"}, {"epochs", "N", "passes over the data (8)"}, {"verbose", "", "says more"}}};
+  return Arguments{line.argc(),
+                   line.argv(),
+                   {{"data", "DIR", "where the data are"},
+                    {"epochs", "N", "passes over the data (8)"},
+                    {"verbose", "", "says more"}}};
 }
 
 std::string code_of(Line const& line) {
@@ -119,7 +125,8 @@ TEST_CASE("help is a text, and neither printed nor the end of the program") {
 TEST_CASE("a program that names its policies has no options for them") {
   Line const line{"--device", "cpu"};
   CHECK_NOTHROW(Arguments{line.argc(), line.argv()});
-  CHECK_THROWS_AS((Arguments{tacit::launch::own_options, line.argc(), line.argv(), {{"data", "DIR", ""}}}), tacit::ConfigError);
+  CHECK_THROWS_AS((Arguments{tacit::launch::own_options, line.argc(), line.argv(), {{"data", "DIR", ""}}}),
+                  tacit::ConfigError);
 }
 
 TEST_CASE("a program may say more about the options that choose policies") {

@@ -44,10 +44,19 @@ TEST_CASE("a launcher's world is read from its variables") {
       {{{"SLURM_PROCID", "1"}, {"SLURM_NTASKS", "2"}}, "Slurm", 1, 2},
       {{{"SLURM_PROCID", "1"}, {"SLURM_NTASKS", "2"}, {"SLURM_JOB_NAME", "train"}}, "Slurm", 1, 2},
       // Precedence: the torch-style variables, then Open MPI, PMI, MVAPICH, Slurm.
-      {{{"RANK", "1"}, {"WORLD_SIZE", "2"}, {"OMPI_COMM_WORLD_RANK", "3"}, {"OMPI_COMM_WORLD_SIZE", "4"}}, "torchrun", 1, 2},
-      {{{"PMI_RANK", "1"}, {"PMI_SIZE", "2"}, {"OMPI_COMM_WORLD_RANK", "3"}, {"OMPI_COMM_WORLD_SIZE", "4"}}, "Open MPI", 3, 4},
+      {{{"RANK", "1"}, {"WORLD_SIZE", "2"}, {"OMPI_COMM_WORLD_RANK", "3"}, {"OMPI_COMM_WORLD_SIZE", "4"}},
+       "torchrun",
+       1,
+       2},
+      {{{"PMI_RANK", "1"}, {"PMI_SIZE", "2"}, {"OMPI_COMM_WORLD_RANK", "3"}, {"OMPI_COMM_WORLD_SIZE", "4"}},
+       "Open MPI",
+       3,
+       4},
       {{{"PMI_RANK", "1"}, {"PMI_SIZE", "2"}, {"MV2_COMM_WORLD_RANK", "3"}, {"MV2_COMM_WORLD_SIZE", "4"}}, "PMI", 1, 2},
-      {{{"SLURM_PROCID", "1"}, {"SLURM_NTASKS", "2"}, {"MV2_COMM_WORLD_RANK", "3"}, {"MV2_COMM_WORLD_SIZE", "4"}}, "MVAPICH", 3, 4},
+      {{{"SLURM_PROCID", "1"}, {"SLURM_NTASKS", "2"}, {"MV2_COMM_WORLD_RANK", "3"}, {"MV2_COMM_WORLD_SIZE", "4"}},
+       "MVAPICH",
+       3,
+       4},
       // srun starts Open MPI programs too: its own variables are then the poorer ones.
       {{{"SLURM_PROCID", "1"}, {"SLURM_NTASKS", "2"}, {"RANK", "0"}, {"WORLD_SIZE", "8"}}, "torchrun", 0, 8},
   }));

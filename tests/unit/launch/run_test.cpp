@@ -63,10 +63,11 @@ struct Ran {
 /// Runs over two devices and three precisions, of which one pair is no composition.
 Ran run(Line const& line) {
   std::ostringstream text;
-  std::string what = tacit::run(line.argc(), line.argv(), tacit::choices<Cpu, Card>{}, tacit::choices<Half, Fp32, Fp64>{}, tacit::Sink{text},
-                                [](auto device, auto precision) {
-                                  return tacit::type_name<decltype(device)>() + " " + tacit::type_name<decltype(precision)>();
-                                });
+  std::string what =
+      tacit::run(line.argc(), line.argv(), tacit::choices<Cpu, Card>{}, tacit::choices<Half, Fp32, Fp64>{},
+                 tacit::Sink{text}, [](auto device, auto precision) {
+                   return tacit::type_name<decltype(device)>() + " " + tacit::type_name<decltype(precision)>();
+                 });
   return {what, text.str()};
 }
 
@@ -87,7 +88,8 @@ TEST_CASE("one line says which composition runs and how many there are") {
 TEST_CASE("a composition that is not made is an error that lists those that are") {
   Line const line{"--device", "cpu", "--precision", "bf16"};
   try {
-    tacit::run(line.argc(), line.argv(), tacit::choices<Cpu>{}, tacit::choices<Fp32, Fp64>{}, tacit::Sink::none(), [](auto, auto) {});
+    tacit::run(line.argc(), line.argv(), tacit::choices<Cpu>{}, tacit::choices<Fp32, Fp64>{}, tacit::Sink::none(),
+               [](auto, auto) {});
     FAIL("accepted");
   } catch (tacit::ConfigError const& error) {
     CHECK(error.code() == "TACIT-RX11");
@@ -97,13 +99,14 @@ TEST_CASE("a composition that is not made is an error that lists those that are"
 }
 
 int device_number(Line const& line) {
-  return tacit::run(line.argc(), line.argv(), tacit::choices<Cpu, Card>{}, tacit::choices<Half, Fp32>{}, tacit::Sink::none(), [](auto device, auto) {
-    if constexpr (std::same_as<decltype(device), Card>) {
-      return device.index;
-    } else {
-      return -1;
-    }
-  });
+  return tacit::run(line.argc(), line.argv(), tacit::choices<Cpu, Card>{}, tacit::choices<Half, Fp32>{},
+                    tacit::Sink::none(), [](auto device, auto) {
+                      if constexpr (std::same_as<decltype(device), Card>) {
+                        return device.index;
+                      } else {
+                        return -1;
+                      }
+                    });
 }
 
 TEST_CASE("a policy that reads its text may have a parameter") {
@@ -112,9 +115,9 @@ TEST_CASE("a policy that reads its text may have a parameter") {
   CHECK(device_number({"--device", "card:3", "--precision", "half"}) == 3);
   CHECK(device_number({"--precision", "half"}) == 0);  // the first device that goes with it
   CHECK(device_number({}) == -1);
-  CHECK_THROWS_AS(device_number({"--device", "card:33"}), tacit::ConfigError);   // the policy refuses
-  CHECK_THROWS_AS(device_number({"--device", "card3"}), tacit::ConfigError);     // nobody's
-  CHECK_THROWS_AS(device_number({"--device", "cpu:1"}), tacit::ConfigError);       // reads no parameter
+  CHECK_THROWS_AS(device_number({"--device", "card:33"}), tacit::ConfigError);  // the policy refuses
+  CHECK_THROWS_AS(device_number({"--device", "card3"}), tacit::ConfigError);    // nobody's
+  CHECK_THROWS_AS(device_number({"--device", "cpu:1"}), tacit::ConfigError);    // reads no parameter
   CHECK_THROWS_AS(device_number({"--device", "cpu", "--precision", "half"}), tacit::ConfigError);
 }
 
@@ -147,13 +150,23 @@ TEST_CASE("a program with options of its own hands over what it read") {
   CHECK(arguments.integer("epochs", 8) == 3);
 }
 
+/// A body that is neither copied nor moved.
+struct Fixed {
+  Fixed() = default;
+  Fixed(Fixed const&) = delete;
+  Fixed& operator=(Fixed const&) = delete;
+  std::unique_ptr<int> operator()(auto const&) { return std::make_unique<int>(++calls); }
+  int calls = 6;
+};
+
 TEST_CASE("results and exceptions pass through, and a body need not be copied") {
   Line const line{};
-  auto owner = std::make_unique<int>(7);
-  auto body = [owner = std::move(owner)](auto) { return std::make_unique<int>(*owner); };
-  std::unique_ptr<int> const result = tacit::run(line.argc(), line.argv(), tacit::choices<Cpu>{}, tacit::Sink::none(), body);
+  Fixed body;
+  auto const result = tacit::run(line.argc(), line.argv(), tacit::choices<Cpu>{}, tacit::Sink::none(), body);
   CHECK(*result == 7);
-  CHECK_THROWS_AS(tacit::run(line.argc(), line.argv(), tacit::choices<Cpu>{}, tacit::Sink::none(), [](auto) { throw std::runtime_error{"body"}; }),
+  CHECK(body.calls == 7);
+  CHECK_THROWS_AS(tacit::run(line.argc(), line.argv(), tacit::choices<Cpu>{}, tacit::Sink::none(),
+                             [](auto) { throw std::runtime_error{"body"}; }),
                   std::runtime_error);
 }
 
@@ -162,7 +175,8 @@ struct Numbered : Cpu {};
 
 TEST_CASE("many compositions are made for those who say so") {
   Line const line{};
-  using nine = tacit::choices<Numbered<1>, Numbered<2>, Numbered<3>, Numbered<4>, Numbered<5>, Numbered<6>, Numbered<7>, Numbered<8>, Numbered<9>>;
+  using nine = tacit::choices<Numbered<1>, Numbered<2>, Numbered<3>, Numbered<4>, Numbered<5>, Numbered<6>, Numbered<7>,
+                              Numbered<8>, Numbered<9>>;
   static_assert(tacit::composition_count<nine> == 9);
   std::ostringstream text;
   tacit::run(line.argc(), line.argv(), tacit::allow_many, nine{}, tacit::Sink{text}, [](auto) {});
@@ -171,14 +185,20 @@ TEST_CASE("many compositions are made for those who say so") {
 
 TEST_CASE("each composition trains") {
   Line const line{"--precision", "fp64"};
-  double const loss = tacit::run(line.argc(), line.argv(), tacit::choices<Cpu, Card>{}, tacit::choices<Fp32, Fp64>{}, tacit::Sink::none(),
-                                 [](auto device, auto precision) {
-                                   tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{.lr = 0.1}, device, precision,
-                                                          tacit::CallbackPack{}};
-                                   auto const result = trainer.train(fake::Line{8}, {.epochs = 2, .per_device_batch_size = 4, .sink = tacit::Sink::none()});
-                                   CHECK(trainer.plan().precision == (std::same_as<decltype(precision), Fp64> ? "fp64" : "fp32"));
-                                   return result[tacit::tag::train_loss{}];
-                                 });
+  double const loss =
+      tacit::run(line.argc(), line.argv(), tacit::choices<Cpu, Card>{}, tacit::choices<Fp32, Fp64>{},
+                 tacit::Sink::none(), [](auto device, auto precision) {
+                   tacit::Trainer trainer{std::make_shared<fake::Linear>(),
+                                          fake::MeanSquaredError{},
+                                          fake::Sgd{.lr = 0.1},
+                                          device,
+                                          precision,
+                                          tacit::CallbackPack{}};
+                   auto const result = trainer.train(
+                       fake::Line{8}, {.epochs = 2, .per_device_batch_size = 4, .sink = tacit::Sink::none()});
+                   CHECK(trainer.plan().precision == (std::same_as<decltype(precision), Fp64> ? "fp64" : "fp32"));
+                   return result[tacit::tag::train_loss{}];
+                 });
   CHECK(loss > 0.0);
 }
 

@@ -22,13 +22,19 @@ struct Trained {
 template <class... Policies>
 Trained train(Policies const&... policies) {
   auto model = std::make_shared<fake::Linear>();
-  tacit::Trainer trainer{model, fake::MeanSquaredError{}, fake::Sgd{.lr = 0.1, .momentum = 0.5}, policies..., tacit::CallbackPack{}};
+  tacit::Trainer trainer{model, fake::MeanSquaredError{}, fake::Sgd{.lr = 0.1, .momentum = 0.5}, policies...,
+                         tacit::CallbackPack{}};
   fake::Line const data{10};
-  auto const result = trainer.train(
-      data, fake::Line{4},
-      {.epochs = 3, .per_device_batch_size = 3, .gradient_accumulation = 2, .clip = {.norm = 0.7}, .evaluation = {.every_updates = 1}, .sink = tacit::Sink::none()});
+  auto const result = trainer.train(data, fake::Line{4},
+                                    {.epochs = 3,
+                                     .per_device_batch_size = 3,
+                                     .gradient_accumulation = 2,
+                                     .clip = {.norm = 0.7},
+                                     .evaluation = {.every_updates = 1},
+                                     .sink = tacit::Sink::none()});
   auto const evaluated = trainer.evaluate(data, {.sink = tacit::Sink::none()});
-  return {model->weight.item(), model->bias.item(), result[tacit::tag::train_loss{}], evaluated[tacit::tag::eval_loss{}]};
+  return {model->weight.item(), model->bias.item(), result[tacit::tag::train_loss{}],
+          evaluated[tacit::tag::eval_loss{}]};
 }
 
 TEST_CASE("the trainer runs on the archetypes of all three concepts at once") {
@@ -40,8 +46,13 @@ TEST_CASE("the trainer runs on the archetypes of all three concepts at once") {
 }
 
 TEST_CASE("the plan names the policies") {
-  tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, tacit::device_archetype{},
-                         tacit::precision_archetype{},     tacit::distribution_archetype{}, tacit::CallbackPack{}};
+  tacit::Trainer trainer{std::make_shared<fake::Linear>(),
+                         fake::MeanSquaredError{},
+                         fake::Sgd{},
+                         tacit::device_archetype{},
+                         tacit::precision_archetype{},
+                         tacit::distribution_archetype{},
+                         tacit::CallbackPack{}};
   trainer.train(fake::Line{4}, {.epochs = 1, .sink = tacit::Sink::none()});
   CHECK(trainer.plan().device == "archetype");
   CHECK(trainer.plan().precision == "archetype");
@@ -69,13 +80,19 @@ struct Choosing {
 TEST_CASE("an automatic policy fills what nothing names, and tells once") {
   std::string said;
   {
-    tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, Choosing{&said}, tacit::CallbackPack{}};
+    tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, Choosing{&said},
+                           tacit::CallbackPack{}};
     trainer.train(fake::Line{4}, {.epochs = 1, .sink = tacit::Sink::none()});
     CHECK(trainer.plan().device == "fake gpu");
     CHECK(trainer.plan().precision == "fp64");
   }
   {
-    tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, tacit::Fp32{}, Choosing{&said}, tacit::CallbackPack{}};
+    tacit::Trainer trainer{std::make_shared<fake::Linear>(),
+                           fake::MeanSquaredError{},
+                           fake::Sgd{},
+                           tacit::Fp32{},
+                           Choosing{&said},
+                           tacit::CallbackPack{}};
     CHECK(trainer.describe().find("fp32") != std::string::npos);  // what is named wins its slot
   }
   CHECK(said == "fake gpu fp64;fake gpu fp32;");

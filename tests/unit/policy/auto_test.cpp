@@ -31,7 +31,9 @@ class Line {
 
 template <class... Policies>
 auto make_trainer(Auto const& automatic, Policies const&... policies) {
-  return tacit::Trainer{std::make_shared<small::Net>(), tacit::loss::Mse{}, tacit::optim::Sgd{.lr = 0.1}, policies..., automatic, tacit::CallbackPack{}};
+  return tacit::Trainer{
+      std::make_shared<small::Net>(), tacit::loss::Mse{}, tacit::optim::Sgd{.lr = 0.1}, policies..., automatic,
+      tacit::CallbackPack{}};
 }
 
 /// What a trainer made with this command line says.
@@ -52,8 +54,10 @@ std::string code_of(Line const& line, Policies const&... policies) {
 }
 
 TEST_CASE("the trainer says in one line what was chosen and why") {
-  CHECK(said({"--device", "cpu"}) == "[tacit] auto: device cpu (asked for), precision fp32 (the default), single process\n");
-  CHECK(said({"--device=cpu", "--precision=bf16"}) == "[tacit] auto: device cpu (asked for), precision bf16 (asked for), single process\n");
+  CHECK(said({"--device", "cpu"}) ==
+        "[tacit] auto: device cpu (asked for), precision fp32 (the default), single process\n");
+  CHECK(said({"--device=cpu", "--precision=bf16"}) ==
+        "[tacit] auto: device cpu (asked for), precision bf16 (asked for), single process\n");
 }
 
 TEST_CASE("left alone it takes the device that can be used, and says why") {
@@ -100,7 +104,8 @@ TEST_CASE("the program's own options are read beside it") {
   tacit::launch::Arguments const arguments{line.argc(), line.argv(), {{"epochs", "N", "passes over the data"}}};
   std::ostringstream text;
   auto trainer = make_trainer(Auto{arguments, tacit::Sink{text}});
-  auto const result = trainer.train(small::Data{8}, {.epochs = arguments.integer("epochs", 8), .sink = tacit::Sink::none()});
+  auto const result =
+      trainer.train(small::Data{8}, {.epochs = arguments.integer("epochs", 8), .sink = tacit::Sink::none()});
   CHECK(result.epochs == tacit::Epochs{3});
   CHECK(trainer.plan().device == "cpu");
   CHECK(trainer.plan().precision == "fp64");
@@ -110,7 +115,8 @@ TEST_CASE("the program's own options are read beside it") {
 TEST_CASE("one type, whatever is chosen, and it trains like the named policies") {
   static_assert(std::same_as<decltype(make_trainer(Auto{})), decltype(make_trainer(Auto{0, nullptr}))>);
   Line const line{"--device", "cpu", "--precision", "bf16"};
-  CHECK(small::same_bits(small::train(Auto{line.argc(), line.argv(), tacit::Sink::none()}), small::train(tacit::Bf16{})));
+  CHECK(
+      small::same_bits(small::train(Auto{line.argc(), line.argv(), tacit::Sink::none()}), small::train(tacit::Bf16{})));
 }
 
 }  // namespace

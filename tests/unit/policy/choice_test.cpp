@@ -22,7 +22,8 @@ TEST_CASE("devices by name") {
 }
 
 TEST_CASE("a text that names no device is refused with what would do") {
-  auto const text = GENERATE("", "gpu", "CPU", "cpu:0", "cuda:", "cuda:-1", "cuda:x", "cuda:1x", "cuda: 1", "cuda:128", "cuda:999", "cuda1", "auto:0", "cuda:0 ");
+  auto const text = GENERATE("", "gpu", "CPU", "cpu:0", "cuda:", "cuda:-1", "cuda:x", "cuda:1x", "cuda: 1", "cuda:128",
+                             "cuda:999", "cuda1", "auto:0", "cuda:0 ");
   CAPTURE(text);
   try {
     parse_device(text, "--device");

@@ -32,7 +32,9 @@ struct PretendedHooks final : at::CUDAHooksInterface {
   bool hasCUDA() const override { return hooks_say_yes; }
 };
 
-auto& registered_guard() { return c10::impl::device_guard_impl_registry[static_cast<std::size_t>(c10::DeviceType::CUDA)]; }
+auto& registered_guard() {
+  return c10::impl::device_guard_impl_registry[static_cast<std::size_t>(c10::DeviceType::CUDA)];
+}
 
 /// The state of a process; put back at the end.
 class Pretended {
@@ -59,14 +61,18 @@ struct Library {
 };
 
 /// On a machine with a driver the true library may be loaded by other tests of this process.
-bool machine_may_have_cuda() { return tacit::detail::CudaLibrary::driver() != nullptr || registered_guard().load() != nullptr; }
+bool machine_may_have_cuda() {
+  return tacit::detail::CudaLibrary::driver() != nullptr || registered_guard().load() != nullptr;
+}
 
 /// Lets LibTorch ask PretendedHooks; false if it was asked before, for it keeps its first answer.
 bool pretended_hooks_answer() {
   at::CUDAHooksRegistry()->SetTerminate(false);
   if (!at::CUDAHooksRegistry()->Has("CUDAHooks")) {
-    at::CUDAHooksRegistry()->Register(
-        "CUDAHooks", [](at::CUDAHooksArgs const&) -> std::unique_ptr<at::CUDAHooksInterface> { return std::make_unique<PretendedHooks>(); });
+    at::CUDAHooksRegistry()->Register("CUDAHooks",
+                                      [](at::CUDAHooksArgs const&) -> std::unique_ptr<at::CUDAHooksInterface> {
+                                        return std::make_unique<PretendedHooks>();
+                                      });
   }
   return dynamic_cast<PretendedHooks const*>(&at::detail::getCUDAHooks()) != nullptr;
 }

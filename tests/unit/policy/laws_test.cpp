@@ -93,11 +93,14 @@ struct Deaf : tacit::distribution_archetype {
 };
 
 TEST_CASE("a broken policy is told which law it breaks") {
-  CHECK(laws::check_device<Tensor>(Halving{}, make) == Broken{"to() keeps the values", "to() takes what is there already", "synchronize() changes nothing"});
+  CHECK(laws::check_device<Tensor>(Halving{}, make) ==
+        Broken{"to() keeps the values", "to() takes what is there already", "synchronize() changes nothing"});
   CHECK(laws::check_device<Tensor>(Copying{}, make) == Broken{"a host device gives the very tensor"});
   CHECK(laws::check_precision<Tensor>(Scaling{}, tacit::Cpu{}, make) ==
-        Broken{"after backward and unscale the gradient is the loss's own", "backward multiplies by its factor", "an update leaves the next one its size"});
-  CHECK(laws::check_distribution<Tensor>(Deaf{}, tacit::Cpu{}, make) == Broken{"agree() gives the largest wish", "agree() on nothing is nothing"});
+        Broken{"after backward and unscale the gradient is the loss's own", "backward multiplies by its factor",
+               "an update leaves the next one its size"});
+  CHECK(laws::check_distribution<Tensor>(Deaf{}, tacit::Cpu{}, make) ==
+        Broken{"agree() gives the largest wish", "agree() on nothing is nothing"});
 }
 
 }  // namespace

@@ -48,7 +48,8 @@ TEST_CASE("policies on LibTorch's tensor keep their laws") {
   for (char const* choice : {"auto", "fp32", "fp64", "bf16"}) {
     CAPTURE(choice);
     CHECK(laws::check_precision<at::Tensor>(AutoPrecision{.choice = choice}, tacit::Cpu{}, small::make) == Broken{});
-    CHECK(laws::check_precision<at::Tensor>(AutoPrecision{.choice = choice}, AutoDevice{.choice = "cpu"}, small::make) == Broken{});
+    CHECK(laws::check_precision<at::Tensor>(AutoPrecision{.choice = choice}, AutoDevice{.choice = "cpu"},
+                                            small::make) == Broken{});
   }
   CHECK(laws::check_distribution<at::Tensor>(tacit::SingleProcess{}, tacit::Cpu{}, small::make) == Broken{});
 }
@@ -73,11 +74,11 @@ TEST_CASE("an autocast scope puts back what was there") {
       CHECK(AutocastState{} == AutocastState{true, at::kBFloat16});
     }
     CHECK(AutocastState{} == half);
-    try {
+    auto const step = [] {
       AutocastScope const inner{at::kCPU, at::kBFloat16};
       throw std::runtime_error{"in a step"};
-    } catch (std::runtime_error const&) {
-    }
+    };
+    CHECK_THROWS_AS(step(), std::runtime_error);
     CHECK(AutocastState{} == half);
     AutocastScope const nothing;
     CHECK(AutocastState{} == half);
@@ -100,7 +101,8 @@ TEST_CASE("under bf16 a layer computes in bfloat16 and its parameters' gradients
   CHECK(weight.scalar_type() == at::kFloat);
 }
 
-/// A caller who has autocast on around everything, as one moving from a hand-written loop may: casts then outlive our scope.
+/// A caller who has autocast on around everything, as one moving from a hand-written loop may: casts then outlive our
+/// scope.
 class CallersAutocast {
  public:
   CallersAutocast() {
@@ -201,7 +203,8 @@ TEST_CASE("what is chosen at run time computes what is named at compile time, to
   CHECK(small::same_bits(small::train(AutoPrecision{.choice = "fp32"}), small::train()));
   CHECK(small::same_bits(small::train(AutoPrecision{.choice = "fp64"}), small::train(tacit::Fp64{})));
   CHECK(small::same_bits(small::train(AutoPrecision{.choice = "bf16"}), small::train(tacit::Bf16{})));
-  CHECK(small::same_bits(small::train(AutoDevice{.choice = "cpu"}, AutoPrecision{.choice = "bf16"}), small::train(tacit::Bf16{})));
+  CHECK(small::same_bits(small::train(AutoDevice{.choice = "cpu"}, AutoPrecision{.choice = "bf16"}),
+                         small::train(tacit::Bf16{})));
 }
 
 TEST_CASE("a text that names nothing is refused when the trainer is made") {

@@ -24,7 +24,9 @@ class ChosenDevice {
 
   ChosenDevice(c10::Device device, std::string reason) : device_{device}, reason_{std::move(reason)} {}
 
-  at::Tensor to(at::Tensor const& tensor) const { return device_.is_cpu() ? tensor : CudaDevice{device_.index()}.to(tensor); }
+  at::Tensor to(at::Tensor const& tensor) const {
+    return device_.is_cpu() ? tensor : CudaDevice{device_.index()}.to(tensor);
+  }
   bool host_reads_free() const noexcept { return device_.is_cpu(); }
   std::string name() const { return device_.is_cpu() ? "cpu" : CudaDevice{device_.index()}.name(); }
   void synchronize() const {

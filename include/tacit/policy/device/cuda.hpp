@@ -37,13 +37,14 @@ class CudaDevice {
 
   /// The tensor on the device; the host does not wait for the copy.
   ///
-  /// A copy from pageable memory would wait for all earlier work of the device, therefore such tensors go through pinned
-  /// memory of LibTorch's caching allocator; large ones, which are parameters and not batches, go directly and wait.
+  /// A copy from pageable memory would wait for all earlier work of the device, therefore batches go through pinned
+  /// memory of LibTorch's caching allocator. Parameters and very large tensors go directly and wait.
   at::Tensor to(at::Tensor const& tensor) const {
     if (!tensor.defined() || tensor.device() == device_) return tensor;
     bool const on_host = tensor.is_cpu() && tensor.layout() == c10::kStrided;
     if (on_host && tensor.is_pinned()) return tensor.to(device_, /*non_blocking=*/true);
-    bool const can_be_staged = on_host && tensor.is_non_overlapping_and_dense() && tensor.nbytes() <= staging_limit;
+    bool const can_be_staged =
+        on_host && !tensor.requires_grad() && tensor.is_non_overlapping_and_dense() && tensor.nbytes() <= staging_limit;
     return can_be_staged ? tensor.pin_memory().to(device_, /*non_blocking=*/true) : tensor.to(device_);
   }
 
@@ -66,11 +67,15 @@ class CudaDevice {
 };
 
 /// Throws: ConfigError that says why CUDA cannot be used.
-inline CudaDevice bind_cuda(int index, std::string_view where) {
-  if (CudaProblem const problem = prepare_cuda(); !problem.code.empty()) throw ConfigError{problem.code, problem.what, where, problem.fix};
+inline CudaDevice bind_cuda(std::int64_t index, std::string_view where) {
+  if (CudaProblem const problem = prepare_cuda(); !problem.code.empty()) {
+    throw ConfigError{problem.code, problem.what, where, problem.fix};
+  }
   int const count = cuda_device_count();
   if (index >= count) {
-    throw ConfigError{"TACIT-RC74", "there is no CUDA device " + std::to_string(index) + ", only " + std::to_string(count) + " visible, counted from 0",
+    throw ConfigError{"TACIT-RC74",
+                      "there is no CUDA device " + std::to_string(index) + ", only " + std::to_string(count) +
+                          " visible, counted from 0",
                       where, "give a smaller index, or see what CUDA_VISIBLE_DEVICES hides"};
   }
   return CudaDevice{static_cast<c10::DeviceIndex>(index)};
@@ -81,7 +86,8 @@ inline CudaDevice bind_cuda(int index, std::string_view where) {
 /// Training on an NVIDIA GPU. Compiles with no CUDA header, and without a CUDA library at link time.
 ///
 /// Linking `tacit::libtorch_cuda` is the sure way; without it LibTorch's CUDA library is loaded when a trainer is made,
-/// which comes too late in a program that asked LibTorch for CUDA before (`torch::manual_seed` does).
+/// which comes too late in a program that asked LibTorch for CUDA before (`torch::manual_seed` does) or ran a backward
+/// pass: LibTorch makes its threads at the first one.
 /// Throws: ConfigError on binding where no such device can be used, with the reason and the ways out.
 /// Example: `tacit::Trainer trainer{model, loss, optimizer, tacit::Cuda{.index = 1}};`
 struct Cuda {
@@ -92,7 +98,7 @@ struct Cuda {
   template <class Tensor>
     requires std::same_as<Tensor, at::Tensor>
   detail::CudaDevice bind() const {
-    return detail::bind_cuda(static_cast<int>(index.value_or(0)), "Cuda");
+    return detail::bind_cuda(index.value_or(0), "Cuda");
   }
 
   /// What `run` makes of `--device cuda:1`.

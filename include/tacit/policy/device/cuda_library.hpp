@@ -9,8 +9,8 @@
 #include <string>
 #include <string_view>
 
-/// LibTorch's CUDA half, loaded when a program asks for it: no CUDA header is needed to compile this, nor a CUDA library
-/// to link it.
+/// LibTorch's CUDA half, loaded when a program asks for it: no CUDA header is needed to compile this, nor a CUDA
+/// library to link it.
 namespace tacit::inline v0::detail {
 
 /// Why CUDA cannot be used; no code: it can.
@@ -60,7 +60,8 @@ template <class Library = CudaLibrary>
 CudaProblem prepare_cuda(Library const& library = {}) {
   if (!c10::impl::hasDeviceGuardImpl(c10::DeviceType::CUDA)) {
     if (library.driver() == nullptr) {
-      return {"TACIT-RC70", "there is no NVIDIA driver on this machine (libcuda.so.1 is not found)", "install the driver, or train on Cpu"};
+      return {"TACIT-RC70", "there is no NVIDIA driver on this machine (libcuda.so.1 is not found)",
+              "install the driver, or train on Cpu"};
     }
     if (std::string const reason = library.load(); !reason.empty()) {
       return {"TACIT-RC71", "LibTorch's CUDA library cannot be loaded (" + reason + ")",
@@ -72,11 +73,14 @@ CudaProblem prepare_cuda(Library const& library = {}) {
     }
   }
   if (c10::impl::getDeviceGuardImpl(c10::DeviceType::CUDA)->deviceCount() < 1) {
-    return {"TACIT-RC73", "no CUDA device is visible", "see whether nvidia-smi lists one and what CUDA_VISIBLE_DEVICES says, or train on Cpu"};
+    return {"TACIT-RC73", "no CUDA device is visible",
+            "see whether nvidia-smi lists one and what CUDA_VISIBLE_DEVICES says, or train on Cpu"};
   }
   if (!at::detail::getCUDAHooks().hasCUDA()) {
-    return {"TACIT-RC72", "LibTorch was asked for CUDA before its CUDA library was loaded, and remembers that there was none",
-            "link tacit::libtorch_cuda, or make the trainer before the first call such as torch::manual_seed or torch::cuda::is_available"};
+    return {"TACIT-RC72",
+            "LibTorch was asked for CUDA before its CUDA library was loaded, and remembers that there was none",
+            "link tacit::libtorch_cuda, or make the trainer before the first call such as torch::manual_seed or "
+            "torch::cuda::is_available"};
   }
   return {};
 }

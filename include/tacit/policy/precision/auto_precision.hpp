@@ -44,9 +44,12 @@ struct AutoPrecision {
     void after_update() const noexcept {}
     char const* name() const noexcept {
       switch (kind_) {
-        case kind::fp32: return "fp32";
-        case kind::fp64: return "fp64";
-        case kind::bf16: return "bf16";
+        case kind::fp32:
+          return "fp32";
+        case kind::fp64:
+          return "fp64";
+        case kind::bf16:
+          return "bf16";
       }
       return "";
     }

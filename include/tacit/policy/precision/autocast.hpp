@@ -9,6 +9,7 @@
 
 // The declarations of <ATen/autocast_mode.h>, which brings all of ATen and torch/library.h: 20 s of every compilation.
 // A test includes both, so that a difference does not compile.
+// NOLINTBEGIN(readability-redundant-declaration)
 namespace at::autocast {
 TORCH_API bool is_autocast_enabled(c10::DeviceType device_type);
 TORCH_API void set_autocast_enabled(c10::DeviceType device_type, bool enabled);
@@ -18,21 +19,25 @@ TORCH_API void clear_cache();
 TORCH_API int increment_nesting();
 TORCH_API int decrement_nesting();
 }  // namespace at::autocast
+// NOLINTEND(readability-redundant-declaration)
 
 namespace tacit::inline v0::detail {
 
-/// While it lives, this thread computes the operations that bear it in a lower precision; then what was before holds again.
+/// While it lives, this thread computes the operations that bear it in a lower precision; then all is as before.
 ///
-/// LibTorch keeps its casts of parameters until the outermost scope ends. Where the caller has a scope of its own around
-/// us, a cast made before an update would be taken after it, and in older versions one made without a graph, as in
-/// evaluation, by a training step, whose parameters then get no gradient. Therefore the casts are dropped on the way in
-/// and on the way out. Requires: begins and ends on one thread.
+/// LibTorch keeps its casts of parameters until the outermost scope ends. Where the caller has a scope of its own
+/// around us, a cast made before an update would be taken after it, and in older versions one made without a graph, as
+/// in evaluation, by a training step, whose parameters then get no gradient. Therefore the casts are dropped on the way
+/// in and on the way out. Requires: begins and ends on one thread.
 class AutocastScope {
  public:
   /// Changes nothing.
   AutocastScope() = default;
   AutocastScope(c10::DeviceType type, c10::ScalarType dtype)
-      : active_{true}, was_enabled_{at::autocast::is_autocast_enabled(type)}, type_{type}, was_dtype_{at::autocast::get_autocast_dtype(type)} {
+      : active_{true},
+        was_enabled_{at::autocast::is_autocast_enabled(type)},
+        type_{type},
+        was_dtype_{at::autocast::get_autocast_dtype(type)} {
     at::autocast::set_autocast_dtype(type, dtype);
     at::autocast::set_autocast_enabled(type, true);
     if (at::autocast::increment_nesting() > 1) at::autocast::clear_cache();
@@ -54,10 +59,16 @@ class AutocastScope {
   c10::ScalarType was_dtype_ = c10::ScalarType::Undefined;
 };
 
-/// What LibTorch calls a bound device; the CPU where the device does not tell.
+/// A bound device that tells what LibTorch calls it.
 template <class Device>
-c10::DeviceType device_type_of(Device const& device) {
-  if constexpr (requires { { device.device() } -> std::convertible_to<c10::Device>; }) {
+concept tells_device = requires(Device const& device) {
+  { device.device() } -> std::convertible_to<c10::Device>;
+};
+
+/// The type of LibTorch's device; the CPU where the bound device does not tell.
+template <class Device>
+c10::DeviceType device_type_of([[maybe_unused]] Device const& device) {
+  if constexpr (tells_device<Device>) {
     return c10::Device{device.device()}.type();
   } else {
     return c10::DeviceType::CPU;

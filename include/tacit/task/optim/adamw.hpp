@@ -67,24 +67,21 @@ class BoundAdamW {
   void step_on_device(ParameterSet& parameters, at::Tensor const* mask) {
     at::NoGradGuard const guard;
     if (forms_wanted() > forms_) parameters_changed(parameters);
-    lists_.release_gradients();
-    lists_.each_gradient(parameters, [&](std::size_t list, std::size_t, Parameter& p, at::Tensor const& gradient) {
-      lists_.add(lists_.lists()[list], p, gradient);
-    });
-    for (auto& list : lists_.lists()) {
-      lists_.finish(list);
-      if (list.empty()) continue;
-      auto& [steps, averages, squares, maxima] = list.slots;
-      auto const found_inf = lists_.found_inf(mask, list.device);
+    lists_.fill(parameters, [](std::size_t, at::Tensor const&) { return false; });
+    for (auto const& list : lists_.lists()) {
+      if (list.gradients().empty()) continue;
+      auto const& [tensors, slots] = list.beside_gradients();
+      auto const& [steps, averages, squares, maxima] = slots;
+      auto const found_inf = lists_.found_inf(mask, list.device());
       // The operation wants the number of the update that it makes, and a masked one is none.
-      advance(steps, list.device.is_cpu() && !found_inf);
-      at::_fused_adamw_(list.parameters, list.gradients, averages, squares,
+      advance(steps, list.device().is_cpu() && !found_inf);
+      at::_fused_adamw_(tensors, list.gradients(), averages, squares,
                         options.amsgrad ? at::TensorList{maxima} : at::TensorList{}, steps, options.lr,
                         options.betas[0], options.betas[1], options.weight_decay, options.eps, options.amsgrad,
                         options.maximize, std::nullopt, found_inf);
       if (found_inf) at::_foreach_add_(steps, *found_inf, -1.0);
     }
-    lists_.release_gradients();
+    lists_.release();
   }
 
   /// Gives new parameters their slots and keeps the others'; to be called as well after state was loaded.

@@ -64,21 +64,40 @@ inline void check_parameters(ParameterSet const& parameters, std::string_view wh
   }
 }
 
-/// Whether one walk over the storages of both meets the same elements: equal layout, type, device, sizes and strides.
-inline bool same_layout(at::Tensor const& a, at::Tensor const& b) {
-  // The key set tells dense from sparse and one kind of device from another.
-  if (a.key_set() != b.key_set() || a.dtype() != b.dtype()) return false;
-  if (!a.key_set().has_backend(c10::BackendComponent::CPUBit) && a.device() != b.device()) return false;
-  at::IntArrayRef const sizes = a.sizes();
-  at::IntArrayRef const other_sizes = b.sizes();
-  if (sizes.size() != other_sizes.size()) return false;
-  at::IntArrayRef const strides = a.strides();
-  at::IntArrayRef const other_strides = b.strides();
-  for (std::size_t d = 0; d < sizes.size(); ++d) {
-    if (sizes[d] != other_sizes[d] || (strides[d] != other_strides[d] && sizes[d] > 1)) return false;
+/// What must be equal for one walk over two storages to meet the same elements: kind, device, type, sizes, strides.
+class memory_layout {
+ public:
+  explicit memory_layout(at::Tensor const& t) : keys_{t.key_set()}, type_{t.dtype()}, device_{t.device()} {
+    for (std::int64_t d = 0; d < t.dim(); ++d) dimensions_.push_back({t.size(d), t.stride(d)});
   }
-  return true;
-}
+
+  bool is_of(at::Tensor const& t) const {
+    // The keys tell dense from sparse and one kind of device from another.
+    if (t.key_set() != keys_ || t.dtype() != type_) return false;
+    if (!keys_.has_backend(c10::BackendComponent::CPUBit) && t.device() != device_) return false;
+    at::IntArrayRef const sizes = t.sizes();
+    if (sizes.size() != dimensions_.size()) return false;
+    std::int64_t const* size = sizes.data();
+    std::int64_t const* stride = t.strides().data();
+    for (dimension const& wanted : dimensions_) {
+      if (*size != wanted.size || (*stride != wanted.stride && wanted.size > 1)) return false;
+      ++size;
+      ++stride;
+    }
+    return true;
+  }
+
+ private:
+  struct dimension {
+    std::int64_t size;
+    std::int64_t stride;
+  };
+
+  c10::DispatchKeySet keys_;
+  caffe2::TypeMeta type_;
+  c10::Device device_;
+  std::vector<dimension> dimensions_;
+};
 
 /// One state tensor per parameter: its name, and whether it is a float32 scalar rather than like the parameter.
 struct slot_form {
@@ -89,20 +108,35 @@ struct slot_form {
 /// The tensor lists of LibTorch's fused updates, one set of lists per (device, type) of the parameters.
 ///
 /// The fused operations walk storages and check nothing: they update a transposed parameter with a contiguous gradient
-/// silently wrong. So layouts are compared here: of slots when they enter a list, of parameters when their storage is
-/// another than before, of gradients every step. Lists keep their tensors and their capacity between steps; gradients
+/// silently wrong. So layouts are compared here: of slots when they enter a list, of parameters when they have another
+/// storage than before, of gradients every step. Lists keep their tensors and their capacity between steps; gradients
 /// are let go after each, for backward frees and makes them anew.
 template <std::size_t Slots>
 class fused_lists {
  public:
-  struct list {
-    c10::Device device;
-    c10::ScalarType type;
+  struct columns {
     std::vector<at::Tensor> parameters;
-    std::vector<at::Tensor> gradients;
     std::array<std::vector<at::Tensor>, Slots> slots;
+  };
 
-    bool empty() const { return gradients.empty(); }
+  class list {
+   public:
+    list(c10::Device device, c10::ScalarType type) : device_{device}, type_{type} {}
+
+    c10::Device device() const { return device_; }
+    std::vector<at::Tensor> const& gradients() const { return gradients_; }
+    /// Parameter and slots of each gradient.
+    columns const& beside_gradients() const { return gradients_.size() == all_.parameters.size() ? all_ : some_; }
+
+   private:
+    friend fused_lists;
+
+    c10::Device device_;
+    c10::ScalarType type_;
+    columns all_;
+    std::vector<at::Tensor> gradients_;
+    std::vector<std::size_t> rows_;  // for each gradient its row of `all_`
+    columns some_;                   // those rows, where they are not all
   };
 
   explicit fused_lists(std::string_view owner) : owner_{owner} {}
@@ -131,58 +165,56 @@ class fused_lists {
         at::Tensor const old = std::exchange(p.slots[s], zeros(p.master, forms[s].scalar));
         if (old.defined() && old.sizes().equals(p.slots[s].sizes())) p.slots[s].copy_(old);
       }
-      entries_.push_back({p.master.unsafeGetTensorImpl(), storage_of(p.master), list_of(p.master)});
+      list& l = list_of(p.master);
+      bool const empty = p.master.numel() == 0;  // some operations refuse it
+      entries_.push_back({p.master.unsafeGetTensorImpl(), storage_of(p.master),
+                          static_cast<std::size_t>(&l - lists_.data()), empty ? nowhere : l.all_.parameters.size()});
+      if (empty) continue;
+      l.all_.parameters.push_back(p.master);
+      for (std::size_t s = 0; s < listed_slots(); ++s) l.all_.slots[s].push_back(p.slots[s]);
     }
   }
 
-  /// Calls each(list index, place in the set, parameter, gradient) for every parameter with elements and a gradient,
-  /// which has the parameter's layout, by a copy where it came with another.
-  template <class Each>
-  void each_gradient(ParameterSet& parameters, Each&& each) {
+  /// Fills the lists with the parameters that have a gradient, but those for which aside(place in the set, gradient) is
+  /// true. A gradient that came in another layout is copied into the parameter's.
+  template <class Aside>
+  void fill(ParameterSet& parameters, Aside&& aside) {
     if (parameters.size() != entries_.size()) throw_changed(std::to_string(parameters.size()) + " parameters");
+    release();
     std::size_t place = 0;
     for (Parameter& p : parameters) {
       std::size_t const here = place++;
       entry& e = entries_[here];
       if (e.tensor != p.master.unsafeGetTensorImpl()) throw_changed("another tensor as '" + p.name + "'");
+      if (e.storage != storage_of(p.master)) check_moved(e, p);
       at::Tensor const& own = p.master.mutable_grad();
       at::Tensor const& gradient = own.defined() || p.model.is_same(p.master) ? own : p.model.mutable_grad();
-      if (!gradient.defined() || p.master.numel() == 0) continue;
-      if (e.storage != storage_of(p.master)) check_moved(e, p);
+      if (!gradient.defined() || e.row == nowhere) continue;
+      list& l = lists_[e.list];
+      check_slots(l, e, p);
       if (same_layout(p.master, gradient)) [[likely]] {
-        each(e.list, here, p, gradient);
+        if (!aside(here, gradient)) add(l, e, gradient);
       } else {
-        each(e.list, here, p, fitted(p, gradient));
+        at::Tensor const copy = fitted(p, gradient);
+        if (!aside(here, copy)) add(l, e, copy);
       }
     }
-  }
-
-  /// Appends to a list; call `finish` after the last.
-  void add(list& to, Parameter const& p, at::Tensor const& gradient) {
-    std::size_t const n = to.gradients.size();
-    to.gradients.push_back(gradient);
-    bool const known = n < to.parameters.size() && to.parameters[n].is_same(p.master);
-    if (!known) put(to.parameters, n, p.master);
-    for (std::size_t s = 0; s < std::min(Slots, forms_.size()); ++s) {
-      if (known && s < p.slots.size() && n < to.slots[s].size() && to.slots[s][n].is_same(p.slots[s])) continue;
-      check_slot(p, s);
-      put(to.slots[s], n, p.slots[s]);
-    }
-  }
-
-  /// Makes a list's parts equally long and marks its parameters as changed, which the fused operations leave out:
-  /// otherwise a backward through a graph from before the update would give wrong gradients instead of an error.
-  static void finish(list& l) {
-    shorten(l.parameters, l.gradients.size());
-    for (at::Tensor const& p : l.parameters) p.unsafeGetTensorImpl()->bump_version();
-    for (std::vector<at::Tensor>& slot : l.slots) shorten(slot, l.gradients.size());
+    for (list& l : lists_) gather(l);
   }
 
   std::vector<list>& lists() { return lists_; }
 
-  void release_gradients() {
-    for (list& l : lists_) l.gradients.clear();
+  /// Lets go of the gradients.
+  void release() {
+    for (list& l : lists_) {
+      l.gradients_.clear();
+      l.rows_.clear();
+    }
   }
+
+  /// The fused operations do not do this; without it a backward through a graph from before the update would give wrong
+  /// gradients instead of an error.
+  static void mark_changed(at::Tensor const& parameter) { parameter.unsafeGetTensorImpl()->bump_version(); }
 
   /// The mask as the fused operations want it: float32 on that device, and just 1 where it is not 0.
   std::optional<at::Tensor> found_inf(at::Tensor const* mask, c10::Device device) {
@@ -193,26 +225,48 @@ class fused_lists {
   }
 
  private:
+  static constexpr std::size_t nowhere = static_cast<std::size_t>(-1);
+
   struct entry {
     c10::TensorImpl const* tensor;
     c10::StorageImpl const* storage;
     std::size_t list;
+    std::size_t row;  // in the list's `all_`; nowhere for a parameter without elements
   };
 
-  static c10::StorageImpl const* storage_of(at::Tensor const& t) {
-    return t.unsafeGetTensorImpl()->unsafe_storage().unsafeGetStorageImpl();
+  static void add(list& l, entry const& e, at::Tensor const& gradient) {
+    l.gradients_.push_back(gradient);
+    l.rows_.push_back(e.row);
   }
 
-  static void put(std::vector<at::Tensor>& tensors, std::size_t n, at::Tensor const& tensor) {
-    if (n < tensors.size()) {
-      tensors[n] = tensor;
-    } else {
-      tensors.push_back(tensor);
+  void gather(list& l) const {
+    if (l.gradients_.size() != l.all_.parameters.size()) {
+      l.some_.parameters.clear();
+      for (std::size_t const row : l.rows_) l.some_.parameters.push_back(l.all_.parameters[row]);
+      for (std::size_t s = 0; s < listed_slots(); ++s) {
+        l.some_.slots[s].clear();
+        for (std::size_t const row : l.rows_) l.some_.slots[s].push_back(l.all_.slots[s][row]);
+      }
+    }
+    for (at::Tensor const& p : l.beside_gradients().parameters) mark_changed(p);
+  }
+
+  /// How many of the slots go into the lists; others are the optimizer's own affair.
+  std::size_t listed_slots() const { return std::min(Slots, forms_.size()); }
+
+  void check_slots(list& l, entry const& e, Parameter const& p) const {
+    if (p.slots.size() < forms_.size()) throw_slot(p);
+    for (std::size_t s = 0; s < listed_slots(); ++s) {
+      at::Tensor& listed = l.all_.slots[s][e.row];
+      if (listed.is_same(p.slots[s])) [[likely]]
+        continue;
+      if (!slot_fits(p, s)) throw_slot(p);
+      listed = p.slots[s];
     }
   }
 
-  static void shorten(std::vector<at::Tensor>& tensors, std::size_t size) {
-    if (tensors.size() > size) tensors.resize(size);
+  static c10::StorageImpl const* storage_of(at::Tensor const& t) {
+    return t.unsafeGetTensorImpl()->unsafe_storage().unsafeGetStorageImpl();
   }
 
   static at::Tensor zeros(at::Tensor const& parameter, bool scalar) {
@@ -220,12 +274,11 @@ class fused_lists {
     return at::empty_like(parameter, at::MemoryFormat::Preserve).zero_();
   }
 
-  std::size_t list_of(at::Tensor const& t) {
-    for (std::size_t i = 0; i < lists_.size(); ++i) {
-      if (lists_[i].device == t.device() && lists_[i].type == t.scalar_type()) return i;
+  list& list_of(at::Tensor const& t) {
+    for (list& l : lists_) {
+      if (l.device_ == t.device() && l.type_ == t.scalar_type()) return l;
     }
-    lists_.push_back(list{t.device(), t.scalar_type(), {}, {}, {}});
-    return lists_.size() - 1;
+    return lists_.emplace_back(t.device(), t.scalar_type());
   }
 
   void check_parameter(Parameter const& p) const {
@@ -247,17 +300,15 @@ class fused_lists {
     return p.slots[s].device() == p.master.device() && p.slots[s].scalar_type() == at::kFloat && p.slots[s].dim() == 0;
   }
 
-  void check_slot(Parameter const& p, std::size_t s) const {
-    if (!slot_fits(p, s)) {
-      throw ConfigError{"TACIT-RC33", "the state of '" + p.name + "' has not the parameter's type, device and layout",
-                        owner_, "copy_() into the slots, or call parameters_changed() after replacing them"};
-    }
+  [[noreturn]] void throw_slot(Parameter const& p) const {
+    throw ConfigError{"TACIT-RC33", "the state of '" + p.name + "' has not the parameter's type, device and layout",
+                      owner_, "copy_() into the slots, or call parameters_changed() after replacing them"};
   }
 
   void check_moved(entry& e, Parameter const& p) const {
     list const& l = lists_[e.list];
-    bool fits =
-        l.device == p.master.device() && l.type == p.master.scalar_type() && p.master.is_non_overlapping_and_dense();
+    bool fits = l.device_ == p.master.device() && l.type_ == p.master.scalar_type() &&
+                p.master.is_non_overlapping_and_dense() && (p.master.numel() == 0) == (e.row == nowhere);
     for (std::size_t s = 0; fits && s < forms_.size(); ++s) fits = slot_fits(p, s);
     if (!fits) {
       throw ConfigError{"TACIT-RC34",

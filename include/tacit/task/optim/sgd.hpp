@@ -7,9 +7,11 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <iterator>
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "tacit/concepts/optimizer.hpp"
@@ -70,22 +72,24 @@ class BoundSgd {
     at::NoGradGuard const guard;
     if (forms_wanted() > forms_) parameters_changed(parameters);
     bool const damped = options.momentum != 0.0 && options.dampening != 0.0;
-    lists_.release_gradients();
-    lists_.each_gradient(parameters,
-                         [&](std::size_t list, std::size_t place, Parameter& p, at::Tensor const& gradient) {
-                           if (damped && started_[place] != start::done) {
-                             first_update(place, p, gradient, mask);
-                           } else {
-                             lists_.add(lists_.lists()[list], p, gradient);
-                           }
-                         });
-    for (auto& list : lists_.lists()) {
-      lists_.finish(list);
-      if (list.empty()) continue;
-      at::TensorList const momenta = options.momentum != 0.0 ? at::TensorList{list.slots[0]} : at::TensorList{};
-      apply(list.parameters, list.gradients, momenta, false, lists_.found_inf(mask, list.device));
+    first_.clear();
+    lists_.fill(parameters, [&](std::size_t place, at::Tensor const& gradient) {
+      if (!damped || started_[place] == start::done) return false;
+      first_.emplace_back(place, gradient);
+      return true;
+    });
+    for (auto const& list : lists_.lists()) {
+      if (list.gradients().empty()) continue;
+      auto const& [tensors, slots] = list.beside_gradients();
+      at::TensorList const momenta = options.momentum != 0.0 ? at::TensorList{slots[0]} : at::TensorList{};
+      apply(tensors, list.gradients(), momenta, false, lists_.found_inf(mask, list.device()));
     }
-    lists_.release_gradients();
+    lists_.release();
+    for (auto const& [place, gradient] : first_) {
+      Parameter& p = *std::next(parameters.begin(), static_cast<std::ptrdiff_t>(place));
+      first_update(p, gradient, started_[place], mask);
+    }
+    first_.clear();
   }
 
   /// Gives new parameters their slots and keeps the others'; to be called as well after state was loaded.
@@ -94,8 +98,9 @@ class BoundSgd {
     bool const flagged = forms_ == forms.size();
     // A momentum that is older than the flag has begun.
     started_.clear();
-    for (Parameter const& p : parameters)
+    for (Parameter const& p : parameters) {
       started_.push_back(flagged && p.slots.size() != 1 ? start::unknown : start::done);
+    }
     lists_.rebuild(parameters, std::span{forms}.first(forms_));
     if (!flagged) return;
     std::size_t place = 0;
@@ -146,10 +151,10 @@ class BoundSgd {
 
   /// torch starts the momentum with the first gradient, undamped. Whether an update under a mask on the device was the
   /// first one applied is known there alone: both kinds are called then, each masked where the other one is due.
-  void first_update(std::size_t place, Parameter& p, at::Tensor const& gradient, at::Tensor const* mask) {
+  void first_update(Parameter& p, at::Tensor const& gradient, start& known, at::Tensor const* mask) {
     at::Tensor& started = p.slots[1];
-    p.master.unsafeGetTensorImpl()->bump_version();
-    if (mask == nullptr && started_[place] == start::due) {
+    lists_.mark_changed(p.master);
+    if (mask == nullptr && known == start::due) {
       apply(p.master, gradient, p.slots[0], true, std::nullopt);
     } else {
       at::Tensor const off = mask == nullptr ? tensor_traits<at::Tensor>::flag_like(0.0, started)
@@ -160,11 +165,12 @@ class BoundSgd {
       at::maximum_out(started, started, at::rsub(off, 1.0));
     }
     if (mask == nullptr) started.fill_(1.0);
-    started_[place] = mask == nullptr ? start::done : start::unknown;
+    known = mask == nullptr ? start::done : start::unknown;
   }
 
   detail::fused_lists<1> lists_{name};
-  std::size_t forms_ = 0;       // how many of `forms` the parameters have
+  std::size_t forms_ = 0;                                  // how many of `forms` the parameters have
+  std::vector<std::pair<std::size_t, at::Tensor>> first_;  // this step's places and gradients for `first_update`
   std::vector<start> started_;  // per parameter: what the host knows of "started"; `done` where there is no such slot
 };
 
