@@ -6,7 +6,13 @@
 #include <tacit/task/optim/torch_optim.hpp>
 
 #include <cmath>
-#include <cstdio>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <iomanip>
+#include <iostream>
+#include <optional>
+#include <type_traits>
 #include <vector>
 
 // What the program had before: a model, a data set, a loader of torch::data.
@@ -27,7 +33,7 @@ struct Spirals : torch::data::datasets::Dataset<Spirals> {
     double const angle = 4.0 * along + 2.1 * static_cast<double>(arm);
     return {torch::tensor({along * std::cos(angle), along * std::sin(angle)}, torch::kFloat), torch::tensor(arm)};
   }
-  torch::optional<std::size_t> size() const override { return size_; }
+  std::optional<std::size_t> size() const override { return size_; }
 
  private:
   std::size_t size_;
@@ -42,13 +48,16 @@ auto make_eval_loader() {
       Spirals{99}.map(torch::data::transforms::Stack<>{}), torch::data::DataLoaderOptions{}.batch_size(32));
 }
 
+using TrainLoader = std::remove_reference_t<decltype(*make_train_loader())>;
+using EvalLoader = std::remove_reference_t<decltype(*make_eval_loader())>;
+
 struct Losses {
   std::vector<double> train;  // of every step
   std::vector<double> eval;   // of every epoch
 };
 
 // [by-hand]
-Losses by_hand(Net net, auto& train, auto& valid) {
+Losses by_hand(Net net, TrainLoader& train, EvalLoader& valid) {
   torch::optim::SGD optimizer{net->parameters(), torch::optim::SGDOptions{0.1}.momentum(0.9).weight_decay(1e-4)};
   torch::nn::CrossEntropyLoss criterion;
   Losses losses;
@@ -57,7 +66,7 @@ Losses by_hand(Net net, auto& train, auto& valid) {
     int step = 0;
     for (auto& batch : train) {
       auto loss = criterion(net(batch.data), batch.target);
-      losses.train.push_back(loss.template item<double>());
+      losses.train.push_back(loss.item<double>());
       (loss / 4).backward();
       if (++step % 4 == 0) {
         torch::nn::utils::clip_grad_norm_(net->parameters(), 0.5);
@@ -71,7 +80,7 @@ Losses by_hand(Net net, auto& train, auto& valid) {
     double count = 0.0;
     for (auto& batch : valid) {
       auto const samples = static_cast<double>(batch.target.size(0));
-      sum += samples * criterion(net(batch.data), batch.target).template item<double>();
+      sum += samples * criterion(net(batch.data), batch.target).item<double>();
       count += samples;
     }
     losses.eval.push_back(sum / count);
@@ -87,7 +96,7 @@ struct KeepLosses {
   void on(tacit::event::TrainingRunEpochEnd const&, auto& context) { losses.eval.push_back(context.latest(tacit::tag::eval_loss{})); }
 };
 
-Losses with_tacit(Net net, auto& train, auto& valid) {
+Losses with_tacit(Net net, TrainLoader& train, EvalLoader& valid) {
   KeepLosses keep;
   auto optimizer = tacit::optim::from_torch<torch::optim::SGD>(torch::optim::SGDOptions{0.1}.momentum(0.9).weight_decay(1e-4));
   tacit::Trainer trainer{net, torch::nn::CrossEntropyLoss{}, optimizer, tacit::CallbackPack{std::ref(keep)}};
@@ -96,32 +105,35 @@ Losses with_tacit(Net net, auto& train, auto& valid) {
 }
 // [/with-tacit]
 
-template <class Train>
-auto run(Train train) {
+struct Trained {
+  Losses losses;
+  Net net;
+};
+
+Trained run(Losses (*train)(Net, TrainLoader&, EvalLoader&)) {
   torch::manual_seed(7);  // fixes the weights and the order of the samples
   Net net;
   auto train_loader = make_train_loader();
   auto eval_loader = make_eval_loader();
-  Losses losses = train(net, *train_loader, *eval_loader);
-  return std::pair{losses, net};
+  return {train(net, *train_loader, *eval_loader), net};
 }
 
 int main() {
-  auto const [hand, hand_net] = run([](auto net, auto& train, auto& valid) { return by_hand(net, train, valid); });
-  auto const [moved, moved_net] = run([](auto net, auto& train, auto& valid) { return with_tacit(net, train, valid); });
+  auto const [hand, hand_net] = run(by_hand);
+  auto const [moved, moved_net] = run(with_tacit);
 
-  std::printf("step   by hand              with Tacit\n");
+  std::cout << std::setprecision(15) << "step  by hand            with Tacit\n";
   for (std::size_t step = 0; step < hand.train.size(); step += 24) {
-    std::printf("%4zu   %.15f   %.15f\n", step, hand.train[step], moved.train.at(step));
+    std::cout << std::setw(4) << step << "  " << hand.train[step] << "  " << moved.train.at(step) << "\n";
   }
-  std::printf("eval   %.15f   %.15f\n", hand.eval.back(), moved.eval.back());
+  std::cout << "eval  " << hand.eval.back() << "  " << moved.eval.back() << "\n";
 
   bool same_weights = true;
   for (auto const& item : hand_net->named_parameters()) {
     same_weights = same_weights && torch::equal(item.value(), moved_net->named_parameters()[item.key()]);
   }
   bool const same_losses = hand.train == moved.train && hand.eval == moved.eval;
-  std::printf("%zu losses and %zu evaluations are %s, the weights are %s\n", hand.train.size(), hand.eval.size(),
-              same_losses ? "the same to the last bit" : "NOT the same", same_weights ? "the same" : "NOT the same");
+  std::cout << hand.train.size() << " losses and " << hand.eval.size() << " evaluations are " << (same_losses ? "" : "NOT ")
+            << "the same to the last bit, the weights are " << (same_weights ? "" : "NOT ") << "the same\n";
   return same_losses && same_weights && hand.train.size() == 120 ? 0 : 1;
 }

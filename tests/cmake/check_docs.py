@@ -3,7 +3,7 @@
 - A ```cpp block of README.md and docs/*.md follows a line `<!-- code: examples/x.cpp name -->` and holds the text between
   `// [name]` and `// [/name]` of that file, which the tests compile. docs/errors.md is left out: it shows code that must
   not compile, and tests/fail/ has it. A ```text block may have such a line too, for output that a program compares.
-- Between `<!-- table: events -->` and `<!-- /table -->` stands what include/tacit/events/events.hpp says, likewise `contexts`.
+- Between `<!-- table: events -->` and `<!-- /table -->` stands what include/tacit/events/ says, likewise `contexts` and `context`.
 - Links to other files lead somewhere.
 
 --update writes blocks and tables into the pages.
@@ -18,6 +18,7 @@ import textwrap
 import tool
 
 EVENTS = "include/tacit/events/events.hpp"
+CONTEXT = "include/tacit/events/context.hpp"
 PARTS = [("batch", "`batch()`"), ("output", "`output()`, `loss()`"), ("mask", "`mask_update()`"), ("gradients", "`gradient_norm()`"),
          ("record", "`record()`"), ("latest", "`latest()`"), ("evaluate", "`evaluate()`"), ("parameters", "`change_parameters()`"),
          ("emit", "`emit()`")]
@@ -83,7 +84,23 @@ def contexts_table(source):
     return "\n".join(rows) + "\n"
 
 
-TABLES = {"events": events_table, "contexts": contexts_table}
+def context_table(source):
+    """What every context has: the public functions of context_base."""
+    text = (source / CONTEXT).read_text()
+    body = text[text.index("class context_base {"):]
+    body = body[:body.index(" protected:")]
+    functions = re.findall(r"((?:^ *///[^\n]*\n)*)^  (?:typename core_type::)?(\w+)(?: const&| const\*)? (\w+)\(([^)]*)\) const \{", body, re.MULTILINE)
+    rows = ["| Member | |", "| --- | --- |"]
+    for comment, returned, name, parameters in functions:
+        words = " ".join(re.sub(r"^ *///\s?", "", line) for line in comment.splitlines())
+        what = words or {"Progress": "Epoch, step and counts so far.", "RunPlan": "What the run is going to do.",
+                         "history_type": "Everything recorded in the trainer's training runs.", "Sink": "Where text goes.",
+                         "int": "Of the processes that train together."}[returned]
+        rows.append(f"| `{name}({'reason' if parameters else ''})` | {what} |")
+    return "\n".join(rows) + "\n"
+
+
+TABLES = {"events": events_table, "contexts": contexts_table, "context": context_table}
 
 
 def renewed(source, text, problems):
@@ -104,7 +121,7 @@ def renewed(source, text, problems):
             if match["name"] not in TABLES:
                 raise Problem(f"there is no table {match['name']}")
             return f"<!-- table: {match['name']} -->\n{TABLES[match['name']](source)}<!-- /table -->"
-        except (Problem, OSError, ValueError) as problem:
+        except (Problem, OSError, ValueError, KeyError) as problem:
             problems.append(str(problem))
             return match[0]
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <boost/pfr/core.hpp>
@@ -169,7 +170,13 @@ class Trace::bound {
     line.append(2 * open_.size(), ' ').append(detail::event_text<Event>::name);
     if constexpr (!detail::event_text<Event>::phase.empty()) line.append(" of ").append(detail::event_text<Event>::phase);
     line.append(detail::FieldText::of(event));
-    report::write_line(config_.sink ? *config_.sink : context.sink(), line);
+    if (std::same_as<Event, event::InitEnd> && !config_.sink) {
+      early_ = line;  // there is no run yet, and so no sink of one
+      return;
+    }
+    Sink const& into = config_.sink ? *config_.sink : context.sink();
+    if (!early_.empty()) report::write_line(into, std::exchange(early_, {}));
+    report::write_line(into, line);
     if constexpr (step == detail::stage_step::start) open_.push_back(number_of<stage>());
   }
 
@@ -208,6 +215,7 @@ class Trace::bound {
   Trace config_;
   std::vector<std::size_t> open_{};
   bool has_loss_ = false;
+  std::string early_{};
 };
 
 }  // namespace tacit::inline v0

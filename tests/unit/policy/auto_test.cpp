@@ -103,7 +103,8 @@ TEST_CASE("the program's own options are read beside it") {
   Line const line{"--epochs", "3", "--precision", "fp64", "--device", "cpu"};
   tacit::launch::Arguments const arguments{line.argc(), line.argv(), {{"epochs", "N", "passes over the data"}}};
   std::ostringstream text;
-  auto trainer = make_trainer(Auto{arguments, tacit::Sink{text}});
+  tacit::Trainer trainer{std::make_shared<small::Net>(), tacit::loss::Mse{}, tacit::optim::Sgd{.lr = 0.1},
+                         tacit::Auto{arguments, tacit::Sink{text}}, tacit::CallbackPack{}};
   auto const result =
       trainer.train(small::Data{8}, {.epochs = arguments.integer("epochs", 8), .sink = tacit::Sink::none()});
   CHECK(result.epochs == tacit::Epochs{3});

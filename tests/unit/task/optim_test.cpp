@@ -403,7 +403,23 @@ TEST_CASE("a model that moved after binding is an error, until the optimizer is 
   CHECK(p.slots[0].strides() == p.model.strides());
   bound.step(set);
 
+  // Also where the storage is the same one.
+  p.model.mutable_grad().reset();
+  p.model.set_data(p.model.detach().t());
+  give_gradients(set, 1.0);
+  message_of([&] { bound.step(set); }, "TACIT-RC34");
+  p.model.mutable_grad().reset();
+  p.model.set_data(p.model.detach().t());
+  give_gradients(set, 1.0);
+  bound.step(set);
+
   auto plain = Sgd{}.bind(set);
+  p.model.mutable_grad().reset();
+  p.model.set_data(at::ones({3, 2}, at::kDouble));
+  give_gradients(set, 1.0);
+  plain.step(set);
+  CHECK(p.model.equal(at::full({3, 2}, 0.999, at::kDouble)));
+  p.model.mutable_grad().reset();
   p.model.set_data(at::ones({4, 3}, at::kDouble).slice(0, 0, 4, 2));
   message_of([&] { plain.step(set); }, "TACIT-RC34");
   message_of([&] { plain.parameters_changed(set); }, "TACIT-RC32");

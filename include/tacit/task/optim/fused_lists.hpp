@@ -167,7 +167,7 @@ class fused_lists {
       }
       list& l = list_of(p.master);
       bool const empty = p.master.numel() == 0;  // some operations refuse it
-      entries_.push_back({p.master.unsafeGetTensorImpl(), storage_of(p.master),
+      entries_.push_back({p.master.unsafeGetTensorImpl(), storage_of(p.master), memory_layout{p.master},
                           static_cast<std::size_t>(&l - lists_.data()), empty ? nowhere : l.all_.parameters.size()});
       if (empty) continue;
       l.all_.parameters.push_back(p.master);
@@ -192,11 +192,12 @@ class fused_lists {
       if (!gradient.defined() || e.row == nowhere) continue;
       list& l = lists_[e.list];
       check_slots(l, e, p);
-      if (same_layout(p.master, gradient)) [[likely]] {
+      if (e.layout.is_of(gradient)) [[likely]] {
         if (!aside(here, gradient)) add(l, e, gradient);
       } else {
-        at::Tensor const copy = fitted(p, gradient);
-        if (!aside(here, copy)) add(l, e, copy);
+        check_moved(e, p);
+        at::Tensor const fitting = fitted(p, e.layout, gradient);
+        if (!aside(here, fitting)) add(l, e, fitting);
       }
     }
     for (list& l : lists_) gather(l);
@@ -230,6 +231,7 @@ class fused_lists {
   struct entry {
     c10::TensorImpl const* tensor;
     c10::StorageImpl const* storage;
+    memory_layout layout;
     std::size_t list;
     std::size_t row;  // in the list's `all_`; nowhere for a parameter without elements
   };
@@ -296,7 +298,7 @@ class fused_lists {
 
   bool slot_fits(Parameter const& p, std::size_t s) const {
     if (p.slots.size() <= s || !p.slots[s].defined()) return false;
-    if (!forms_[s].scalar) return same_layout(p.master, p.slots[s]);
+    if (!forms_[s].scalar) return memory_layout{p.master}.is_of(p.slots[s]);
     return p.slots[s].device() == p.master.device() && p.slots[s].scalar_type() == at::kFloat && p.slots[s].dim() == 0;
   }
 
@@ -319,6 +321,7 @@ class fused_lists {
                         "move and convert the model before the optimizer is bound, or call parameters_changed()"};
     }
     e.storage = storage_of(p.master);
+    e.layout = memory_layout{p.master};
   }
 
   [[noreturn]] void throw_changed(std::string const& what) const {
@@ -326,7 +329,8 @@ class fused_lists {
                       "call parameters_changed() after parameters came or went"};
   }
 
-  at::Tensor fitted(Parameter const& p, at::Tensor const& gradient) const {
+  at::Tensor fitted(Parameter const& p, memory_layout const& layout, at::Tensor const& gradient) const {
+    if (layout.is_of(gradient)) return gradient;
     if (gradient.layout() != at::kStrided) {
       throw ConfigError{"TACIT-RC36", "the gradient of '" + p.name + "' is " + printed(gradient.layout()), owner_,
                         "make it dense: an Embedding with sparse(false), or another optimizer"};
