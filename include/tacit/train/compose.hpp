@@ -295,7 +295,7 @@ constexpr auto check_callback() {
     } else if constexpr (!names_on_v<asked>) {
       return refuse<misuse::EC02, plain>{};
     } else if constexpr (Saves) {
-      return check_visitors<Bound>();
+      return check_visitors<asked>();
     } else {
       return sound{};
     }
