@@ -66,8 +66,7 @@ using refused_dataset = bad<missing_in_dataset<D>(), std::remove_cvref_t<D>>;
 /// One numbered error for the first requirement of `dataset` that a type lacks.
 template <class D>
 consteval bool require_dataset() {
-  detail::report(detail::refused_dataset<D>{});
-  return true;
+  return detail::report(detail::refused_dataset<D>{});
 }
 
 /// The least that satisfies `dataset`; loaders are compiled against it.

@@ -66,8 +66,7 @@ consteval misuse missing_in_device() {
 /// One numbered error for the first requirement of `device_policy` that a type lacks: `static_assert(require_device_policy<Mine, at::Tensor>())`.
 template <class Policy, class Tensor>
 consteval bool require_device_policy() {
-  detail::report(bad<detail::missing_in_device<Policy, Tensor>(), Policy>{});
-  return true;
+  return detail::report(bad<detail::missing_in_device<Policy, Tensor>(), Policy>{});
 }
 
 /// The smallest device policy: tests compile the trainer against it.

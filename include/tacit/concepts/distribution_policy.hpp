@@ -111,8 +111,7 @@ consteval misuse missing_in_distribution() {
 /// One numbered error for the first requirement of `distribution_policy` that a type lacks.
 template <class Policy, class Parameters, class Device>
 consteval bool require_distribution_policy() {
-  detail::report(bad<detail::missing_in_distribution<Policy, Parameters, Device>(), Policy>{});
-  return true;
+  return detail::report(bad<detail::missing_in_distribution<Policy, Parameters, Device>(), Policy>{});
 }
 
 /// The smallest distribution policy: tests compile the trainer against it.

@@ -62,8 +62,7 @@ consteval misuse missing_in_optimizer() {
 /// One numbered error for the first requirement of `optimizer_recipe` that a type lacks.
 template <class Recipe, class Parameters>
 consteval bool require_optimizer_recipe() {
-  detail::report(bad<detail::missing_in_optimizer<Recipe, Parameters>(), Recipe>{});
-  return true;
+  return detail::report(bad<detail::missing_in_optimizer<Recipe, Parameters>(), Recipe>{});
 }
 
 }  // namespace tacit::inline v0

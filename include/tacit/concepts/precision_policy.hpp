@@ -78,8 +78,7 @@ consteval misuse missing_in_precision() {
 /// One numbered error for the first requirement of `precision_policy` that a type lacks.
 template <class Policy, class Parameters, class Device>
 consteval bool require_precision_policy() {
-  detail::report(bad<detail::missing_in_precision<Policy, Parameters, Device>(), Policy>{});
-  return true;
+  return detail::report(bad<detail::missing_in_precision<Policy, Parameters, Device>(), Policy>{});
 }
 
 /// The smallest precision policy: tests compile the trainer against it.

@@ -8,7 +8,7 @@ namespace tacit::inline v0 {
 enum class misuse {
   none,
   // composition
-  ES01, ES02, ES03, ES04, ES05, ES06, ES07,
+  ES01, ES02, ES03, ES04, ES05, ES06, ES07, ES08,
   // tasks
   ET01, ET02, ET03, ET04, ET05, ET06, ET07, ET08, ET09, ET10, ET11, ET12, ET13,
   // callbacks and events

@@ -146,7 +146,8 @@ struct first_unfit<list<C, Cs...>, list<A, As...>> {
 
 /// Holds the elements of a pack, or in place of elements that cannot be held the one error.
 template <class Immovable>
-struct pack_storage : misused<misuse::EC04, Immovable, void> {
+struct pack_storage {
+  static_assert(report(bad<misuse::EC04, Immovable>{}));
   template <class... Callbacks>
   struct tuple {
     constexpr tuple(auto&&...) {}

@@ -47,7 +47,7 @@ concept near_miss_reference = requires(Callback& c, Event& e, Context& x) { c.on
 template <class Callback, class Event>
 concept near_miss_one = requires(Callback& c, Event const& e) { c.on(e); } || requires(Callback& c, Event& e) { c.on(e); };
 template <class Callback, class Context>
-concept takes_anything = requires(Callback& c, no_event const& e, Context& x) { c.on(e, x); };
+concept takes_anything = requires(Callback& c, no_event const& e, Context x) { c.on(e, x); };
 template <class Callback, class Event, class Context>
 concept near_miss_swapped = requires(Callback& c, Event const& e, Context& x) { c.on(x, e); };
 template <class Callback, class Event, class Context>
@@ -118,14 +118,13 @@ consteval misuse near_miss() {
     return misuse::EC10;
   } else if constexpr (near_miss_third<Callback, Event, Context>) {
     return misuse::EC11;
-  } else if constexpr (near_miss_context<Callback, Event>) {
+  } else if constexpr (near_miss_context<Callback, Event> && (!takes_anything<Callback, any_context> || takes_anything<Callback, no_event>)) {
     return misuse::EC01;
-  } else if constexpr (takes_anything<Callback, Context>) {
-    return misuse::none;
-  } else if constexpr (near_miss_swapped<Callback, Event, Context> || near_miss_pointer<Callback, Event, Context>) {
+  } else if constexpr (!takes_anything<Callback, Context&> &&
+                       (near_miss_swapped<Callback, Event, Context> || near_miss_pointer<Callback, Event, Context>)) {
     return misuse::EC11;
   } else {
-    return misuse::none;
+    return near_miss_context<Callback, Event> ? misuse::EC01 : misuse::none;
   }
 }
 

@@ -6,13 +6,16 @@
 #include <ranges>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "tacit/concepts/tensor.hpp"
-#include "tacit/core/misuse.hpp"
 #include "tacit/core/list.hpp"
+#include "tacit/core/misuse.hpp"
+#include "tacit/core/report.hpp"
+#include "tacit/core/type_name.hpp"
 #include "tacit/core/units.hpp"
 
 namespace tacit::inline v0 {
@@ -66,15 +69,16 @@ constexpr auto check_visitors() {
   } else if constexpr (names_visit_config<T> && !visitable_config<T>) {
     return type<bad<misuse::EV02, T>>{};
   } else if constexpr (!std::is_empty_v<T> && !visitable_state<T> && !visitable_config<T>) {
-    if constexpr (requires { typename T::captures_hidden; }) {
-      return type<bad<misuse::EV03, T>>{};
-    } else {
-      return type<bad<misuse::EV01, T>>{};
-    }
+    return type<bad<misuse::EV01, T>>{};
   } else {
     return type<bad<misuse::none>>{};
   }
 }
+
+/// True for the type of a lambda.
+template <class T>
+inline constexpr bool is_closure_v = std::is_class_v<T> && (tacit_detail_pretty_function<T>().find("<lambda") != std::string_view::npos ||
+                                                           tacit_detail_pretty_function<T>().find("(lambda at ") != std::string_view::npos);
 
 template <class T>
 concept text_like = std::convertible_to<T const&, std::string_view>;
@@ -86,6 +90,21 @@ concept count_like = requires(T const& value) {
 
 template <class T>
 concept tensor_like = requires { sizeof(tensor_traits<T>); };
+
+template <class T>
+concept duration_like = requires(T const& value) {
+  typename T::period;
+  { value.count() } -> std::convertible_to<double>;
+};
+
+template <class T>
+concept optional_like = requires(T const& value) {
+  { value.has_value() } -> std::same_as<bool>;
+  *value;
+};
+
+template <class T>
+concept tuple_of_members = requires { std::tuple_size<T>::value; } && !std::ranges::range<T>;
 
 }  // namespace detail
 
@@ -131,6 +150,10 @@ class PrintingVisitor {
     } else if constexpr (detail::tensor_like<T>) {
       if (!tensor_traits<T>::defined(value)) return "tensor, undefined";
       return "tensor of " + std::to_string(tensor_traits<T>::numel(value));
+    } else if constexpr (detail::duration_like<T>) {
+      return std::to_string(value.count());
+    } else if constexpr (detail::optional_like<T>) {
+      return value.has_value() ? shown(*value) : "none";
     } else if constexpr (std::ranges::sized_range<T>) {
       return "[" + std::to_string(std::ranges::size(value)) + "]";
     } else {
@@ -175,6 +198,13 @@ class HashingVisitor {
       bool const defined = tensor_traits<T>::defined(value);
       add(defined);
       if (defined) tensor_traits<T>::visit_bytes(value, [this](char const* data, std::size_t size) { bytes(data, size); });
+    } else if constexpr (detail::duration_like<T>) {
+      add(value.count());
+    } else if constexpr (detail::optional_like<T>) {
+      add(value.has_value());
+      if (value.has_value()) add(*value);
+    } else if constexpr (detail::tuple_of_members<T>) {
+      std::apply([this](auto const&... element) { (add(element), ...); }, value);
     } else if constexpr (std::ranges::sized_range<T>) {
       if constexpr (requires { (*std::ranges::begin(value)).is_volatile; }) {
         for (auto const& element : value) {
@@ -185,7 +215,7 @@ class HashingVisitor {
         for (auto const& element : value) add(element);
       }
     } else {
-      static_assert(std::is_empty_v<T>, "a visited member is of a type that visitors do not know: give it a visit_state of its own");
+      if constexpr (!std::is_empty_v<T>) detail::report(bad<misuse::EV04, T>{});
     }
   }
   void text(std::string_view value) {

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "tacit/core/fixed_string.hpp"
+#include "tacit/core/misuse.hpp"
 #include "tacit/core/slots.hpp"
 
 namespace tacit::inline v0 {
@@ -59,6 +60,16 @@ concept module_like = requires(M& module) {
 template <module_like M>
 using module_tensor_t = std::remove_cvref_t<decltype((*std::declval<M&>().named_parameters().begin()).value())>;
 
+/// The tensor type of a task of that model; void for what is no module, so that the trainer can say so.
+template <class M>
+struct task_tensor {
+  using type = void;
+};
+template <module_like M>
+struct task_tensor<M> {
+  using type = module_tensor_t<M>;
+};
+
 }  // namespace detail
 
 /// Stands for the evaluation step of a phase that has none: its step serves.
@@ -79,12 +90,25 @@ struct Phase {
   EvalStep eval_step{};
 };
 
+namespace detail {
+template <class T>
+inline constexpr bool is_phase_v = false;
+template <fixed_string Name, class M, class O, class S, class E>
+inline constexpr bool is_phase_v<Phase<Name, M, O, S, E>> = true;
+}  // namespace detail
+
 /// A phase of a task of several: `phase<"generator">(net, optim::AdamW{}, step)`.
 template <fixed_string Name, class Model, class Optimizer, class Step, class EvalStep = same_step>
   requires(!std::is_void_v<detail::model_of_t<Model>>)
 Phase<Name, detail::model_of_t<Model>, Optimizer, Step, EvalStep> phase(Model const& model, Optimizer optimizer, Step step,
                                                                        EvalStep eval_step = {}) {
   return {detail::shared_model(model), std::move(optimizer), std::move(step), std::move(eval_step)};
+}
+/// A model that is not shared: the task of that phase is refused.
+template <fixed_string Name, class Model, class... Rest>
+  requires(std::is_void_v<detail::model_of_t<Model>>)
+bad<misuse::ES04, Model> phase(Model const&, Rest const&...) {
+  return {};
 }
 
 }  // namespace tacit::inline v0

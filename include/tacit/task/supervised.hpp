@@ -24,7 +24,7 @@ struct Supervised {
   using slot = slot::task;
   using model_type = Model;
   using optimizer_type = Optimizer;
-  using tensor_type = detail::module_tensor_t<Model>;
+  using tensor_type = typename detail::task_tensor<Model>::type;
 
   std::shared_ptr<Model> model;
   Loss criterion;
@@ -166,9 +166,13 @@ consteval bool names() {
   }
 }
 
-/// True if every point that the type lists in `overrides` is named by it.
+/// True if every point that the type lists in `overrides` is named by it; false too for what is no list.
+template <class T, class Other>
+consteval bool names_all(type<Other>) {
+  return false;
+}
 template <class T, class... Points>
-consteval bool names_all(list<Points...>) {
+consteval bool names_all(type<list<Points...>>) {
   return (names<T, Points>() && ...);
 }
 

@@ -7,6 +7,9 @@
 #include <type_traits>
 #include <utility>
 
+#include "tacit/core/list.hpp"
+#include "tacit/core/misuse.hpp"
+#include "tacit/core/report.hpp"
 #include "tacit/core/slots.hpp"
 #include "tacit/task/batch.hpp"
 #include "tacit/task/phase.hpp"
@@ -22,7 +25,7 @@ template <class... Phases>
 class Task {
  public:
   using slot = slot::task;
-  using tensor_type = detail::module_tensor_t<typename std::tuple_element_t<0, std::tuple<Phases...>>::model_type>;
+  using tensor_type = typename detail::task_tensor<typename std::tuple_element_t<0, std::tuple<Phases...>>::model_type>::type;
 
   explicit Task(Phases... phases) : phases_{std::move(phases)...} {}
   template <class Model, class Optimizer, class Step>
@@ -40,6 +43,29 @@ class Task {
  private:
   std::tuple<Phases...> phases_;
 };
+/// What `Task{...}` becomes where it is none: it holds the one error, and the trainer knows it.
+template <misuse Number, class Culprit, class Detail>
+class Task<bad<Number, Culprit, Detail>> {
+  static_assert(detail::report(bad<Number, Culprit, Detail>{}));
+
+ public:
+  using slot = slot::task;
+  using refused = bad<Number, Culprit, Detail>;
+  explicit Task(auto&&...) {}
+};
+
+namespace detail {
+template <class... Phases>
+struct first_bad {
+  using value = void;
+};
+template <class First, class... Rest>
+struct first_bad<First, Rest...> : std::conditional_t<is_bad_v<First>, type<First>, first_bad<Rest...>> {};
+/// The misuse in Task{model, optimizer, step}: the model is not shared, or the step is missing.
+template <class Model>
+using refused_task = std::conditional_t<std::is_void_v<model_of_t<Model>>, bad<misuse::ES04, Model>, bad<misuse::ET02, model_of_t<Model>>>;
+}  // namespace detail
+
 template <fixed_string... Name, class... M, class... O, class... S, class... E>
 Task(Phase<Name, M, O, S, E>...) -> Task<Phase<Name, M, O, S, E>...>;
 template <class Model, class Optimizer, class Step>
@@ -48,6 +74,13 @@ Task(Model, Optimizer, Step) -> Task<Phase<"", detail::model_of_t<Model>, Optimi
 template <class Model, class Optimizer, class Step, class EvalStep>
   requires(!std::is_void_v<detail::model_of_t<Model>>)
 Task(Model, Optimizer, Step, EvalStep) -> Task<Phase<"", detail::model_of_t<Model>, Optimizer, Step, EvalStep>>;
+template <class Model, class Optimizer, class... Steps>
+  requires(!detail::is_phase_v<Model> && !detail::is_bad_v<Model> && !detail::is_bad_v<Optimizer> &&
+           (std::is_void_v<detail::model_of_t<Model>> || sizeof...(Steps) == 0))
+Task(Model, Optimizer, Steps...) -> Task<detail::refused_task<Model>>;
+template <class... Phases>
+  requires(detail::is_bad_v<Phases> || ...)
+Task(Phases...) -> Task<typename detail::first_bad<Phases...>::value>;
 
 namespace detail {
 

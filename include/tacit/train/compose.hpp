@@ -147,10 +147,11 @@ consteval bool phase_names_differ() {
 
 template <std::size_t I, class Task>
 constexpr auto check_phase() {
+  using parameters = basic_parameter_set<typename Task::tensor_type>;
   if constexpr (!module_like<model_type_of_t<I, Task>>) {
     return refuse<misuse::ET09, model_type_of_t<I, Task>>{};
-  } else if constexpr (!optimizer_recipe<optimizer_of_t<I, Task>, basic_parameter_set<typename Task::tensor_type>>) {
-    return refuse<misuse::ES06, optimizer_of_t<I, Task>>{};
+  } else if constexpr (!optimizer_recipe<optimizer_of_t<I, Task>, parameters>) {
+    return refuse<missing_in_optimizer<optimizer_of_t<I, Task>, parameters>(), optimizer_of_t<I, Task>>{};
   } else if constexpr (I + 1 < task_phase_count<Task>) {
     return check_phase<I + 1, Task>();
   } else {
@@ -158,9 +159,36 @@ constexpr auto check_phase() {
   }
 }
 
+/// What the trainer asks of a task that neither comes from lambdas nor derives from Supervised.
+template <class Task>
+concept has_task_parts = requires(Task& task, Task const& fixed) {
+  typename Task::tensor_type;
+  *task.model;
+  fixed.optimizer;
+};
+
+template <class Task>
+constexpr auto check_overrides() {
+  if constexpr (requires { typename Task::overrides; }) {
+    if constexpr (!names_all<Task>(type<typename Task::overrides>{})) {
+      return refuse<misuse::ET06, Task, typename Task::overrides>{};
+    } else {
+      return check_phase<0, Task>();
+    }
+  } else if constexpr (supervised_task<Task> && !names_an_override<Task>) {
+    return refuse<misuse::ET04, Task>{};
+  } else if constexpr (!supervised_task<Task> && !names_train_step<Task>) {
+    return refuse<misuse::ET12, Task, override::train_step>{};
+  } else {
+    return check_phase<0, Task>();
+  }
+}
+
 template <class Task>
 constexpr auto check_task() {
-  if constexpr (is_phase_task_v<Task>) {
+  if constexpr (requires { typename Task::refused; }) {
+    return type<typename Task::refused>{};
+  } else if constexpr (is_phase_task_v<Task>) {
     if constexpr (task_phase_count<Task> > 1) {
       if constexpr (!phase_names_differ<Task>()) {
         return refuse<misuse::ET10, Task>{};
@@ -170,20 +198,14 @@ constexpr auto check_task() {
     } else {
       return check_phase<0, Task>();
     }
-  } else if constexpr (supervised_task<Task> && !is_plain_supervised_v<Task>) {
-    if constexpr (requires { typename Task::overrides; }) {
-      if constexpr (!names_all<Task>(typename Task::overrides{})) {
-        return refuse<misuse::ET06, Task, typename Task::overrides>{};
-      } else {
-        return check_phase<0, Task>();
-      }
-    } else if constexpr (!names_an_override<Task>) {
-      return refuse<misuse::ET04, Task>{};
-    } else {
-      return check_phase<0, Task>();
-    }
-  } else {
+  } else if constexpr (std::is_final_v<Task>) {
+    return refuse<misuse::ET13, Task>{};
+  } else if constexpr (is_plain_supervised_v<Task>) {
     return check_phase<0, Task>();
+  } else if constexpr (!has_task_parts<Task>) {
+    return refuse<misuse::ET12, Task>{};
+  } else {
+    return check_overrides<Task>();
   }
 }
 
@@ -216,104 +238,153 @@ struct probe_run {
 template <class Tensor, class Event>
 using probe_context = Context<probe_run<Tensor>, is_builtin_event<Event> ? event_parts<Event> : unsigned{part::latest | part::record}>;
 
+/// The events of a task's phases under their names; none where there is but one phase.
+template <class Task, std::size_t... I>
+constexpr auto phased_events(std::index_sequence<I...>) {
+  if constexpr (sizeof...(I) > 1) {
+    return concat_t<list<event::Of<phase_name<Task, I>(), event::TrainLossComputed>, event::Of<phase_name<Task, I>(), event::UpdateStart>,
+                         event::Of<phase_name<Task, I>(), event::UpdateEnd>>...>{};
+  } else {
+    return list<>{};
+  }
+}
+template <class Task>
+using phased_events_t = decltype(phased_events<Task>(std::make_index_sequence<task_phase_count<Task>>{}));
+
+template <std::size_t I, class... Types>
+auto type_at(list<Types...>) -> std::tuple_element_t<I, std::tuple<type<Types>...>>;
+template <std::size_t I, class List>
+using type_at_t = typename decltype(type_at<I>(List{}))::value;
+
+/// The first place in the array that differs from `usual`; its size where there is none.
+template <class T, std::size_t N>
+consteval std::size_t first_other(std::array<T, N> const& values, T usual) {
+  std::size_t at = 0;
+  while (at < N && values[at] == usual) ++at;
+  return at;
+}
+
 template <class Callback, class Tensor, class... Events>
-consteval bool handles_any(list<Events...>) {
-  return (handles<Callback, Events, probe_context<Tensor, Events>> || ...);
+inline constexpr std::array<misuse, sizeof...(Events)> near_misses{near_miss<Callback, Events, probe_context<Tensor, Events>>()...};
+
+/// The first near miss; one of the general kind only where there is no other, for a handler whose first parameter takes
+/// anything nearly matches every event.
+template <std::size_t N>
+consteval std::size_t most_telling(std::array<misuse, N> found) {
+  std::size_t const general = first_other(found, misuse::none);
+  for (misuse& number : found) {
+    if (number == misuse::EC01) number = misuse::none;
+  }
+  std::size_t const special = first_other(found, misuse::none);
+  return special < N ? special : general;
 }
 
-template <class Callback, class Tensor, class First, class... Rest>
+template <class Callback, class Tensor, class... Events>
+constexpr auto check_near_misses(list<Events...>) {
+  constexpr std::size_t at = most_telling(near_misses<Callback, Tensor, Events...>);
+  if constexpr (at < sizeof...(Events)) {
+    return refuse<near_misses<Callback, Tensor, Events...>[at], Callback, type_at_t<at, list<Events...>>>{};
+  } else {
+    return sound{};
+  }
+}
+
+/// True for an event of a phase by a name that is none of the task's.
+template <class Task, class Event>
+inline constexpr bool is_unknown_phase_v = is_phased_event_v<Event> && !contains_v<phased_events_t<Task>, Event>;
+
+template <class Callback, class Tensor, class Task>
+constexpr auto check_listed(list<>) {
+  return sound{};
+}
+template <class Callback, class Tensor, class Task, class First, class... Rest>
 constexpr auto check_listed(list<First, Rest...>) {
-  if constexpr (!handles<Callback, First, probe_context<Tensor, First>>) {
-    return refuse<misuse::EC05, Callback, First>{};
-  } else if constexpr (!handles_soundly<Callback, First, probe_context<Tensor, First>>) {
-    return refuse<misuse::EC08, Callback, First>{};
-  } else if constexpr (sizeof...(Rest) > 0) {
-    return check_listed<Callback, Tensor>(list<Rest...>{});
-  } else {
-    return sound{};
-  }
-}
-template <class Callback, class Tensor, class Listed, class First, class... Rest>
-constexpr auto check_unlisted(list<First, Rest...>) {
-  if constexpr (!contains_v<Listed, First> && handles<Callback, First, probe_context<Tensor, First>>) {
-    return refuse<misuse::EC06, Callback, First>{};
-  } else if constexpr (sizeof...(Rest) > 0) {
-    return check_unlisted<Callback, Tensor, Listed>(list<Rest...>{});
-  } else {
-    return sound{};
-  }
-}
-template <class Callback, class Tensor, class First, class... Rest>
-constexpr auto check_near_misses(list<First, Rest...>) {
   constexpr misuse found = near_miss<Callback, First, probe_context<Tensor, First>>();
-  if constexpr (found != misuse::none) {
+  if constexpr (is_unknown_phase_v<Task, First>) {
+    return refuse<misuse::EC13, Callback, First>{};
+  } else if constexpr (found != misuse::none) {
     return refuse<found, Callback, First>{};
-  } else if constexpr (sizeof...(Rest) > 0) {
-    return check_near_misses<Callback, Tensor>(list<Rest...>{});
+  } else if constexpr (!handles<Callback, First, probe_context<Tensor, First>>) {
+    return refuse<misuse::EC05, Callback, First>{};
   } else {
-    return sound{};
+    return check_listed<Callback, Tensor, Task>(list<Rest...>{});
   }
 }
 
-/// A callback that derives its handlers from a base event handler has handled the base too; a phase's own events are its business.
-template <class Callback, class Tensor>
+template <class Callback, class Tensor, class Listed, class... Events>
+constexpr auto check_unlisted(list<Events...>) {
+  constexpr std::size_t at = first_other(std::array{(contains_v<Listed, Events> || !handles<Callback, Events, probe_context<Tensor, Events>>)...}, true);
+  if constexpr (at < sizeof...(Events)) {
+    return refuse<misuse::EC06, Callback, type_at_t<at, list<Events...>>>{};
+  } else {
+    return sound{};
+  }
+}
+/// A handler of a listed event is also one of the events that derive from it.
+template <class Callback, class Tensor, class Listed, fixed_string... Name, class... Events>
+constexpr auto check_unlisted_phases(list<event::Of<Name, Events>...>) {
+  using unlisted = concat_t<
+      std::conditional_t<handles<Callback, Events, probe_context<Tensor, Events>>, list<>, list<event::Of<Name, Events>>>...>;
+  return check_unlisted<Callback, Tensor, Listed>(concat_t<list<event::InitEnd>, unlisted>{});
+}
+
+/// A callback that lists its events is held to the list, both ways; one that does not is searched for near misses.
+template <class Callback, class Tensor, class Task>
 constexpr auto check_handlers() {
   if constexpr (states_events<Callback>) {
     using listed = typename Callback::events;
-    using first = decltype(check_listed<Callback, Tensor>(listed{}));
+    using first = decltype(check_listed<Callback, Tensor, Task>(listed{}));
+    using second = decltype(check_unlisted<Callback, Tensor, listed>(event::all{}));
     if constexpr (!is_sound_v<first>) {
       return first{};
+    } else if constexpr (!is_sound_v<second>) {
+      return second{};
     } else {
-      return check_unlisted<Callback, Tensor, listed>(event::all{});
+      return check_unlisted_phases<Callback, Tensor, listed>(phased_events_t<Task>{});
     }
   } else {
-    return check_near_misses<Callback, Tensor>(event::all{});
+    return check_near_misses<Callback, Tensor>(concat_t<event::all, phased_events_t<Task>>{});
   }
 }
+
+/// The aliases of a callback that are lists: each has its form or does not exist.
+template <class List>
+inline constexpr bool is_list_v = is_specialization_v<List, list>;
+template <class Callback>
+concept names_events_badly = states_events<Callback> && !is_list_v<typename Callback::events>;
+template <class Callback>
+concept names_no_events = states_events<Callback> && std::same_as<typename Callback::events, list<>>;
+template <class Callback>
+concept names_order_badly = (requires { typename Callback::runs_after; } && !states_after<Callback>) ||
+                            (requires { typename Callback::runs_before; } && !states_before<Callback>);
+template <class Callback>
+concept names_records_badly = requires { typename Callback::records; } && !states_records<Callback>;
+template <class Callback>
+concept names_watches_badly = requires { typename Callback::watches; } && !states_watches<Callback>;
 
 template <class... Tags>
 consteval bool all_tags(list<Tags...>) {
   return (metric_tag<Tags> && ...);
 }
 
-template <class Callback>
-concept is_lambda_like = requires { &Callback::operator(); } && !names_on_v<Callback>;
-
 /// What one callback of the pack does wrong by itself; `Unbound` is what the user wrote, `Bound` what is asked for handlers.
-template <class Unbound, class Bound, class Tensor, bool Saves>
+template <class Unbound, class Bound, class Tensor, class Task>
 constexpr auto check_callback() {
   using plain = unwrap_t<Unbound>;
-  using asked = typename innermost<Bound>::type;
+  using written = innermost_t<Unbound>;
+  using asked = innermost_t<Bound>;
   if constexpr (is_eval_sets_v<Unbound>) {
     return sound{};
+  } else if constexpr (names_records_badly<plain> || names_records_badly<written> || names_watches_badly<plain> || names_watches_badly<written>) {
+    return refuse<misuse::EM05, plain>{};
   } else if constexpr (!all_tags(recorded_tags_t<Unbound>{}) || !all_tags(watched_tags_t<Unbound>{})) {
     return refuse<misuse::EM05, plain>{};
+  } else if constexpr (names_events_badly<asked> || names_order_badly<written>) {
+    return refuse<misuse::EC12, written>{};
+  } else if constexpr (!names_on_v<asked> || names_no_events<asked>) {
+    return refuse<misuse::EC02, written>{};
   } else {
-    using handlers = decltype(check_handlers<asked, Tensor>());
-    if constexpr (!is_sound_v<handlers>) {
-      return handlers{};
-    } else if constexpr (!names_on_v<asked>) {
-      return refuse<misuse::EC02, plain>{};
-    } else if constexpr (Saves) {
-      return check_visitors<asked>();
-    } else {
-      return sound{};
-    }
-  }
-}
-
-template <class Pair>
-struct pair_parts;
-
-template <class Tensor, bool Saves, class First, class... Rest>
-constexpr auto check_each_callback(list<First, Rest...>) {
-  using result = decltype(check_callback<typename First::unbound, typename First::bound, Tensor, Saves>());
-  if constexpr (!is_sound_v<result>) {
-    return result{};
-  } else if constexpr (sizeof...(Rest) > 0) {
-    return check_each_callback<Tensor, Saves>(list<Rest...>{});
-  } else {
-    return sound{};
+    return check_handlers<asked, Tensor, Task>();
   }
 }
 
@@ -323,92 +394,219 @@ struct callback_pair {
   using bound = Bound;
 };
 
+template <class Tensor, class Task>
+constexpr auto check_each_callback(list<>) {
+  return sound{};
+}
+template <class Tensor, class Task, class First, class... Rest>
+constexpr auto check_each_callback(list<First, Rest...>) {
+  using result = decltype(check_callback<typename First::unbound, typename First::bound, Tensor, Task>());
+  if constexpr (!is_sound_v<result>) {
+    return result{};
+  } else {
+    return check_each_callback<Tensor, Task>(list<Rest...>{});
+  }
+}
+
+constexpr auto check_complete(list<>) { return sound{}; }
+template <class First, class... Rest>
+constexpr auto check_complete(list<First, Rest...>) {
+  if constexpr (!complete_type<First>) {
+    return refuse<misuse::EC14, First>{};
+  } else {
+    return check_complete(list<Rest...>{});
+  }
+}
+
 template <class Callback>
 inline constexpr bool may_repeat = requires { typename innermost_t<Callback>::run_time_name; };
 
+constexpr auto check_duplicates(list<>) { return sound{}; }
 template <class First, class... Rest>
 constexpr auto check_duplicates(list<First, Rest...>) {
   if constexpr (!may_repeat<First> && (std::same_as<unwrap_t<First>, unwrap_t<Rest>> || ...)) {
     return refuse<misuse::EC03, unwrap_t<First>>{};
-  } else if constexpr (sizeof...(Rest) > 0) {
-    return check_duplicates(list<Rest...>{});
   } else {
-    return sound{};
+    return check_duplicates(list<Rest...>{});
   }
 }
-template <class First, class... Rest>
-constexpr auto check_movable(list<First, Rest...>) {
-  if constexpr (!std::move_constructible<First>) {
-    return refuse<misuse::EC04, First>{};
-  } else if constexpr (sizeof...(Rest) > 0) {
-    return check_movable(list<Rest...>{});
+
+template <class Pack, class Order>
+constexpr auto check_order() {
+  constexpr auto order = solve_order(Order{});
+  if constexpr (order.cyclic) {
+    return refuse<misuse::EC07, type_at_t<order.in_cycle, Order>>{};
   } else {
     return sound{};
   }
 }
 
+// --- metrics ---
+
+template <class Recorded, class Callback>
+constexpr auto check_watched_by(list<>) {
+  return sound{};
+}
+template <class Recorded, class Callback, class First, class... Rest>
+constexpr auto check_watched_by(list<First, Rest...>) {
+  if constexpr (!contains_v<Recorded, First>) {
+    return refuse<misuse::EM01, First, Callback>{};
+  } else {
+    return check_watched_by<Recorded, Callback>(list<Rest...>{});
+  }
+}
+template <class Recorded>
+constexpr auto check_watched(list<>) {
+  return sound{};
+}
 template <class Recorded, class First, class... Rest>
 constexpr auto check_watched(list<First, Rest...>) {
-  if constexpr (!contains_v<Recorded, First>) {
-    return refuse<misuse::EM01, First>{};
-  } else if constexpr (sizeof...(Rest) > 0) {
-    return check_watched<Recorded>(list<Rest...>{});
+  using result = decltype(check_watched_by<Recorded, innermost_t<First>>(watched_tags_t<First>{}));
+  if constexpr (!is_sound_v<result>) {
+    return result{};
   } else {
-    return sound{};
+    return check_watched<Recorded>(list<Rest...>{});
   }
 }
+
+template <class First, class Other>
+concept same_name = !std::same_as<First, Other> && First::name == Other::name;
+constexpr auto check_tag_names(list<>) { return sound{}; }
 template <class First, class... Rest>
 constexpr auto check_tag_names(list<First, Rest...>) {
-  if constexpr (((!std::same_as<First, Rest> && First::name == Rest::name) || ...)) {
-    return refuse<misuse::EM03, First>{};
-  } else if constexpr (sizeof...(Rest) > 0) {
-    return check_tag_names(list<Rest...>{});
+  constexpr std::size_t at = first_other(std::array<bool, sizeof...(Rest)>{same_name<First, Rest>...}, false);
+  if constexpr (at < sizeof...(Rest)) {
+    return refuse<misuse::EM03, First, type_at_t<at, list<Rest...>>>{};
   } else {
-    return sound{};
+    return check_tag_names(list<Rest...>{});
   }
 }
+
+template <class Pack, class Recorded>
+constexpr auto check_metrics() {
+  using names = decltype(check_tag_names(Recorded{}));
+  if constexpr (!is_sound_v<names>) {
+    return names{};
+  } else {
+    return check_watched<Recorded>(Pack{});
+  }
+}
+
+// --- state ---
 
 template <class Callback>
 concept saves_state = requires { requires innermost_t<Callback>::saves_state; };
 
+/// What an adapter wraps is asked first, then the adapter for members of its own.
+template <class Callback>
+constexpr auto check_callback_visitors() {
+  if constexpr (is_adapter<Callback>) {
+    using inner = decltype(check_callback_visitors<unwrap_t<typename Callback::inner_type>>());
+    if constexpr (!is_sound_v<inner> || requires { typename Callback::adds_no_state; }) {
+      return inner{};
+    } else {
+      return check_visitors<Callback>();
+    }
+  } else {
+    return check_visitors<Callback>();
+  }
+}
+
+template <class Step>
+constexpr auto check_step_state() {
+  if constexpr (std::is_class_v<Step> && !visitable_state<Step> && !visitable_config<Step> && !std::is_empty_v<Step>) {
+    return refuse<misuse::EV03, Step>{};
+  } else {
+    return sound{};
+  }
+}
+template <std::size_t I, class Task>
+constexpr auto check_phase_state() {
+  using phase = typename task_phases<Task>::template at<I>;
+  using step = decltype(check_step_state<decltype(phase::step)>());
+  using eval_step = decltype(check_step_state<decltype(phase::eval_step)>());
+  if constexpr (!is_sound_v<step>) {
+    return step{};
+  } else if constexpr (!is_sound_v<eval_step>) {
+    return eval_step{};
+  } else if constexpr (I + 1 < task_phase_count<Task>) {
+    return check_phase_state<I + 1, Task>();
+  } else {
+    return sound{};
+  }
+}
+
+template <class M, class L, class O>
+Supervised<M, L, O> supervised_base(Supervised<M, L, O>&);
+struct any_member {
+  template <class T>
+  operator T() const;
+};
+/// True if a task has members besides those of Supervised.
+template <class Task, class Base>
+inline constexpr bool adds_members = sizeof(Task) > sizeof(Base) || (std::is_aggregate_v<Task> && requires { Task{std::declval<Base>(), any_member{}}; });
+
+template <class Task>
+constexpr auto check_task_state() {
+  if constexpr (is_phase_task_v<Task>) {
+    return check_phase_state<0, Task>();
+  } else if constexpr (supervised_task<Task>) {
+    using base = decltype(supervised_base(std::declval<Task&>()));
+    if constexpr (is_closure_v<decltype(base::criterion)>) {
+      return check_step_state<decltype(base::criterion)>();
+    } else if constexpr (std::same_as<Task, base>) {
+      return sound{};
+    } else if constexpr (names_visit_state<Task> || names_visit_config<Task> || adds_members<Task, base>) {
+      return check_visitors<Task>();
+    } else {
+      return sound{};
+    }
+  } else {
+    return check_visitors<Task>();
+  }
+}
+
+template <class First, class... Rest>
+constexpr auto first_unsound() {
+  if constexpr (!is_sound_v<First> || sizeof...(Rest) == 0) {
+    return First{};
+  } else {
+    return first_unsound<Rest...>();
+  }
+}
+
+/// Where a callback of the pack saves, nothing that changes may be forgotten.
+template <class Composition, class... C>
+constexpr auto check_state(list<C...>) {
+  if constexpr ((saves_state<C> || ...)) {
+    return first_unsound<decltype(check_callback_visitors<unwrap_t<bound_callback_t<C, Composition>>>())...,
+                         decltype(check_task_state<typename Composition::task>()), decltype(check_visitors<typename Composition::device>()),
+                         decltype(check_visitors<typename Composition::precision>()),
+                         decltype(check_visitors<typename Composition::distribution>())>();
+  } else {
+    return sound{};
+  }
+}
+
 template <class Composition, class... C>
 constexpr auto check_callbacks(list<C...> pack) {
-  using tensor_type = typename Composition::tensor_type;
-  if constexpr (sizeof...(C) == 0) {
-    return sound{};
+  using complete = decltype(check_complete(pack));
+  if constexpr (!is_sound_v<complete>) {
+    return complete{};
+  } else if constexpr (!std::is_void_v<typename immovable<C...>::type>) {
+    return refuse<misuse::EC04, typename immovable<C...>::type>{};
   } else {
-    using movable = decltype(check_movable(pack));
     using unique = decltype(check_duplicates(pack));
-    if constexpr (!is_sound_v<movable>) {
-      return movable{};
-    } else if constexpr (!is_sound_v<unique>) {
+    if constexpr (!is_sound_v<unique>) {
       return unique{};
     } else {
-      constexpr bool saves = (saves_state<C> || ...);
-      using each = decltype(check_each_callback<tensor_type, saves>(
-          list<callback_pair<C, unwrap_t<typename bound_callback<C, Composition>::type>>...>{}));
+      using each = decltype(check_each_callback<typename Composition::tensor_type, typename Composition::task>(
+          list<callback_pair<C, unwrap_t<bound_callback_t<C, Composition>>>...>{}));
       if constexpr (!is_sound_v<each>) {
         return each{};
       } else {
-        constexpr auto order = solve_order(list<innermost_t<C>...>{});
-        if constexpr (order.cyclic) {
-          return []<std::size_t... I>(std::index_sequence<I...>) {
-            return refuse<misuse::EC07, typename decltype([] {
-                            constexpr std::size_t at = solve_order(list<innermost_t<C>...>{}).in_cycle;
-                            return std::get<at>(std::tuple<type<C>...>{});
-                          }())::value>{};
-          }(std::index_sequence_for<C...>{});
-        } else {
-          using recorded = typename Composition::recorded_tags;
-          using names = decltype(check_tag_names(recorded{}));
-          if constexpr (!is_sound_v<names>) {
-            return names{};
-          } else if constexpr (Composition::watched_tags::size > 0) {
-            return check_watched<recorded>(typename Composition::watched_tags{});
-          } else {
-            return sound{};
-          }
-        }
+        return first_unsound<decltype(check_order<list<C...>, list<innermost_t<C>...>>()),
+                             decltype(check_metrics<list<C...>, typename Composition::recorded_tags>()), decltype(check_state<Composition>(pack))>();
       }
     }
   }
@@ -421,13 +619,13 @@ constexpr auto check_policies() {
   using tensor_type = typename Task::tensor_type;
   using parameters = basic_parameter_set<tensor_type>;
   if constexpr (!device_policy<Device, tensor_type>) {
-    return refuse<misuse::EP01, Device>{};
+    return refuse<missing_in_device<Device, tensor_type>(), Device>{};
   } else {
     using bound_device = decltype(std::declval<Device const&>().template bind<tensor_type>());
     if constexpr (!precision_policy<Precision, parameters, bound_device>) {
-      return refuse<misuse::EP11, Precision>{};
+      return refuse<missing_in_precision<Precision, parameters, bound_device>(), Precision>{};
     } else if constexpr (!distribution_policy<Distribution, parameters, bound_device>) {
-      return refuse<misuse::EP21, Distribution>{};
+      return refuse<missing_in_distribution<Distribution, parameters, bound_device>(), Distribution>{};
     } else if constexpr (!compatible<Device, Precision> || !compatible<Precision, Device>) {
       return refuse<misuse::EP41, Device, Precision>{};
     } else if constexpr (!compatible<Device, Distribution> || !compatible<Distribution, Device>) {
@@ -440,66 +638,69 @@ constexpr auto check_policies() {
   }
 }
 
-template <class Task, class... A>
-constexpr auto compose_task(list<A...> arguments) {
+template <class Task, class Arguments>
+constexpr auto compose_sound_task(Arguments arguments) {
   using slots = decltype(check_slots(arguments));
   if constexpr (!is_sound_v<slots>) {
-    return type<refused<typename slots::value>>{};
+    return type<refused<typename slots::value, Task>>{};
   } else {
-    using automatic = filled_t<slot::automatic, void, list<A...>>;
-    using device = filled_t<slot::device, typename automatic_policies<automatic>::device, list<A...>>;
-    using precision = filled_t<slot::precision, typename automatic_policies<automatic>::precision, list<A...>>;
-    using distribution = filled_t<slot::distribution, typename automatic_policies<automatic>::distribution, list<A...>>;
-    using given_pack = filled_t<slot::callbacks, CallbackPack<default_callbacks_t>, list<A...>>;
-    using sets = filled_t<slot::eval_sets, void, list<A...>>;
-    using flat_list = concat_t<flat_types<given_pack>, std::conditional_t<std::is_void_v<sets>, list<>, list<sets>>>;
+    using automatic = filled_t<slot::automatic, void, Arguments>;
+    using device = filled_t<slot::device, typename automatic_policies<automatic>::device, Arguments>;
+    using precision = filled_t<slot::precision, typename automatic_policies<automatic>::precision, Arguments>;
+    using distribution = filled_t<slot::distribution, typename automatic_policies<automatic>::distribution, Arguments>;
+    using given_pack = filled_t<slot::callbacks, CallbackPack<default_callbacks_t>, Arguments>;
+    using flat_list = concat_t<flat_types<given_pack>, filled_by<slot::eval_sets, Arguments>>;
     using pack = typename pack_of<flat_list>::type;
-    using task_checked = decltype(check_task<Task>());
-    if constexpr (!is_sound_v<task_checked>) {
-      return type<refused<typename task_checked::value>>{};
+    using policies = decltype(check_policies<Task, device, precision, distribution>());
+    if constexpr (!is_sound_v<policies>) {
+      return type<refused<typename policies::value, Task>>{};
     } else {
-      using policies_checked = decltype(check_policies<Task, device, precision, distribution>());
-      if constexpr (!is_sound_v<policies_checked>) {
-        return type<refused<typename policies_checked::value>>{};
+      using callbacks = decltype(check_callbacks<Composition<Task, device, precision, distribution, pack>>(flat_list{}));
+      if constexpr (!is_sound_v<callbacks>) {
+        return type<refused<typename callbacks::value, Task>>{};
       } else {
-        using callbacks_checked =
-            decltype(check_callbacks<Composition<Task, device, precision, distribution, pack>>(flat_list{}));
-        if constexpr (!is_sound_v<callbacks_checked>) {
-          return type<refused<typename callbacks_checked::value>>{};
-        } else {
-          return type<composed<Task, device, precision, distribution, pack>>{};
-        }
+        return type<composed<Task, device, precision, distribution, pack>>{};
       }
     }
   }
 }
+template <class Task, class... A>
+constexpr auto compose_task(list<A...> arguments) {
+  using task = decltype(check_task<Task>());
+  if constexpr (!is_sound_v<task>) {
+    return type<refused<typename task::value>>{};
+  } else {
+    return compose_sound_task<Task>(arguments);
+  }
+}
 
+/// A model as people pass it who have not read that it is shared.
 template <class T>
-concept raw_model = !has_slot<T> && std::is_class_v<T> && std::is_void_v<model_of_t<T>> &&
-                    (module_like<T> || requires(T const& t) { t.get(); (*t).named_parameters(); });
+concept raw_model = !has_slot<T> && std::is_void_v<model_of_t<T>> &&
+                    (module_like<T> || requires(T const& t) { (*t).named_parameters(); });
 
+template <class Model, class Loss, class Optimizer, class... Policies>
+constexpr auto compose_supervised(list<Model, Loss, Optimizer, Policies...>) {
+  if constexpr (known_slot<Loss> || known_slot<Optimizer>) {
+    return type<refused<bad<misuse::ES03, Model, list<Loss, Optimizer>>>>{};
+  } else if constexpr (!module_like<model_of_t<Model>>) {
+    return type<refused<bad<misuse::ET09, model_of_t<Model>>>>{};
+  } else {
+    return compose_task<Supervised<model_of_t<Model>, Loss, Optimizer>>(list<Policies...>{});
+  }
+}
+
+constexpr auto compose_arguments(list<>) { return type<refused<bad<misuse::ES03>>>{}; }
 template <class First, class... Rest>
-constexpr auto compose_arguments(list<First, Rest...>) {
+constexpr auto compose_arguments(list<First, Rest...> arguments) {
   if constexpr (std::same_as<slot_of_t<First>, slot::task>) {
     return compose_task<First>(list<Rest...>{});
-  } else if constexpr (!std::is_void_v<model_of_t<First>>) {
-    if constexpr (sizeof...(Rest) < 2) {
-      return type<refused<bad<misuse::ES03, First>>>{};
-    } else {
-      return []<class Loss, class Optimizer, class... Policies>(list<Loss, Optimizer, Policies...>) {
-        if constexpr (known_slot<Loss> || known_slot<Optimizer>) {
-          return type<refused<bad<misuse::ES03, First, Optimizer>>>{};
-        } else if constexpr (!module_like<model_of_t<First>>) {
-          return type<refused<bad<misuse::ET09, model_of_t<First>>>>{};
-        } else {
-          return compose_task<Supervised<model_of_t<First>, Loss, Optimizer>>(list<Policies...>{});
-        }
-      }(list<Rest...>{});
-    }
   } else if constexpr (raw_model<First>) {
     return type<refused<bad<misuse::ES04, First>>>{};
+  } else if constexpr (std::is_void_v<model_of_t<First>> || sizeof...(Rest) < 2) {
+    return type<refused<bad<misuse::ES03, First, list<Rest...>>>>{};
   } else {
-    return type<refused<bad<misuse::ES03, First>>>{};
+    return compose_supervised(arguments);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <ranges>
 #include <string>
 #include <thread>
 #include <tuple>
@@ -108,7 +109,7 @@ constexpr auto check_supervised_step() {
                   !requires(Task& task, input const& in, Context& context) { task.forward(in, context); }) {
       return refuse<misuse::ET05, Task, override::forward>{};
     } else if constexpr (!names_forward<Task> && !requires(Task& task, input const& in) { task.model->forward(in); }) {
-      return refuse<misuse::ET03, Task, input>{};
+      return refuse<misuse::ET03, typename Task::model_type, input>{};
     } else {
       using prediction = std::remove_cvref_t<decltype(call_forward(std::declval<Task&>(), std::declval<input const&>(), std::declval<Context&>()))>;
       if constexpr (names_loss<Task> && !requires(Task& task, prediction const& p, target const& t, Context& context) {
@@ -116,7 +117,7 @@ constexpr auto check_supervised_step() {
                     }) {
         return refuse<misuse::ET05, Task, override::loss>{};
       } else if constexpr (!names_loss<Task> && !requires(Task& task, prediction const& p, target const& t) { task.criterion(p, t); }) {
-        return refuse<misuse::ET08, Task, list<prediction, target>>{};
+        return refuse<misuse::ET08, decltype(Task::criterion), list<prediction, target>>{};
       } else {
         return sound{};
       }
@@ -124,96 +125,157 @@ constexpr auto check_supervised_step() {
   }
 }
 
-template <std::size_t I, class Task, class Batch, class Context>
-constexpr auto check_phase_step() {
-  using phase = typename task_phases<Task>::template at<I>;
-  using model = typename phase::model_type;
-  if constexpr (!requires(phase& p, model& m, Batch const& batch, Context& context) { p.step(m, batch, context); }) {
-    return refuse<misuse::ET02, phase, Batch>{};
-  } else if constexpr (I + 1 < task_phase_count<Task>) {
-    return check_phase_step<I + 1, Task, Batch, Context>();
+template <class Phase, bool Training, class Batch, class Context>
+concept phase_can_step = requires(Phase& phase, typename Phase::model_type& model, Batch const& batch, Context& context) {
+  requires Training || std::same_as<decltype(phase.eval_step), same_step>;
+  phase.step(model, batch, context);
+} || requires(Phase& phase, typename Phase::model_type& model, Batch const& batch, Context& context) {
+  requires !Training && !std::same_as<decltype(phase.eval_step), same_step>;
+  phase.eval_step(model, batch, context);
+};
+
+/// Whether the step, of training or of evaluation, can be called at all.
+template <bool Training, std::size_t I, class Task, class Batch, class Context>
+constexpr auto check_callable() {
+  if constexpr (is_phase_task_v<Task>) {
+    using phase = typename task_phases<Task>::template at<I>;
+    if constexpr (!phase_can_step<phase, Training, Batch, Context>) {
+      return refuse<misuse::ET02, phase, Batch>{};
+    } else {
+      return sound{};
+    }
+  } else if constexpr (!Training && names_eval_step<Task>) {
+    if constexpr (!requires(Task& task, Batch const& batch, Context& context) { task.eval_step(batch, context); }) {
+      return refuse<misuse::ET05, Task, override::eval_step>{};
+    } else {
+      return sound{};
+    }
   } else {
-    return sound{};
+    return check_supervised_step<Task, Batch, Context>();
   }
 }
 
-template <std::size_t I, class Task, class Batch, class Context>
-constexpr auto check_outputs() {
-  using output = decltype(task_train_step<I>(std::declval<Task&>(), std::declval<Batch const&>(), std::declval<Context&>()));
-  if constexpr (!step_output<output, typename Task::tensor_type>) {
-    return refuse<misuse::ET01, output, Task>{};
+template <bool Training, std::size_t I, class Task, class Batch, class Context>
+auto step_output_of() {
+  if constexpr (Training) {
+    return type<decltype(task_train_step<I>(std::declval<Task&>(), std::declval<Batch const&>(), std::declval<Context&>()))>{};
   } else {
-    using eval_output = decltype(task_eval_step<I>(std::declval<Task&>(), std::declval<Batch const&>(), std::declval<Context&>()));
-    if constexpr (!step_output<eval_output, typename Task::tensor_type>) {
-      return refuse<misuse::ET01, eval_output, Task>{};
+    return type<decltype(task_eval_step<I>(std::declval<Task&>(), std::declval<Batch const&>(), std::declval<Context&>()))>{};
+  }
+}
+
+template <bool Training, class Task, class Batch, class Context, std::size_t I = 0>
+constexpr auto check_step() {
+  using callable = decltype(check_callable<Training, I, Task, Batch, Context>());
+  if constexpr (requires { requires !std::same_as<typename Task::batch_type, Batch>; }) {
+    return refuse<misuse::ET11, Batch, typename Task::batch_type>{};
+  } else if constexpr (!is_sound_v<callable>) {
+    return callable{};
+  } else {
+    using output = typename decltype(step_output_of<Training, I, Task, Batch, Context>())::value;
+    if constexpr (!step_output<output, typename Task::tensor_type>) {
+      return refuse<misuse::ET01, output, Task>{};
     } else if constexpr (I + 1 < task_phase_count<Task>) {
-      return check_outputs<I + 1, Task, Batch, Context>();
+      return check_step<Training, Task, Batch, Context, I + 1>();
     } else {
       return sound{};
     }
   }
 }
 
+/// Without eval data nobody can know an eval step's batch: it is at fault only if it takes no batch whatever.
 template <class Task, class Batch, class Context>
-constexpr auto check_step() {
-  if constexpr (requires { requires !std::same_as<typename Task::batch_type, Batch>; }) {
-    return refuse<misuse::ET11, Batch, typename Task::batch_type>{};
-  } else if constexpr (is_phase_task_v<Task>) {
-    using callable = decltype(check_phase_step<0, Task, Batch, Context>());
-    if constexpr (!is_sound_v<callable>) {
-      return callable{};
-    } else {
-      return check_outputs<0, Task, Batch, Context>();
-    }
-  } else {
-    using callable = decltype(check_supervised_step<Task, Batch, Context>());
-    if constexpr (!is_sound_v<callable>) {
-      return callable{};
-    } else if constexpr (names_eval_step<Task> &&
-                         !requires(Task& task, Batch const& batch, Context& context) { task.eval_step(batch, context); }) {
+constexpr auto check_unused_eval_step() {
+  if constexpr (!is_phase_task_v<Task> && names_eval_step<Task>) {
+    if constexpr (!requires(Task& task, Batch const& batch, Context& context) { task.eval_step(batch, context); } &&
+                  !requires(Task& task, any_context batch, Context& context) { task.eval_step(batch, context); }) {
       return refuse<misuse::ET05, Task, override::eval_step>{};
     } else {
-      return check_outputs<0, Task, Batch, Context>();
+      return sound{};
     }
-  }
-}
-
-template <class Callback, class Run, class... Events>
-consteval bool handles_one_of(list<Events...>) {
-  return (handles<Callback, Events, Context<Run, event_parts<Events>, 0>> || ...);
-}
-template <class Callback, class Run, class Event, std::size_t... I>
-consteval bool handles_named(std::index_sequence<I...>) {
-  return (handles<Callback, event::Of<Run::template phase_name<I>, Event>, Context<Run, event_parts<Event>, I>> || ...);
-}
-
-/// Callbacks that no event of a run reaches; those that list events were checked by their list.
-template <class Run, class First, class... Rest>
-constexpr auto check_idle(list<First, Rest...>) {
-  using asked = typename innermost<First>::type;
-  constexpr auto phases = std::make_index_sequence<Run::phase_count>{};
-  if constexpr (!is_eval_sets_v<First> && !states_events<asked> && !handles_one_of<First, Run>(event::all{}) &&
-                !handles_named<First, Run, event::TrainLossComputed>(phases) && !handles_named<First, Run, event::UpdateStart>(phases) &&
-                !handles_named<First, Run, event::UpdateEnd>(phases)) {
-    return refuse<misuse::EC02, asked>{};
-  } else if constexpr (sizeof...(Rest) > 0) {
-    return check_idle<Run>(list<Rest...>{});
   } else {
     return sound{};
   }
 }
-template <class Run>
-constexpr auto check_idle(list<>) {
-  return sound{};
+
+/// A batch type alone as a source, for a task that states its own.
+template <class Batch>
+struct stated_source {
+  using batch_type = Batch;
+  void start_epoch(std::uint64_t, EpochIndex, int, int) {}
+  bool next(std::optional<Batch>&) { return false; }
+  std::int64_t position() const { return 0; }
+};
+
+template <class Callback, class Run, class... Events>
+consteval bool handles_one_of(list<Events...>) {
+  return (handles<Callback, Events, Context<Run, event_parts<Events>, whole_step>> || ...);
+}
+/// The first wall asked already, and a handler that a probe can call will do; what is left has handlers with constraints.
+template <class Callback, class Tensor, class... Events>
+consteval bool handles_in_probe(list<Events...>) {
+  return (handles<Callback, Events, probe_context<Tensor, Events>> || ...);
 }
 
-constexpr auto check_watches_evaluation(list<>) { return sound{}; }
-template <class First, class... Rest>
+/// A callback that no event of a run reaches; one that lists its events was held to its list.
+template <class Run, class Callback>
+constexpr auto check_idle_one() {
+  using asked = innermost_t<Callback>;
+  using all = concat_t<event::all, phased_events_t<typename Run::task_type>>;
+  if constexpr (is_eval_sets_v<Callback> || states_events<asked>) {
+    return sound{};
+  } else if constexpr (handles_in_probe<asked, typename Run::tensor_type>(all{})) {
+    return sound{};
+  } else if constexpr (handles_one_of<Callback, Run>(all{})) {
+    return sound{};
+  } else {
+    return refuse<misuse::EC02, asked>{};
+  }
+}
+template <class Run, class... C>
+constexpr auto check_idle(list<C...>) {
+  return first_unsound<sound, decltype(check_idle_one<Run, C>())...>();
+}
+
+template <class Callback>
+constexpr auto check_watches_evaluation(list<>) {
+  return sound{};
+}
+template <class Callback, class First, class... Rest>
 constexpr auto check_watches_evaluation(list<First, Rest...>) {
   if constexpr (needs_evaluation<First>) {
-    return refuse<misuse::EM04, First>{};
+    return refuse<misuse::EM04, First, innermost_t<Callback>>{};
   } else {
-    return check_watches_evaluation(list<Rest...>{});
+    return check_watches_evaluation<Callback>(list<Rest...>{});
+  }
+}
+template <class... C>
+constexpr auto check_no_evaluation(list<C...>) {
+  return first_unsound<sound, decltype(check_watches_evaluation<C>(watched_tags_t<C>{}))...>();
+}
+
+/// Whether batches can be had of the data; where something is missing of a dataset, what.
+template <class Data>
+constexpr auto check_data() {
+  using plain = std::remove_cvref_t<Data>;
+  if constexpr (data::data_kind_of_v<Data> != data::data_kind::none) {
+    return sound{};
+  } else if constexpr (requires { typename plain::refused; }) {
+    return type<typename plain::refused>{};
+  } else if constexpr (has_get_batch<plain> || (has_size<plain> && !std::ranges::range<plain>)) {
+    return type<refused_dataset<Data>>{};
+  } else {
+    return refuse<misuse::ER03, plain>{};
+  }
+}
+
+template <class Core, class Data>
+constexpr auto check_evaluation() {
+  using readable = decltype(check_data<Data>());
+  if constexpr (!is_sound_v<readable>) {
+    return readable{};
+  } else {
+    return check_step<false, typename Core::task_type, typename source_t<Data>::batch_type, StepContext<Core>>();
   }
 }
 
@@ -226,31 +288,68 @@ struct eval_data_fit<eval_sets<Names...>, Extra...> {
   static constexpr bool value = sizeof...(Names) == sizeof...(Extra) && ((given<Names> == 1) && ...);
 };
 
+template <class Core, class Batch>
+constexpr auto check_training() {
+  using task = typename Core::task_type;
+  return first_unsound<decltype(check_step<true, task, Batch, StepContext<Core>>()), decltype(check_unused_eval_step<task, Batch, StepContext<Core>>())>();
+}
+
 template <class Core, class Data, class Valid, class... Extra>
 constexpr auto check_train_call() {
-  using task = typename Core::task_type;
-  if constexpr (data::data_kind_of_v<Data> == data::data_kind::none) {
-    return refuse<misuse::ER03, Data>{};
-  } else if constexpr (!std::is_void_v<Valid> && data::data_kind_of_v<Valid> == data::data_kind::none) {
-    return refuse<misuse::ER03, Valid>{};
+  using readable = decltype(check_data<Data>());
+  using sets = typename Core::composition::named_eval_sets;
+  if constexpr (!is_sound_v<readable>) {
+    return readable{};
   } else if constexpr (!(is_eval_data_v<Extra> && ...)) {
     return refuse<misuse::ER04, list<Extra...>>{};
-  } else if constexpr (!eval_data_fit<typename Core::composition::named_eval_sets, Extra...>::value) {
-    return refuse<misuse::EM06, typename Core::composition::named_eval_sets, list<Extra...>>{};
+  } else if constexpr (!eval_data_fit<sets, Extra...>::value) {
+    return refuse<misuse::EM06, sets, list<Extra...>>{};
   } else {
-    using step = decltype(check_step<task, typename source_t<Data>::batch_type, StepContext<Core>>());
-    if constexpr (!is_sound_v<step>) {
-      return step{};
-    } else if constexpr (std::is_void_v<Valid> && sizeof...(Extra) == 0) {
-      using watches = decltype(check_watches_evaluation(typename Core::composition::watched_tags{}));
-      if constexpr (!is_sound_v<watches>) {
-        return watches{};
-      } else {
-        return check_idle<TrainPass<Core, source_t<Data>, no_evaluation>>(typename Core::callback_types{});
-      }
+    using batch = typename source_t<Data>::batch_type;
+    if constexpr (std::is_void_v<Valid> && sizeof...(Extra) == 0) {
+      return first_unsound<decltype(check_training<Core, batch>()), decltype(check_no_evaluation(typename Core::composition::callbacks{}))>();
+    } else if constexpr (std::is_void_v<Valid>) {
+      return first_unsound<decltype(check_step<true, typename Core::task_type, batch, StepContext<Core>>()),
+                           decltype(check_evaluation<Core, typename Extra::data_type>())...>();
     } else {
-      return check_idle<TrainPass<Core, source_t<Data>, no_evaluation>>(typename Core::callback_types{});
+      return first_unsound<decltype(check_step<true, typename Core::task_type, batch, StepContext<Core>>()), decltype(check_evaluation<Core, Valid>()),
+                           decltype(check_evaluation<Core, typename Extra::data_type>())...>();
     }
+  }
+}
+/// Idle callbacks come last: asking them needs the outputs of a sound step.
+template <class Core, class Data, class Valid, class... Extra>
+constexpr auto check_train() {
+  using call = decltype(check_train_call<Core, Data, Valid, Extra...>());
+  if constexpr (!is_sound_v<call>) {
+    return call{};
+  } else {
+    return check_idle<TrainPass<Core, source_t<Data>, no_evaluation>>(typename Core::callback_types{});
+  }
+}
+template <class Core, class Data>
+constexpr auto check_evaluate() {
+  using call = decltype(check_evaluation<Core, Data>());
+  if constexpr (!is_sound_v<call>) {
+    return call{};
+  } else {
+    return check_idle<EvalPass<Core, source_t<Data>>>(typename Core::callback_types{});
+  }
+}
+
+/// A task that states its `batch_type` is checked as soon as there is a trainer.
+template <class Core>
+constexpr auto check_stated_batch() {
+  if constexpr (requires { typename Core::task_type::batch_type; }) {
+    using batch = typename Core::task_type::batch_type;
+    using training = decltype(check_training<Core, batch>());
+    if constexpr (!is_sound_v<training>) {
+      return training{};
+    } else {
+      return check_idle<TrainPass<Core, stated_source<batch>, no_evaluation>>(typename Core::callback_types{});
+    }
+  } else {
+    return sound{};
   }
 }
 
@@ -341,38 +440,98 @@ template <class Callbacks, class... A>
 auto pick_callbacks(A&... arguments) {
   auto&& given = pick<slot::callbacks>(nothing{}, arguments...);
   auto&& sets = pick<slot::eval_sets>(nothing{}, arguments...);
-  auto callbacks = [&] {
-    if constexpr (std::same_as<std::remove_cvref_t<decltype(given)>, nothing>) {
-      return typename pack_defaults<typename pack_of<flat_types<CallbackPack<default_callbacks_t>>>::type>::type{};
-    } else {
-      return flat<std::remove_cvref_t<decltype(given)>>::refs(given);
-    }
-  }();
-  if constexpr (std::same_as<std::remove_cvref_t<decltype(sets)>, nothing>) {
-    return callbacks;
+  if constexpr (std::same_as<std::remove_cvref_t<decltype(given)>, nothing>) {
+    return typename pack_defaults<Callbacks>::type{};  // with the eval sets
+  } else if constexpr (std::same_as<std::remove_cvref_t<decltype(sets)>, nothing>) {
+    return flat<std::remove_cvref_t<decltype(given)>>::refs(given);
   } else {
-    return std::tuple_cat(std::move(callbacks), std::tuple<make_default<std::remove_cvref_t<decltype(sets)>>>{});
+    return std::tuple_cat(flat<std::remove_cvref_t<decltype(given)>>::refs(given), std::tuple<make_default<std::remove_cvref_t<decltype(sets)>>>{});
   }
 }
 
-/// What of the arguments contradicts the types written into Trainer<...>.
-template <class Trainer, class... A>
-constexpr auto check_agreement() {
-  using made = compose<A...>;
-  if constexpr (is_bad_v<typename made::task>) {
-    return type<typename made::task>{};
-  } else if constexpr (!std::same_as<typename made::task, typename Trainer::task_type>) {
-    return refuse<misuse::ES05, typename made::task, typename Trainer::task_type>{};
-  } else if constexpr (!std::same_as<typename made::device, typename Trainer::device_policy>) {
-    return refuse<misuse::ES05, typename made::device, typename Trainer::device_policy>{};
-  } else if constexpr (!std::same_as<typename made::precision, typename Trainer::precision_policy>) {
-    return refuse<misuse::ES05, typename made::precision, typename Trainer::precision_policy>{};
-  } else if constexpr (!std::same_as<typename made::distribution, typename Trainer::distribution_policy>) {
-    return refuse<misuse::ES05, typename made::distribution, typename Trainer::distribution_policy>{};
-  } else if constexpr (!std::same_as<typename made::callbacks, typename Trainer::callbacks>) {
-    return refuse<misuse::ES05, typename made::callbacks, typename Trainer::callbacks>{};
+template <class Slot, class Policy, class Arguments>
+using unless_given = std::conditional_t<filled_by<Slot, Arguments>::size + (std::same_as<Slot, slot::callbacks> ? 0 : filled_by<slot::automatic, Arguments>::size) == 0,
+                                        list<Policy>, list<>>;
+/// What Trainer<...> states and no argument gives: it is made by default.
+template <class Trainer, class Arguments>
+using stated_only = concat_t<unless_given<slot::device, typename Trainer::device_policy, Arguments>,
+                             unless_given<slot::precision, typename Trainer::precision_policy, Arguments>,
+                             unless_given<slot::distribution, typename Trainer::distribution_policy, Arguments>,
+                             unless_given<slot::callbacks, typename Trainer::callbacks, Arguments>>;
+
+template <class Policy>
+struct parts_of {
+  using type = list<Policy>;
+};
+template <class... C>
+struct parts_of<CallbackPack<C...>> {
+  using type = list<C...>;
+};
+constexpr auto check_has_default(list<>) { return sound{}; }
+template <class First, class... Rest>
+constexpr auto check_has_default(list<First, Rest...>) {
+  if constexpr (!std::default_initializable<First>) {
+    return refuse<misuse::ES07, First>{};
+  } else {
+    return check_has_default(list<Rest...>{});
+  }
+}
+template <class... Policies>
+constexpr auto check_defaults(list<Policies...>) {
+  return check_has_default(concat_t<typename parts_of<Policies>::type...>{});
+}
+
+constexpr auto check_given(list<>) { return sound{}; }
+template <class First, class... Rest>
+constexpr auto check_given(list<First, Rest...>) {
+  if constexpr (!std::constructible_from<std::remove_cvref_t<First>, First>) {
+    return refuse<misuse::ES08, std::remove_cvref_t<First>>{};
+  } else if constexpr (sizeof...(Rest) > 0) {
+    return check_given(list<Rest...>{});
   } else {
     return sound{};
+  }
+}
+
+template <class Made, class Trainer>
+constexpr auto check_same() {
+  if constexpr (!std::same_as<typename Made::task, typename Trainer::task_type>) {
+    return refuse<misuse::ES05, typename Made::task, typename Trainer::task_type>{};
+  } else if constexpr (!std::same_as<typename Made::device, typename Trainer::device_policy>) {
+    return refuse<misuse::ES05, typename Made::device, typename Trainer::device_policy>{};
+  } else if constexpr (!std::same_as<typename Made::precision, typename Trainer::precision_policy>) {
+    return refuse<misuse::ES05, typename Made::precision, typename Trainer::precision_policy>{};
+  } else if constexpr (!std::same_as<typename Made::distribution, typename Trainer::distribution_policy>) {
+    return refuse<misuse::ES05, typename Made::distribution, typename Trainer::distribution_policy>{};
+  } else if constexpr (!std::same_as<typename Made::callbacks, typename Trainer::callbacks>) {
+    return refuse<misuse::ES05, typename Made::callbacks, typename Trainer::callbacks>{};
+  } else {
+    return sound{};
+  }
+}
+
+/// What of the arguments contradicts the types written into Trainer<...>; those of a deduced type never do.
+template <class Trainer, class Arguments, class Deduced>
+constexpr auto check_agreement() {
+  if constexpr (is_sound_v<decltype(check_same<Deduced, Trainer>())>) {
+    return sound{};
+  } else {
+    using stated = stated_only<Trainer, Arguments>;
+    using made = typename decltype(compose_arguments(concat_t<Arguments, stated>{}))::value;
+    if constexpr (is_bad_v<typename made::task>) {
+      return type<typename made::task>{};
+    } else {
+      return first_unsound<decltype(check_same<made, Trainer>()), decltype(check_defaults(stated{}))>();
+    }
+  }
+}
+template <class Trainer, class... A>
+constexpr auto check_constructor() {
+  using agreement = decltype(check_agreement<Trainer, list<std::remove_cvref_t<A>...>, compose<std::remove_cvref_t<A>...>>());
+  if constexpr (!is_sound_v<agreement>) {
+    return agreement{};
+  } else {
+    return first_unsound<decltype(check_given(list<A...>{})), decltype(check_stated_batch<typename Trainer::core_type>())>();
   }
 }
 
@@ -395,9 +554,9 @@ class Trainer {
 
   /// Effects: moves the model to the device and binds every policy and callback, in the order device, distribution,
   /// precision, task, optimizer, callbacks. Throws: ConfigError for options that make no sense.
-  template <class First, class... Rest>
-    requires(!std::same_as<std::remove_cvref_t<First>, Trainer>)
-  explicit Trainer(First&& first, Rest&&... rest) : core_{make_core(std::forward<First>(first), std::forward<Rest>(rest)...)} {
+  template <class... Arguments>
+    requires(!(std::same_as<std::remove_cvref_t<Arguments>, Trainer> && ...) || sizeof...(Arguments) == 0)
+  explicit Trainer(Arguments&&... arguments) : core_{make_core(std::forward<Arguments>(arguments)...)} {
     InitPass init{*core_};
     detail::notify(init, event::InitEnd{});
   }
@@ -418,20 +577,28 @@ class Trainer {
     return train_checked<Data, Valid>(std::forward<Data>(data), &valid, options, std::forward<Extra>(extra)...);
   }
 
+  /// Without options there is no limit: it does not compile.
+  template <class Data>
+  RunResult train(Data&&) {
+    detail::report(bad<misuse::ER05, Data>{});
+    return {};
+  }
+  template <class Data, class Valid>
+    requires(!std::convertible_to<Valid, TrainOptions const&>)
+  RunResult train(Data&&, Valid&&) {
+    detail::report(bad<misuse::ER05, Data, Valid>{});
+    return {};
+  }
+
   /// Evaluates without training: the training history stays as it is.
   template <class Data>
   EvalResult evaluate(Data&& data, EvalOptions const& options = {}) {
-    if constexpr (data::data_kind_of_v<Data> == data::data_kind::none) {
-      detail::report(bad<misuse::ER03, Data>{});
+    using checked = decltype(detail::check_evaluate<core_type, Data>());
+    if constexpr (!detail::is_sound_v<checked>) {
+      detail::report(typename checked::value{});
       return EvalResult{History{}};
     } else {
-      using checked = decltype(detail::check_step<Task, typename detail::source_t<Data>::batch_type, StepContext<core_type>>());
-      if constexpr (!detail::is_sound_v<checked>) {
-        detail::report(typename checked::value{});
-        return EvalResult{History{}};
-      } else {
-        return run_evaluation(std::forward<Data>(data), options);
-      }
+      return run_evaluation(std::forward<Data>(data), options);
     }
   }
 
@@ -474,9 +641,9 @@ class Trainer {
 
   template <class... A>
   static std::unique_ptr<core_type> make_core(A&&... given) {
-    using agreement = decltype(detail::check_agreement<Trainer, std::remove_cvref_t<A>...>());
-    if constexpr (!detail::is_sound_v<agreement>) {
-      detail::report(typename agreement::value{});
+    using checked = decltype(detail::check_constructor<Trainer, A...>());
+    if constexpr (!detail::is_sound_v<checked>) {
+      detail::report(typename checked::value{});
       return nullptr;
     } else {
       // Lvalues are copied and rvalues moved, once, so that the parts can then be moved out of here.
@@ -511,7 +678,7 @@ class Trainer {
 
   template <class Data, class Valid, class ValidPointer, class... Extra>
   RunResult train_checked(Data&& data, ValidPointer valid, TrainOptions const& options, Extra&&... extra) {
-    using checked = decltype(detail::check_train_call<core_type, Data, Valid, std::remove_cvref_t<Extra>...>());
+    using checked = decltype(detail::check_train<core_type, Data, Valid, std::remove_cvref_t<Extra>...>());
     if constexpr (!detail::is_sound_v<checked>) {
       detail::report(typename checked::value{});
       return {};
@@ -695,28 +862,37 @@ class Trainer {
   std::unique_ptr<core_type> core_;
 };
 
-/// What a misuse makes of a trainer: its constructor holds the one error, and every member accepts anything in silence.
-template <misuse Number, class Culprit, class Detail, class Device, class Precision, class Distribution, class Callbacks>
-class Trainer<bad<Number, Culprit, Detail>, Device, Precision, Distribution, Callbacks> {
- public:
-  template <class... Arguments>
-  explicit Trainer(Arguments&&...) {
-    detail::report(bad<Number, Culprit, Detail>{});
-  }
-  RunResult train(auto&&, TrainOptions const&) { return {}; }
-  RunResult train(auto&&, auto&&, TrainOptions const&, auto&&...) { return {}; }
-  EvalResult evaluate(auto&&, EvalOptions const& = {}) { return EvalResult{History{}}; }
-  void request_stop() noexcept {}
-  History const& history() const noexcept { return history_; }
-  RunPlan const& plan() const noexcept { return plan_; }
-  bad<Number, Culprit, Detail> task() const noexcept { return {}; }
-  bad<Number, Culprit, Detail> model() const noexcept { return {}; }
-  bad<Number, Culprit, Detail> view() noexcept { return {}; }
-  std::string describe() const { return {}; }
+namespace detail {
+/// What a refused trainer shows of the task that was meant: enough for later lines to compile.
+template <class Meant>
+struct refused_parts {
+  Meant const& task() const noexcept;
+  auto& model() const noexcept { return task_model<0>(std::declval<Meant&>()); }
+};
+template <>
+struct refused_parts<void> {
+  bad<misuse::none> task() const noexcept;
+  bad<misuse::none> model() const noexcept;
+};
+}  // namespace detail
 
- private:
-  History history_;
-  RunPlan plan_;
+/// What a misuse makes of a trainer: it holds the one error, and takes in silence what a trainer takes. Nothing of it is defined.
+template <misuse Number, class Culprit, class Detail, class Meant, class Precision, class Distribution, class Callbacks>
+class Trainer<bad<Number, Culprit, Detail>, Meant, Precision, Distribution, Callbacks> : public detail::refused_parts<Meant> {
+  static_assert(detail::report(bad<Number, Culprit, Detail>{}));
+
+ public:
+  explicit Trainer(auto&&...);
+  RunResult train(auto&&, TrainOptions const&);
+  RunResult train(auto&&, auto&&, TrainOptions const&, auto&&...);
+  RunResult train(auto&&);
+  RunResult train(auto&&, auto&&);
+  EvalResult evaluate(auto&&, EvalOptions const& = {});
+  void request_stop() noexcept;
+  History const& history() const noexcept;
+  RunPlan const& plan() const noexcept;
+  detail::refused_parts<Meant> view() noexcept;
+  std::string describe() const;
 };
 
 template <class... Arguments>
@@ -737,10 +913,11 @@ struct as_argument<T> {
 template <class Made>
 struct trainer_from {
   using type = Trainer<typename Made::task, typename Made::device, typename Made::precision, typename Made::distribution, typename Made::callbacks>;
-  static constexpr bool checked = [] {
-    if constexpr (is_bad_v<typename Made::task>) report(typename Made::task{});
-    return true;
-  }();
+};
+template <misuse Number, class Culprit, class Detail, class Meant>
+struct trainer_from<refused<bad<Number, Culprit, Detail>, Meant>> {
+  static_assert(report(bad<Number, Culprit, Detail>{}));
+  using type = Trainer<bad<Number, Culprit, Detail>, Meant, void, void, void>;
 };
 }  // namespace detail
 

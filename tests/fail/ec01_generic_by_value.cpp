@@ -1,0 +1,13 @@
+// expect: TACIT-EC01
+#include "fake/tensor.hpp"
+#include "tacit/train/trainer.hpp"
+struct Watch {
+#ifdef FIX
+  void on(auto const&, auto&) {}
+#else
+  void on(auto const&, auto) {}
+#endif
+};
+int main() {
+  tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, tacit::CallbackPack{Watch{}}};
+}

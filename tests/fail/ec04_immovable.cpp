@@ -1,0 +1,20 @@
+// expect: TACIT-EC04
+#include "fake/tensor.hpp"
+#include "tacit/train/trainer.hpp"
+
+struct Recorder {
+  Recorder() = default;
+  Recorder(Recorder const&) = delete;
+  void on(tacit::event::UpdateEnd const&, auto&) {}
+};
+
+int main() {
+#ifdef FIX
+  Recorder recorder;
+  tacit::CallbackPack pack{std::ref(recorder)};
+#else
+  tacit::CallbackPack pack{Recorder{}};
+#endif
+  tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, pack};
+  trainer.train(fake::Line{8}, {.epochs = 1});
+}

@@ -1,0 +1,17 @@
+// expect: TACIT-EC12
+#include "fake/tensor.hpp"
+#include "tacit/train/trainer.hpp"
+
+struct Watch {
+  void on(tacit::event::TrainStepEnd const&, auto&) {}
+#ifdef FIX
+  using events = tacit::event::list<tacit::event::TrainStepEnd>;
+#else
+  using events = tacit::event::TrainStepEnd;
+#endif
+};
+
+int main() {
+  tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, tacit::CallbackPack{Watch{}}};
+  trainer.train(fake::Line{8}, {.epochs = 1});
+}

@@ -1,0 +1,18 @@
+// expect: TACIT-EM05
+#include "fake/tensor.hpp"
+#include "tacit/train/trainer.hpp"
+
+struct hit_rate : tacit::Metric<"hit_rate", tacit::higher_is_better> {};
+struct TrackHits {
+#ifdef FIX
+  using records = tacit::records<hit_rate>;
+#else
+  using records = hit_rate;
+#endif
+  void on(tacit::event::TrainEpochEnd const&, auto& context) { context.record(hit_rate{}, 0.5); }
+};
+
+int main() {
+  tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, tacit::CallbackPack{TrackHits{}}};
+  trainer.train(fake::Line{8}, {.epochs = 1});
+}

@@ -1,0 +1,13 @@
+// expect: TACIT-ES03
+#include "fake/tensor.hpp"
+#include "tacit/train/trainer.hpp"
+
+int main() {
+#ifdef FIX
+  tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, tacit::CallbackPack{}};
+#else
+  tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::Sgd{}, tacit::CallbackPack{}};
+#endif
+  trainer.train(fake::Line{8}, {.epochs = 1});
+  trainer.evaluate(fake::Line{8});
+}

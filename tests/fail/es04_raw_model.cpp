@@ -1,0 +1,13 @@
+// expect: TACIT-ES04
+#include "fake/tensor.hpp"
+#include "tacit/train/trainer.hpp"
+
+int main() {
+#ifdef FIX
+  auto model = std::make_shared<fake::Linear>();
+#else
+  fake::Linear model;
+#endif
+  tacit::Trainer trainer{model, fake::MeanSquaredError{}, fake::Sgd{}, tacit::CallbackPack{}};
+  trainer.train(fake::Line{8}, {.epochs = 1});
+}

@@ -1,0 +1,20 @@
+// expect: TACIT-ET01
+#include "fake/tensor.hpp"
+#include "tacit/train/trainer.hpp"
+
+struct Output {
+  fake::Tensor loss;
+};
+
+int main() {
+  tacit::Task task{std::make_shared<fake::Linear>(), fake::Sgd{}, [](auto& net, fake::Batch const& batch, auto&) {
+                     fake::Tensor loss = fake::MeanSquaredError{}(net.forward(batch.input), batch.target);
+#ifdef FIX
+                     return Output{loss};
+#else
+                     return loss;
+#endif
+                   }};
+  tacit::Trainer trainer{std::move(task), tacit::CallbackPack{}};
+  trainer.train(fake::Line{8}, {.epochs = 1});
+}

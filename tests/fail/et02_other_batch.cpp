@@ -1,0 +1,21 @@
+// expect: TACIT-ET02
+#include "fake/tensor.hpp"
+#include "tacit/train/trainer.hpp"
+
+struct Output {
+  fake::Tensor loss;
+};
+struct Images {
+  fake::Tensor pixels;
+  fake::Tensor label;
+};
+
+int main() {
+#ifdef FIX
+  auto step = [](fake::Linear& net, fake::Batch const& batch, auto&) { return Output{fake::mean(net.forward(batch.input) - batch.target)}; };
+#else
+  auto step = [](fake::Linear& net, Images const& batch, auto&) { return Output{fake::mean(net.forward(batch.pixels) - batch.label)}; };
+#endif
+  tacit::Trainer trainer{tacit::Task{std::make_shared<fake::Linear>(), fake::Sgd{}, step}, tacit::CallbackPack{}};
+  trainer.train(fake::Line{8}, {.epochs = 1});
+}
