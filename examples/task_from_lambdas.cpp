@@ -45,7 +45,7 @@ struct Losses {
   torch::Tensor loss, quadrant, radius;
 };
 
-auto step = [](TwoHeads& net, Batch const& batch, auto&) {
+auto two_losses = [](TwoHeads& net, Batch const& batch, auto&) {
   auto const [quadrant, radius] = net.forward(batch.points);
   auto const quadrant_loss = torch::nn::functional::cross_entropy(quadrant, batch.quadrant);
   auto const radius_loss = torch::nn::functional::mse_loss(radius, batch.radius);
@@ -83,7 +83,7 @@ int main() {
   Plane const valid{torch::randn({512, 2})};
 
   // [use]
-  tacit::Trainer trainer{tacit::Task{std::make_shared<TwoHeads>(), tacit::optim::AdamW{.lr = 0.01}, step}, tacit::CallbackPack{TrackHeads{}}};
+  tacit::Trainer trainer{tacit::Task{std::make_shared<TwoHeads>(), tacit::optim::AdamW{.lr = 0.01}, two_losses}, tacit::CallbackPack{TrackHeads{}}};
   auto const result = trainer.train(train, valid, {.epochs = 5, .per_device_batch_size = 32});
   // [/use]
 

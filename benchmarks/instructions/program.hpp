@@ -6,12 +6,11 @@
 #include <cstring>
 #include <span>
 
+#include "memory.hpp"
+
 // What the programs of this folder share: `program VARIANT STEPS` and `program limits`.
 
 namespace benchmark {
-
-/// Counted by the operator new of the program.
-inline std::int64_t allocations = 0;
 
 struct Variant {
   char const* name;
@@ -40,9 +39,9 @@ inline Variant const* find(std::span<Variant const> variants, char const* name) 
 inline std::int64_t allocations_between(Variant const& variant) {
   std::int64_t counts[2];
   for (std::int64_t const steps : {few, many}) {
-    std::int64_t const before = allocations;
+    std::int64_t const before = memory::allocations;
     variant.run(steps);
-    counts[steps == many] = allocations - before;
+    counts[steps == many] = memory::allocations - before;
   }
   return counts[1] - counts[0];
 }

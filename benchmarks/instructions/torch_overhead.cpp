@@ -10,13 +10,13 @@
 #include <ATen/ops/randint.h>
 #include <ATen/ops/relu.h>
 #include <ATen/ops/zeros_like.h>
+#include <c10/core/CPUAllocator.h>
 #include <torch/nn/modules/linear.h>
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
+#include <cstring>
 #include <memory>
-#include <new>
 #include <span>
 #include <utility>
 #include <vector>
@@ -33,18 +33,24 @@
 // The trainer against its twin on LibTorch, one thread: the quickstart's model at batch 32, and a model of one parameter,
 // where the loop's own cost weighs most.
 
-[[gnu::noinline]] void* operator new(std::size_t size) {
-  ++benchmark::allocations;
-  if (void* const memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  throw std::bad_alloc{};
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+namespace memory {
+
+/// For the tensors' data.
+struct Pool : c10::Allocator {
+  c10::DataPtr allocate(std::size_t size) override {
+    void* const block = take(size);
+    return {block, block, &give_back, c10::Device{c10::kCPU}};
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return &give_back; }
+  void copy_data(void* to, void const* from, std::size_t size) const override { std::memcpy(to, from, size); }
+};
+
+}  // namespace memory
 
 namespace {
 
 constexpr std::int64_t batch_size = 32;
-constexpr std::int64_t samples = 64 * batch_size;
+constexpr std::int64_t samples = benchmark::many * batch_size;  // one epoch
 
 struct Mlp : torch::nn::Module {
   using criterion = tacit::loss::CrossEntropy;
@@ -54,7 +60,7 @@ struct Mlp : torch::nn::Module {
 
   at::Tensor forward(at::Tensor const& input) { return third(at::relu(second(at::relu(first(input))))); }
   static at::Tensor loss(at::Tensor const& prediction, at::Tensor const& target) { return at::cross_entropy_loss(prediction, target); }
-  static at::Tensor inputs() { return at::rand({samples, 784}); }
+  static at::Tensor inputs() { return at::rand({batch_size, 784}).repeat({benchmark::many, 1}); }
   static at::Tensor targets() { return at::randint(10, {samples}, at::kLong); }
 };
 
@@ -140,4 +146,8 @@ constexpr benchmark::Limit limits[] = {
 
 }  // namespace
 
-int main(int argc, char** argv) { return benchmark::main(argc, argv, variants, limits); }
+int main(int argc, char** argv) {
+  static memory::Pool pool;
+  c10::SetCPUAllocator(&pool, 255);
+  return benchmark::main(argc, argv, variants, limits);
+}

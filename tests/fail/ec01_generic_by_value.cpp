@@ -1,6 +1,7 @@
 // expect: TACIT-EC01
 #include "fake/tensor.hpp"
 #include "tacit/train/trainer.hpp"
+
 struct Watch {
 #ifdef FIX
   void on(auto const&, auto&) {}
@@ -8,6 +9,8 @@ struct Watch {
   void on(auto const&, auto) {}
 #endif
 };
+
 int main() {
   tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, tacit::CallbackPack{Watch{}}};
+  trainer.train(fake::Line{8}, {.epochs = 1});
 }

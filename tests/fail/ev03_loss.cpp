@@ -1,5 +1,6 @@
 // expect: TACIT-EV03
 #include "fake/tensor.hpp"
+#include "tacit/callbacks/lambda.hpp"
 #include "tacit/train/trainer.hpp"
 
 struct Save {

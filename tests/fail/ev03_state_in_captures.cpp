@@ -1,5 +1,6 @@
 // expect: TACIT-EV03
 #include "fake/tensor.hpp"
+#include "tacit/callbacks/lambda.hpp"
 #include "tacit/train/trainer.hpp"
 
 struct Save {
@@ -13,7 +14,7 @@ struct Output {
 int main() {
   auto model = std::make_shared<fake::Linear>();
 #ifdef FIX
-  tacit::Task task{model, fake::Sgd{}, tacit::stateful([](double& scale, auto& net, fake::Batch const& batch, auto&) {
+  tacit::Task task{model, fake::Sgd{}, tacit::stateful([](auto& net, fake::Batch const& batch, auto&, double& scale) {
                      scale *= 0.5;
                      return Output{fake::MeanSquaredError{}(net.forward(batch.input), batch.target)};
                    }, 1.0)};

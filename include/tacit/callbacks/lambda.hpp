@@ -68,6 +68,13 @@ class StatelessLambda {
     return detail::call_lambda<detail::lambda_result<F, Event, Context>>(f_, event, context);
   }
 
+  /// As a task's step or a loss.
+  template <class... Arguments>
+    requires std::invocable<F&, Arguments...>
+  decltype(auto) operator()(Arguments&&... arguments) {
+    return f_(std::forward<Arguments>(arguments)...);
+  }
+
   /// The promise: nothing here changes in a run.
   static void visit_config(auto&, auto&&) {}
 
@@ -85,6 +92,13 @@ class StatefulLambda {
     requires detail::lambda_takes<F, Event, Context, State>
   detail::lambda_result<F, Event, Context, State> on(Event const& event, Context& context) {
     return detail::call_lambda<detail::lambda_result<F, Event, Context, State>>(f_, event, context, state_);
+  }
+
+  /// As a task's step or a loss: the state comes last.
+  template <class... Arguments>
+    requires std::invocable<F&, Arguments..., State&>
+  decltype(auto) operator()(Arguments&&... arguments) {
+    return f_(std::forward<Arguments>(arguments)..., state_);
   }
 
   State const& state() const noexcept { return state_; }

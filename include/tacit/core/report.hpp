@@ -77,11 +77,13 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   constexpr bool ec11 = N != misuse::EC11;
   static_assert(ec11, "[TACIT-EC11] a handler takes pointers, a third parameter, or event and context swapped, wanted: void on(event::X const&, auto& context), see docs/errors.md");
   constexpr bool ec12 = N != misuse::EC12;
-  static_assert(ec12, "[TACIT-EC12] `events` of a callback is no list, wanted: using events = event::list<event::X, ...>, see docs/errors.md");
+  static_assert(ec12, "[TACIT-EC12] `events`, `runs_after` or `runs_before` of a callback is no list, wanted: using events = event::list<event::X, ...>, using runs_after = tacit::runs_after<Callback, ...>, see docs/errors.md");
   constexpr bool ec13 = N != misuse::EC13;
   static_assert(ec13, "[TACIT-EC13] `events` lists an event of a phase that the task does not have, wanted: event::Of<\"name of a phase\", event::X>, see docs/errors.md");
   constexpr bool ec14 = N != misuse::EC14;
   static_assert(ec14, "[TACIT-EC14] the default callbacks are declared only, wanted: #include <tacit/tacit.hpp>, or CallbackPack{...} as an argument, or CallbackPack{} for none, see docs/errors.md");
+  constexpr bool ec15 = N != misuse::EC15;
+  static_assert(ec15, "[TACIT-EC15] a limit of batches stands in an adapter that lets events through on some ranks or at some times only, wanted: LimitBatches without the adapter, see docs/errors.md");
   constexpr bool em01 = N != misuse::EM01;
   static_assert(em01, "[TACIT-EM01] a metric is watched that nothing records, wanted: a callback with `using records = tacit::records<that tag>` in the pack, see docs/errors.md");
   constexpr bool em02 = N != misuse::EM02;

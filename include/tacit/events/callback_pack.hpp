@@ -267,6 +267,8 @@ class Filtered {
 
  public:
   using inner_type = asked;
+  /// Beside the inner callback there is configuration only.
+  using adds_no_state = void;
 
   Filtered(Inner&& inner, Filter filter) : inner_{std::move(inner)}, filter_{std::move(filter)} {}
 
@@ -281,7 +283,7 @@ class Filtered {
   BatchLimits batch_limits() const
     requires requires(asked const& inner) { inner.batch_limits(); }
   {
-    static_assert(Filter::is_for_all_ranks, "a limit of batches holds for every rank and the whole run: use LimitBatches without this adapter");
+    if constexpr (!Filter::is_for_all_ranks) report(bad<misuse::EC15, Inner>{});
     return inner_.value.batch_limits();
   }
 

@@ -44,9 +44,9 @@ struct RunPlan {
   bool is_main_process = true;
   bool is_local_main_process = true;
   bool is_distributed = false;
-  std::string device;
-  std::string precision;
-  std::string distribution;
+  std::string device{};
+  std::string precision{};
+  std::string distribution{};
 
   static void visit_config(auto& self, auto&& visit) {
     visit("epochs", self.epochs);

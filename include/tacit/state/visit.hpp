@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <ranges>
@@ -75,10 +77,23 @@ constexpr auto check_visitors() {
   }
 }
 
+/// Whether the compiler writes the type as a lambda's: `(lambda at file:1:2)` or `f()::<lambda(int)>`, not as something made of one.
+template <class T>
+consteval bool is_written_as_lambda() {
+  std::string_view const known = tacit_detail_pretty_function<int>();
+  std::size_t const before = known.find("T = int") + 4;
+  std::string_view text = tacit_detail_pretty_function<T>();
+  text = text.substr(before, text.size() - (known.size() - 3));
+  std::size_t const at = std::min(text.find("<lambda"), text.find("(lambda at "));
+  if (at == std::string_view::npos) return false;
+  int depth = 0;
+  for (char c : text.substr(0, at)) depth += c == '<' ? 1 : c == '>' ? -1 : 0;
+  return depth == 0 && text.ends_with(text[at] == '<' ? '>' : ')');
+}
+
 /// True for the type of a lambda.
 template <class T>
-inline constexpr bool is_closure_v = std::is_class_v<T> && (tacit_detail_pretty_function<T>().find("<lambda") != std::string_view::npos ||
-                                                           tacit_detail_pretty_function<T>().find("(lambda at ") != std::string_view::npos);
+inline constexpr bool is_closure_v = std::is_class_v<T> && is_written_as_lambda<T>();
 
 template <class T>
 concept text_like = std::convertible_to<T const&, std::string_view>;
@@ -204,7 +219,7 @@ class HashingVisitor {
       add(value.has_value());
       if (value.has_value()) add(*value);
     } else if constexpr (detail::tuple_of_members<T>) {
-      std::apply([this](auto const&... element) { (add(element), ...); }, value);
+      std::apply([this](auto const&... element) { (this->add(element), ...); }, value);
     } else if constexpr (std::ranges::sized_range<T>) {
       if constexpr (requires { (*std::ranges::begin(value)).is_volatile; }) {
         for (auto const& element : value) {

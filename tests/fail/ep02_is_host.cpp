@@ -1,0 +1,21 @@
+// expect: TACIT-EP02
+#include "fake/tensor.hpp"
+#include "tacit/concepts/device_policy.hpp"
+
+struct Tpu {
+  using slot = tacit::slot::device;
+  template <class Tensor>
+  struct bound : tacit::device_archetype::bound<Tensor> {  // of which one member is another
+#ifdef FIX
+    static constexpr bool is_host = true;
+#else
+    void is_host() const {}
+#endif
+  };
+  template <class Tensor>
+  bound<Tensor> bind() const {
+    return {};
+  }
+};
+
+static_assert(tacit::require_device_policy<Tpu, fake::Tensor>());

@@ -1,0 +1,23 @@
+// expect: TACIT-EP29
+#include "fake/tensor.hpp"
+#include "tacit/concepts/device_policy.hpp"
+#include "tacit/concepts/distribution_policy.hpp"
+
+struct Ring {
+  using slot = tacit::slot::distribution;
+  template <class Parameters>
+  struct bound : tacit::distribution_archetype::bound<Parameters> {  // of which one member is another
+#ifdef FIX
+    std::vector<std::string> gather(std::string_view text) { return {std::string{text}}; }
+    typename Parameters::tensor_type gather(typename Parameters::tensor_type const& tensor) { return tensor; }
+#else
+    typename Parameters::tensor_type gather(typename Parameters::tensor_type const& tensor) { return tensor; }
+#endif
+  };
+  template <class Parameters, class Device>
+  bound<Parameters> bind(Device const&) const {
+    return {};
+  }
+};
+
+static_assert(tacit::require_distribution_policy<Ring, tacit::basic_parameter_set<fake::Tensor>, tacit::device_archetype::bound<fake::Tensor>>());
