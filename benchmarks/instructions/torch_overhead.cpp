@@ -25,7 +25,6 @@
 #include "tacit/data/tensor_dataset.hpp"
 #include "tacit/task/aten.hpp"
 #include "tacit/task/loss/cross_entropy.hpp"
-#include "tacit/task/loss/mse.hpp"
 #include "tacit/task/optim/sgd.hpp"
 #include "tacit/train/trainer.hpp"
 #include "twin.hpp"
@@ -53,23 +52,24 @@ constexpr std::int64_t batch_size = 32;
 constexpr std::int64_t samples = benchmark::many * batch_size;  // one epoch
 
 struct Mlp : torch::nn::Module {
-  using criterion = tacit::loss::CrossEntropy;
   torch::nn::Linear first{register_module("first", torch::nn::Linear(784, 128))};
   torch::nn::Linear second{register_module("second", torch::nn::Linear(128, 64))};
   torch::nn::Linear third{register_module("third", torch::nn::Linear(64, 10))};
 
   at::Tensor forward(at::Tensor const& input) { return third(at::relu(second(at::relu(first(input))))); }
-  static at::Tensor loss(at::Tensor const& prediction, at::Tensor const& target) { return at::cross_entropy_loss(prediction, target); }
+  static auto criterion() { return tacit::loss::CrossEntropy{}; }
+  static at::Tensor twin_loss(at::Tensor const& prediction, at::Tensor const& target) { return at::cross_entropy_loss(prediction, target); }
   static at::Tensor inputs() { return at::rand({batch_size, 784}).repeat({benchmark::many, 1}); }
   static at::Tensor targets() { return at::randint(10, {samples}, at::kLong); }
 };
 
 struct OneParameter : torch::nn::Module {
-  using criterion = tacit::loss::Mse;
   at::Tensor weight{register_parameter("weight", at::rand({1}))};
 
   at::Tensor forward(at::Tensor const& input) { return input * weight; }
-  static at::Tensor loss(at::Tensor const& prediction, at::Tensor const& target) { return at::mse_loss(prediction, target); }
+  // Without the check of sizes of tacit::loss::Mse: LibTorch would broadcast in silence.
+  static auto criterion() { return [](at::Tensor const& prediction, at::Tensor const& target) { return at::mse_loss(prediction, target); }; }
+  static at::Tensor twin_loss(at::Tensor const& prediction, at::Tensor const& target) { return at::mse_loss(prediction, target); }
   static at::Tensor inputs() { return at::rand({samples, 1}); }
   static at::Tensor targets() { return at::rand({samples, 1}); }
 };
@@ -114,7 +114,7 @@ template <class Model>
 void run_twin(std::int64_t steps) {
   auto const model = std::make_shared<Model>();
   FusedSgd optimizer{model->parameters()};
-  twin::train(*model, &Model::loss, Gather{Model::inputs(), Model::targets()}, optimizer, {.batch_size = batch_size, .updates = steps});
+  twin::train(*model, &Model::twin_loss, Gather{Model::inputs(), Model::targets()}, optimizer, {.batch_size = batch_size, .updates = steps});
 }
 
 /// Handles nothing that happens in a step.
@@ -125,7 +125,7 @@ struct Idle {
 
 template <class Model, int... Number>
 void run_pack(std::int64_t steps, std::integer_sequence<int, Number...>) {
-  tacit::Trainer trainer{std::make_shared<Model>(), typename Model::criterion{}, tacit::optim::Sgd{.lr = 1e-3, .momentum = 0.9},
+  tacit::Trainer trainer{std::make_shared<Model>(), Model::criterion(), tacit::optim::Sgd{.lr = 1e-3, .momentum = 0.9},
                          tacit::CallbackPack{Idle<Number>{}...}};
   trainer.train(tacit::data::TensorDataset{Model::inputs(), Model::targets()}, {.limit = {.updates = steps}, .per_device_batch_size = batch_size});
 }

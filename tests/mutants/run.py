@@ -63,6 +63,7 @@ def survives(toolchain, unit_core, patch):
 
         if not name:
             return "no `:: <Catch2 test name or tag>`"
+        name = name.replace(",", "\\,")  # a bare comma would make two names of it
         before = tool.run([unit_core, name])
         if before.returncode != 0:
             return f"the test does not pass before the mutation:\n{before.stdout}"

@@ -85,6 +85,8 @@ class PrintProgress::bound {
     if (plan.epochs.is_set()) {
       add("for " + report::count_text(plan.epochs.value(), "epoch"));
       if (plan.updates_per_epoch.is_set()) text.append(" of ").append(report::count_text(plan.updates_per_epoch.value(), "update"));
+      bool const cut = plan.updates.is_set() && !(plan.updates_per_epoch.is_set() && plan.updates.value() == plan.epochs.value() * plan.updates_per_epoch.value());
+      if (cut) add("at most " + report::count_text(plan.updates.value(), "update"));
     } else if (plan.updates.is_set()) {
       add("for " + report::count_text(plan.updates.value(), "update"));
     }

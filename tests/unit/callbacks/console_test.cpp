@@ -73,6 +73,8 @@ TEST_CASE("an early end says why") {
         "epoch 2/9  train_loss 0.2319  eval_loss 0.0529 TIME RATE\n"
         "[tacit] early stopping: eval_loss did not improve on 0.3805 by more than 10 for 1 epoch\n"
         "[tacit] stopped after 2 epochs, 8 updates in TIME: stopped by a callback\n");
+  CHECK_THAT(output(CallbackPack{tacit::PrintProgress{}}, {.epochs = 9, .limit = {.updates = 6}}),
+             StartsWith("[tacit] training for 9 epochs of 4 updates, at most 6 updates, on cpu, fp32\n"));
   CHECK(output(CallbackPack{tacit::PrintProgress{}, tacit::LogMetrics{}}, {.limit = {.updates = 6}}) ==
         "[tacit] training for 6 updates, on cpu, fp32\n"
         "epoch 1  train_loss 1.7904  eval_loss 0.3805 TIME\n"

@@ -1,4 +1,5 @@
 // needs: libtorch
+#include <ATen/ops/_neg_view.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
@@ -232,6 +233,11 @@ TEST_CASE("a gradient of other strides or another type updates the right element
     bound.step(set);
     CHECK(at_index(set, 0).slots[0].equal(values.mul(0.75).add(1.0)));
   }
+  // A gradient that LibTorch negates lazily holds other bytes than it says.
+  ParameterSet lazy = set_of({at::zeros({2})});
+  at_index(lazy, 0).model.mutable_grad() = at::_neg_view(at::ones({2}));
+  Sgd{.lr = 1.0}.bind(lazy).step(lazy);
+  CHECK(at_index(lazy, 0).model.equal(at::ones({2})));
   // Strides of dimensions of size 1 say nothing.
   ParameterSet set = set_of({at::zeros({1, 2, 3}).transpose(1, 2)});
   auto bound = Sgd{.lr = 1.0}.bind(set);
@@ -250,6 +256,8 @@ TEST_CASE("gradients that cannot be used are errors, and nothing is updated") {
   at_index(set, 1).model.mutable_grad() = at::ones({3, 2});
   CHECK_THAT(message_of([&] { bound.step(set); }, "TACIT-RC37"),
              ContainsSubstring("[3, 2]") && ContainsSubstring("[2, 3]"));
+  at_index(set, 1).model.mutable_grad() = at::ones({4, 3});
+  message_of([&] { bound.step(set); }, "TACIT-RC37");
   CHECK(at_index(set, 0).model.equal(at::ones({2})));
   at_index(set, 1).model.mutable_grad() = at::ones({2, 3});
   bound.step(set);
@@ -445,6 +453,15 @@ TEST_CASE("state that was replaced is checked, state that was loaded is used") {
     train(one, first, 2);
     train(two, second, 2);
     CHECK(at_index(first, 0).model.equal(at_index(second, 0).model));
+
+    // Other tensors of the same form are taken as they are.
+    std::size_t const big = first.slot_names().front() == "step" ? 1 : 0;
+    at::Tensor const replaced = at_index(first, 0).slots[big];
+    at::Tensor const before = replaced.clone();
+    at_index(first, 0).slots[big] = before.clone();
+    one.step(first);
+    CHECK(replaced.equal(before));
+    CHECK_FALSE(at_index(first, 0).slots[big].equal(before));
 
     at_index(first, 0).slots.back() = at::zeros({2, 3}, at::kDouble);
     if (first.slot_names().back() == "started") return;
