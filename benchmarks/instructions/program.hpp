@@ -6,11 +6,12 @@
 #include <cstring>
 #include <span>
 
-#include "memory.hpp"
-
 // What the programs of this folder share: `program VARIANT STEPS` and `program limits`.
 
 namespace benchmark {
+
+/// Counted by the operator new of the program.
+inline std::int64_t allocations = 0;
 
 struct Variant {
   char const* name;
@@ -39,9 +40,9 @@ inline Variant const* find(std::span<Variant const> variants, char const* name) 
 inline std::int64_t allocations_between(Variant const& variant) {
   std::int64_t counts[2];
   for (std::int64_t const steps : {few, many}) {
-    std::int64_t const before = memory::allocations;
+    std::int64_t const before = allocations;
     variant.run(steps);
-    counts[steps == many] = memory::allocations - before;
+    counts[steps == many] = allocations - before;
   }
   return counts[1] - counts[0];
 }
@@ -61,7 +62,8 @@ inline int print_limits(std::span<Variant const> variants, std::span<Limit const
       ++failures;
       continue;
     }
-    if (allocations_between(*variant) > allocations_between(*baseline)) {
+    // LibTorch's own containers grow now and then: less than one call in two steps is theirs, one of ours would be one a step.
+    if (allocations_between(*variant) > allocations_between(*baseline) + (many - few) / 2) {
       std::printf("# %s calls operator new more often than %s\n", limit.name, limit.baseline);
       ++failures;
     }
