@@ -2,7 +2,8 @@
 
 The file must compile without a warning under -DFIX. Without it the compiler must fail, the first line with `error:` must
 carry the number of the line `// expect: TACIT-E...`, and the whole output must stay within 20 lines (`// max-lines: N`
-lowers that). Quoted source lines are not counted: they repeat what the user wrote.
+lowers that). Quoted source lines are not counted: they repeat what the user wrote. Where the compiler's own words must do,
+`// expect-text: words` stands in place of a number.
 """
 
 import pathlib
@@ -21,8 +22,11 @@ def check(toolchain, compiler, path):
     """The problems of a pair; none if it is right."""
     text = path.read_text()
     expected = tool.comment(text, "expect")
-    if len(expected) != 1 or not re.fullmatch(r"TACIT-E\w*\d{2}", expected[0]):
+    words = tool.comment(text, "expect-text")
+    if len(expected) + len(words) != 1 or not all(re.fullmatch(r"TACIT-E\w*\d{2}", number) for number in expected):
         return ["no single line `// expect: TACIT-E<area><nn>`"]
+    wanted = (expected + words)[0]
+    pattern = re.escape(wanted) + (r"(?!\w)" if expected else "")
     if "FIX" not in text:
         return ["nothing depends on FIX, so this is no pair"]
     limits = [int(n) for n in tool.comment(text, "max-lines")]
@@ -44,16 +48,16 @@ def check(toolchain, compiler, path):
         problems.append("compiles without -DFIX")
     elif first is None:
         problems.append("fails without a line with `error:`:\n" + broken.stdout)
-    elif not re.search(re.escape(expected[0]) + r"(?!\w)", first):
-        problems.append(f"the first error does not carry {expected[0]}:\n" + broken.stdout)
+    elif not re.search(pattern, first):
+        problems.append(f"the first error does not carry {wanted}:\n" + broken.stdout)
     if broken.returncode != 0 and len(lines) > limit:
         problems.append(f"{len(lines)} lines of output, at most {limit} are allowed:\n" + broken.stdout)
     if not problems:
-        print(f"{expected[0]}, {len(lines)} lines:\n{first}")
+        print(f"{wanted}, {len(lines)} lines:\n{first}")
     return problems
 
 
-# Each must be reported with these words; the last is a pair as it should be.
+# Each must be reported with these words; those with None are pairs as they should be.
 SELF_TEST = {
     "empty": ("", "no single line"),
     "nonsense": ("// expect: TACIT-E101\n#ifdef FIX\n#endif\nthis is not C++\n", "does not compile with -DFIX"),
@@ -69,6 +73,9 @@ SELF_TEST = {
              + "".join(f"static_assert(false, \"{i}\");\n" for i in range(20)) + "#endif\n", "21 lines of output"),
     "lower_limit": ("// expect: TACIT-E101\n// max-lines: 1\n#ifndef FIX\nstatic_assert(false, \"TACIT-E101\");\n"
                     "static_assert(false, \"two\");\n#endif\n", "at most 1"),
+    "other_words": ("// expect-text: no such words\n#ifndef FIX\nint x = y;\n#endif\n", "does not carry no such words"),
+    "number_and_words": ("// expect: TACIT-E101\n// expect-text: y\n#ifndef FIX\nint x = y;\n#endif\n", "no single line"),
+    "words": ("// expect-text: 'y'\n#ifndef FIX\nint x = y;\n#endif\n", None),
     "right": ("// expect: TACIT-E101\n#ifndef FIX\nstatic_assert(false, \"[TACIT-E101] text\");\n#endif\n", None),
 }
 

@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "tacit/core/list.hpp"
+#include "tacit/core/misuse.hpp"
+#include "tacit/core/report.hpp"
 #include "tacit/core/type_name.hpp"
 #include "tacit/events/callback_pack.hpp"
 #include "tacit/events/context.hpp"
@@ -81,6 +83,27 @@ inline Flow fire_with(Run& run, Event const& event) {
 template <class Event, class Run>
 inline Flow fire(Run& run, Event const& event) {
   return fire_with<event_parts<Event>, whole_step>(run, event);
+}
+
+/// A user's event is met where it is emitted, and a handler that nearly takes it with it. (Listed events were checked before.)
+template <class Callback, class Event, class Context>
+constexpr void refuse_near_miss() {
+  using asked = innermost_t<Callback>;
+  if constexpr (!is_builtin_event<Event> && names_on_v<asked> && !states_events<asked>) {
+    constexpr misuse found = near_miss<asked, Event, Context>();
+    if constexpr (found != misuse::none) report(bad<found, asked, Event>{});
+  }
+}
+template <class Event, class Context, class... C>
+constexpr void refuse_near_misses(list<C...>) {
+  (refuse_near_miss<C, Event, Context>(), ...);
+}
+
+/// Fires an event by `context.emit`.
+template <unsigned Parts, std::size_t Phase, class Event, class Run>
+inline void emit_with(Run& run, Event const& event) {
+  refuse_near_misses<Event, Context<Run, Parts, Phase>>(typename Run::callback_types{});
+  run.core().take(fire_with<Parts, Phase>(run, event), &type_name<Event>);
 }
 
 /// Tells the callbacks that saw the phase's start (those before `limit` in call order) that it is aborted.

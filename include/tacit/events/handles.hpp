@@ -70,7 +70,7 @@ struct on_probe : T, has_on {};
 template <class T>
 concept has_no_member_on = requires { &on_probe<T>::on; };
 template <class T>
-inline constexpr bool names_on_v = true;
+inline constexpr bool names_on_v = std::is_class_v<T> || std::is_union_v<T>;
 template <class T>
   requires(std::is_class_v<T> && !std::is_final_v<T>)
 inline constexpr bool names_on_v<T> = !has_no_member_on<T>;

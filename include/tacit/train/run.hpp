@@ -253,7 +253,7 @@ class EvalPass : public PassBase<CoreT, Source, false> {
 
   template <unsigned Parts, std::size_t Phase, class Event>
   void emit(Event const& event) {
-    this->core_.take(fire_with<Parts, Phase>(*this, event), &type_name<Event>);
+    emit_with<Parts, Phase>(*this, event);
   }
 
  private:
@@ -548,7 +548,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
 
   template <unsigned Parts, std::size_t Phase, class Event>
   void emit(Event const& event) {
-    this->core_.take(fire_with<Parts, Phase>(*this, event), &type_name<Event>);
+    emit_with<Parts, Phase>(*this, event);
   }
 
  private:
@@ -631,6 +631,8 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   }
 
   void stop(StopReason reason) {
+    // A bad loss may be found out after a limit was reached: it is the reason that a caller must know.
+    if (stopping_ && reason == StopReason::non_finite) reason_ = reason;
     if (stopping_) return;
     stopping_ = true;
     epoch_over_ = true;

@@ -95,6 +95,15 @@ TEST_CASE("on a device nobody waits between log points, and every update from th
   CHECK(count_of(text.str(), "\n") == 1);
 }
 
+TEST_CASE("a bad loss that is found out after the run's limit was reached is the reason of its end") {
+  auto model = std::make_shared<fake::Linear>();
+  auto one = trainer(model, fake::Gpu{}, CallbackPack{TerminateOnNaN{}});
+  auto const result = one.train(batches(12, 3), {.limit = {.updates = 6}, .log_every = 50, .sink = tacit::Sink::none()});
+  CHECK(result.reason == StopReason::non_finite);
+  CHECK(result.updates == tacit::Updates{6});
+  CHECK(parameters_of(*model) == after_updates(3, 1));
+}
+
 TEST_CASE("the flag of a device is read at log points only") {  // 1Q-17
   auto run = [](auto pack) {
     auto one = trainer(std::make_shared<fake::Linear>(), fake::Gpu{}, std::move(pack));
