@@ -7,7 +7,9 @@
 #include <iostream>
 
 // [metric]
-struct top2_accuracy : tacit::Metric<"top2_accuracy", tacit::higher_is_better> {};
+struct top2_accuracy : tacit::Metric<"top2_accuracy", tacit::higher_is_better> {
+  static constexpr bool needs_evaluation = true;  // recorded after evaluations: who watches it must give an eval set
+};
 
 struct Top2Accuracy {
   using records = tacit::records<top2_accuracy>;

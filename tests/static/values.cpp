@@ -90,7 +90,7 @@ using Clean = on<"clean", tag::eval_loss>;
 static_assert(Clean::name == "clean/eval_loss" && metric_tag<Clean> && std::is_empty_v<Clean>);
 static_assert(Clean::direction::better(0.4, 0.5) && std::same_as<Clean, on<"clean", tag::eval_loss>> && !std::same_as<Clean, on<"noisy", tag::eval_loss>>);
 static_assert(on<"a", on<"b", hit_rate>>::name == "a/b/hit_rate" && on<"a", hit_rate>::direction::better(1.0, 0.0));
-static_assert(needs_evaluation<tag::eval_loss> && needs_evaluation<Clean> && !needs_evaluation<tag::train_loss>);
+static_assert(tag::eval_loss::needs_evaluation && Clean::needs_evaluation && !tag::train_loss::needs_evaluation && !hit_rate::needs_evaluation);
 static_assert(std::same_as<records<hit_rate, Clean>::tags, list<hit_rate, Clean>>);
 
 // --- lists ---

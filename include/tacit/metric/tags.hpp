@@ -21,7 +21,8 @@ template <fixed_string Name, class Direction = lower_is_better>
 struct Metric {
   static constexpr std::string_view name = Name.view();
   using direction = Direction;
-  static constexpr bool is_volatile = false;
+  static constexpr bool is_volatile = false;       ///< differs from run to run, as times do
+  static constexpr bool needs_evaluation = false;  ///< recorded in evaluations only: who watches it needs an eval set
 };
 
 template <class Tag>
@@ -29,25 +30,31 @@ concept metric_tag = std::is_empty_v<Tag> && requires {
   { Tag::name } -> std::convertible_to<std::string_view>;
   { Tag::direction::better(0.0, 0.0) } -> std::same_as<bool>;
   { Tag::is_volatile } -> std::convertible_to<bool>;
+  { Tag::needs_evaluation } -> std::convertible_to<bool>;
 };
+
+namespace detail {
+template <fixed_string Where, class Tag>
+consteval auto join_name() {
+  struct {
+    char chars[Where.view().size() + 1 + Tag::name.size() + 1]{};
+  } joined;
+  char* at = joined.chars;
+  for (char c : Where.view()) *at++ = c;
+  *at++ = '/';
+  for (char c : Tag::name) *at++ = c;
+  return joined;
+}
+// A variable of its own: g++ 12 drops a static member that only another one's initialiser names where a second translation
+// unit has both, and the program does not link.
+template <fixed_string Where, class Tag>
+inline constexpr auto joined_name = join_name<Where, Tag>();
+}  // namespace detail
 
 /// The metric of that tag on a named eval set, or of a named phase of the task: "clean/eval_loss".
 template <fixed_string Where, class Tag>
 struct on : Tag {
- private:
-  static constexpr auto text = [] {
-    struct {
-      char chars[Where.view().size() + 1 + Tag::name.size() + 1]{};
-    } joined;
-    char* at = joined.chars;
-    for (char c : Where.view()) *at++ = c;
-    *at++ = '/';
-    for (char c : Tag::name) *at++ = c;
-    return joined;
-  }();
-
- public:
-  static constexpr std::string_view name{text.chars, sizeof(text.chars) - 1};
+  static constexpr std::string_view name{detail::joined_name<Where, Tag>.chars, sizeof(detail::joined_name<Where, Tag>.chars) - 1};
 };
 
 /// A metric whose name is known only at run time; it can be recorded and read, not watched by type.
@@ -57,8 +64,12 @@ struct dynamic {
 
 namespace tag {
 struct train_loss : Metric<"train_loss"> {};
-struct eval_loss : Metric<"eval_loss"> {};
-struct accuracy : Metric<"accuracy", higher_is_better> {};
+struct eval_loss : Metric<"eval_loss"> {
+  static constexpr bool needs_evaluation = true;
+};
+struct accuracy : Metric<"accuracy", higher_is_better> {
+  static constexpr bool needs_evaluation = true;
+};
 /// Throughput of a train epoch in this process; it differs from run to run, so it is in no hash and no comparison.
 struct samples_per_second : Metric<"samples_per_second", higher_is_better> {
   static constexpr bool is_volatile = true;
@@ -76,15 +87,5 @@ template <class... Tags>
 struct watches {
   using tags = list<Tags...>;
 };
-
-/// True for metrics of an evaluation; a training run without an eval set never records them.
-template <class Tag>
-inline constexpr bool needs_evaluation = false;
-template <>
-inline constexpr bool needs_evaluation<tag::eval_loss> = true;
-template <>
-inline constexpr bool needs_evaluation<tag::accuracy> = true;
-template <fixed_string Where, class Tag>
-inline constexpr bool needs_evaluation<on<Where, Tag>> = needs_evaluation<Tag>;
 
 }  // namespace tacit::inline v0

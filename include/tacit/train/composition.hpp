@@ -79,7 +79,7 @@ using loop_tags_t = typename decltype(loop_tags<Task>(std::make_index_sequence<t
 
 template <fixed_string Set, class Tag>
 constexpr auto on_set() {
-  if constexpr (needs_evaluation<Tag>) {
+  if constexpr (Tag::needs_evaluation) {
     return type<list<on<Set, Tag>>>{};
   } else {
     return type<list<>>{};

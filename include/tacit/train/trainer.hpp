@@ -243,7 +243,7 @@ constexpr auto check_watches_evaluation(list<>) {
 }
 template <class Callback, class First, class... Rest>
 constexpr auto check_watches_evaluation(list<First, Rest...>) {
-  if constexpr (needs_evaluation<First>) {
+  if constexpr (First::needs_evaluation) {
     return refuse<misuse::EM04, First, innermost_t<Callback>>{};
   } else {
     return check_watches_evaluation<Callback>(list<Rest...>{});

@@ -115,5 +115,6 @@ TEST_CASE("train and eval data may give different batches") {
   tacit::Trainer trainer{tacit::Task{model(), fake::Sgd{}, step, eval_step}, CallbackPack{}};
   std::vector<Images> const images(2, Images{fake::Tensor{std::vector<double>{1.0}}});
   tacit::TrainOptions const options{.epochs = 1};
-  CHECK(trainer.train(data, images, options)[tacit::tag::eval_loss{}] == trainer.evaluate(images)[tacit::tag::eval_loss{}]);
+  auto const trained = trainer.train(data, images, options);
+  CHECK(trained[tacit::tag::eval_loss{}] == trainer.evaluate(images)[tacit::tag::eval_loss{}]);
 }
