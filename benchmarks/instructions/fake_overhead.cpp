@@ -1,41 +1,14 @@
 #include <cstddef>
-#include <cstdlib>
 #include <memory>
-#include <new>
 #include <utility>
 
 #include "fake_library.hpp"
+#include "pool.hpp"
 #include "program.hpp"
 #include "tacit/train/trainer.hpp"
 #include "twin.hpp"
 
 // The trainer against its twin on the fake tensor, counted to the single instruction.
-
-// Memory at a constant cost: a list of free blocks for each size, so that no count depends on the history of a heap.
-namespace pool {
-
-struct alignas(16) Block {
-  Block** list;  // where it goes when it is freed
-  Block* next;
-};
-static Block* lists[4096];
-
-}  // namespace pool
-
-[[gnu::noinline]] void* operator new(std::size_t size) {
-  ++benchmark::allocations;
-  std::size_t const units = (size + 15) / 16;
-  if (units >= std::size(pool::lists)) throw std::bad_alloc{};
-  pool::Block*& list = pool::lists[units];
-  if (list == nullptr) list = new (std::malloc(16 * (units + 1))) pool::Block{&list, nullptr};
-  return std::exchange(list, list->next) + 1;
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept {
-  if (memory == nullptr) return;
-  pool::Block* const block = static_cast<pool::Block*>(memory) - 1;
-  block->next = std::exchange(*block->list, block);
-}
-void operator delete(void* memory, std::size_t) noexcept { operator delete(memory); }
 
 namespace {
 

@@ -14,13 +14,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
-#include <new>
 #include <span>
 #include <utility>
 #include <vector>
 
+#include "pool.hpp"
 #include "program.hpp"
 #include "tacit/data/tensor_dataset.hpp"
 #include "tacit/task/aten.hpp"
@@ -32,14 +31,6 @@
 
 // The trainer against its twin on LibTorch, one thread: the quickstart's model at batch 32, and a model of one parameter,
 // where the loop's own cost weighs most.
-
-[[gnu::noinline]] void* operator new(std::size_t size) {
-  ++benchmark::allocations;
-  if (void* const memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  throw std::bad_alloc{};
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace {
 

@@ -1,4 +1,6 @@
 """Checks one pair: `run.py TOOLCHAIN (gcc|clang) FILE`, or the runner itself: `run.py TOOLCHAIN --self-test`.
+`run.py TOOLCHAIN (gcc|clang) --precompile` makes a precompiled header that the halves with -DFIX share afterwards; those
+that fail are compiled without one, for their messages are those of a user.
 
 The file must compile without a warning under -DFIX. Without it the compiler must fail, the first line with `error:` must
 carry the number of the line `// expect: TACIT-E...`, and the whole output must stay within 20 lines (`// max-lines: N`
@@ -18,6 +20,37 @@ PLAIN = {"gcc": ["-fno-diagnostics-show-caret", "-fdiagnostics-color=never", "-f
          "clang": ["-fno-caret-diagnostics", "-fno-color-diagnostics", "-ferror-limit=0"]}
 
 
+PRECOMPILED = """#include "fake/tensor.hpp"
+#include "tacit/train/trainer.hpp"
+"""
+
+
+def command_of(toolchain, compiler, torch):
+    return [toolchain.compilers[compiler], "-std=c++20", "-Wall", *PLAIN[compiler], *toolchain.includes(torch),
+            "-I", toolchain.source / "tests"]
+
+
+def prefix_of(toolchain, compiler):
+    return toolchain.binary / "fail" / compiler / "prefix.hpp"
+
+
+def precompile(toolchain, compiler):
+    prefix = prefix_of(toolchain, compiler)
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    prefix.write_text(PRECOMPILED)
+    result = tool.run([*command_of(toolchain, compiler, False), "-x", "c++-header", prefix,
+                       "-o", prefix.with_suffix(".hpp.gch" if compiler == "gcc" else ".pch")])
+    print(result.stdout)
+    return result.returncode
+
+
+def use_precompiled(toolchain, compiler):
+    prefix = prefix_of(toolchain, compiler)
+    if compiler == "gcc":
+        return ["-include", prefix] if prefix.with_suffix(".hpp.gch").exists() else []
+    return ["-include-pch", prefix.with_suffix(".pch")] if prefix.with_suffix(".pch").exists() else []
+
+
 def check(toolchain, compiler, path):
     """The problems of a pair; none if it is right."""
     text = path.read_text()
@@ -31,11 +64,12 @@ def check(toolchain, compiler, path):
         return ["nothing depends on FIX, so this is no pair"]
     limits = [int(n) for n in tool.comment(text, "max-lines")]
     limit = min(limits + [LIMIT])
-    command = [toolchain.compilers[compiler], "-std=c++20", "-fsyntax-only", "-Wall", *PLAIN[compiler],
-               *toolchain.includes(tool.needs(text, "libtorch")), "-I", toolchain.source / "tests"]
+    torch = tool.needs(text, "libtorch")
+    command = [*command_of(toolchain, compiler, torch), "-fsyntax-only"]
+    precompiled = use_precompiled(toolchain, compiler) if not torch and "tacit/train/trainer.hpp" in text else []
 
     problems = []
-    fixed = tool.run([*command, "-DFIX", path])
+    fixed = tool.run([*command, *precompiled, "-DFIX", path])
     if fixed.returncode != 0:
         problems.append("does not compile with -DFIX:\n" + fixed.stdout)
     elif fixed.stdout.strip():
@@ -99,6 +133,8 @@ def main():
     toolchain = tool.Toolchain(sys.argv[1])
     if sys.argv[2] == "--self-test":
         return self_test(toolchain)
+    if sys.argv[3] == "--precompile":
+        return precompile(toolchain, sys.argv[2])
     problems = check(toolchain, sys.argv[2], pathlib.Path(sys.argv[3]))
     for problem in problems:
         print(f"{sys.argv[3]}: {problem}")

@@ -50,6 +50,16 @@ class Count {
   /// The number, or `fallback` where none was given.
   constexpr std::int64_t value_or(std::int64_t fallback) const noexcept { return is_set() ? value_ : fallback; }
 
+  /// Requires: both are set.
+  constexpr Count& operator+=(Count other) noexcept {
+    value_ += other.value_;
+    return *this;
+  }
+  constexpr Count& operator++() noexcept {
+    ++value_;
+    return *this;
+  }
+
   friend constexpr bool operator==(Count, Count) = default;
   friend constexpr auto operator<=>(Count, Count) = default;
 
@@ -58,11 +68,14 @@ class Count {
   static constexpr std::int64_t checked(Integer value) {
     bool const fits = value >= Integer{} && static_cast<std::uint64_t>(value) <=
                                                 static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-    if (!fits) {
-      throw ConfigError{"TACIT-RC01", std::to_string(value) + " is not a number of " + std::string{Unit::name}, "Count",
-                        "give a number from 0 to 2^63-1"};
-    }
+    if (!fits) refuse(value);
     return static_cast<std::int64_t>(value);
+  }
+  // On its own, so that the check is small enough to be inlined.
+  template <class Integer>
+  [[noreturn]] static void refuse(Integer value) {
+    throw ConfigError{"TACIT-RC01", std::to_string(value) + " is not a number of " + std::string{Unit::name}, "Count",
+                      "give a number from 0 to 2^63-1"};
   }
 
   std::int64_t value_ = 0;

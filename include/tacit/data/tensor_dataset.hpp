@@ -42,25 +42,12 @@ class TensorDataset {
   /// Throws: DataError for an index outside [0, size).
   /// Cost: allocates the two results and one tensor that wraps `indices`, nothing else.
   Batch get_batch(std::span<std::int64_t const> indices) const {
-    std::uint64_t const first = indices.empty() ? 0 : static_cast<std::uint64_t>(indices.front());
-    std::uint64_t expected = first;
-    bool inside = true;
-    bool consecutive = true;
-    for (std::int64_t const index : indices) {
-      auto const unsigned_index = static_cast<std::uint64_t>(index);  // negative ones become too large
-      inside &= unsigned_index < static_cast<std::uint64_t>(inputs_.size);
-      consecutive &= unsigned_index == expected++;
-    }
-    if (!inside) refuse(indices);
+    if (!is_run(indices)) return gather(indices);
+    auto const first = static_cast<std::uint64_t>(indices.front());
+    if (!inputs_.aligned(first) || !targets_.aligned(first)) return gather(indices);
+    if (indices.front() < 0 || indices.back() >= size()) refuse(indices);
     auto const count = static_cast<std::int64_t>(indices.size());
-    if (consecutive && inputs_.aligned(first) && targets_.aligned(first)) {
-      auto const start = static_cast<std::int64_t>(first);
-      return {inputs_.tensor.narrow(0, start, count), targets_.tensor.narrow(0, start, count)};
-    }
-    // from_blob wants a mutable pointer; index_select only reads.
-    at::Tensor const index =
-        at::from_blob(const_cast<std::int64_t*>(indices.data()), {count}, at::TensorOptions{at::kLong});
-    return {inputs_.gather(index), targets_.gather(index)};
+    return {inputs_.tensor.narrow(0, indices.front(), count), targets_.tensor.narrow(0, indices.front(), count)};
   }
 
   at::Tensor const& inputs() const noexcept { return inputs_.tensor; }
@@ -102,6 +89,36 @@ class TensorDataset {
       return tensor.is_cpu() ? tensor.index_select(0, index) : tensor.index_select(0, index.to(tensor.device()));
     }
   };
+
+  /// Whether each index is one more than the one before. An order that is shuffled shows at its last index already.
+  static bool is_run(std::span<std::int64_t const> indices) {
+    if (indices.empty()) return false;
+    auto const first = static_cast<std::uint64_t>(indices.front());
+    auto follows = [&](std::size_t place) { return static_cast<std::uint64_t>(indices[place]) == first + place; };
+    bool run = follows(indices.size() - 1);
+    for (std::size_t place = 1; run && place + 1 < indices.size(); ++place) run = follows(place);
+    return run;
+  }
+
+  Batch gather(std::span<std::int64_t const> indices) const {
+    // On the CPU `index_select` looks at every index anyway; elsewhere a bad one would stop the device.
+    if (!inputs_.tensor.is_cpu() || !targets_.tensor.is_cpu()) check(indices);
+    // from_blob wants a mutable pointer; index_select only reads.
+    at::Tensor const index = at::from_blob(const_cast<std::int64_t*>(indices.data()),
+                                           {static_cast<std::int64_t>(indices.size())}, at::TensorOptions{at::kLong});
+    try {
+      return {inputs_.gather(index), targets_.gather(index)};
+    } catch (...) {
+      check(indices);
+      throw;
+    }
+  }
+
+  void check(std::span<std::int64_t const> indices) const {
+    for (std::int64_t const index : indices) {
+      if (index < 0 || index >= size()) refuse(indices);
+    }
+  }
 
   static std::string shape(at::Tensor const& tensor) {
     std::ostringstream text;

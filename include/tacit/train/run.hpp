@@ -384,7 +384,11 @@ class TrainPass : public PassBase<CoreT, Source, true> {
 
   bool closes_window() const noexcept { return in_window_ + 1 == window_size_; }
   bool window_is_full() const noexcept { return in_window_ == window_size_; }
-  bool window_is_open() const noexcept { return in_window_ != 0; }
+  /// After the epoch's last micro-batch. Data that tell their size are planned so that no window is.
+  bool window_is_open() const noexcept {
+    if constexpr (sized_batch_source<Source>) return false;
+    return in_window_ != 0;
+  }
 
   /// While it lives, gradients stay on this rank, unless the micro-batch closes the window.
   auto gradient_scope() {
@@ -418,10 +422,10 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     if constexpr (!weights_known()) window_weight_ += this->weight_;
     ++in_window_;
     ++progress.step;
-    progress.micro_batches = progress.micro_batches.value() + 1;
+    ++progress.micro_batches;
     if constexpr (is_single) {
-      progress.samples = progress.samples.value() + this->samples_;
-      if constexpr (states_tokens()) progress.tokens = progress.tokens.value() + static_cast<std::int64_t>(this->weight_);
+      progress.samples += this->samples_;
+      if constexpr (states_tokens()) progress.tokens += static_cast<std::int64_t>(this->weight_);
     } else {
       window_samples_ += static_cast<double>(this->samples_);
     }
@@ -439,9 +443,9 @@ class TrainPass : public PassBase<CoreT, Source, true> {
         this->core_.distribution().reduce_sum(numbers);
         window_weight_ = numbers[0];
         window_samples_ = numbers[1];
-        if constexpr (states_tokens()) progress.tokens = progress.tokens.value() + static_cast<std::int64_t>(window_weight_);
+        if constexpr (states_tokens()) progress.tokens += static_cast<std::int64_t>(window_weight_);
       }
-      progress.samples = progress.samples.value() + static_cast<std::int64_t>(window_samples_);
+      progress.samples += static_cast<std::int64_t>(window_samples_);
     }
     if constexpr (weights_known()) {
       return true;
@@ -501,7 +505,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     core.precision().after_update();
     phase.parameters.clear_gradients();
     if constexpr (base::phase_count > 1) ++phases_updated_;
-    if constexpr (I + 1 == base::phase_count) core.progress().updates = core.progress().updates.value() + 1;
+    if constexpr (I + 1 == base::phase_count) ++core.progress().updates;
   }
 
   /// Takes the wishes and the limits after an update; the next window begins.
