@@ -64,6 +64,7 @@ int main() {
   // [/lambdas]
 
   tacit::Trainer trainer{model, tacit::loss::CrossEntropy{}, tacit::optim::AdamW{.lr = 3e-3}, tacit::CallbackPack{reports, measures, adapted, std::move(lambdas)}};
+  std::cout << trainer.describe();
   auto const result = trainer.train(train, valid, {.epochs = 20, .per_device_batch_size = 32, .clip = {.norm = 1.0}});
 
   std::cout << "dashboard: accuracy " << dashboard["accuracy"] << "; " << seen << " updates\n";

@@ -29,6 +29,7 @@ int main() {
                          tacit::CallbackPack{tacit::default_callbacks, tacit::metric::Accuracy{}}};
   auto const result = trainer.train(train, valid, {.epochs = 2, .per_device_batch_size = 64, .eval_per_device_batch_size = 250});
   // [/train]
+  std::cout << trainer.describe();
 
   std::cout << "accuracy " << result[tacit::tag::accuracy{}] << "\n";
   return result[tacit::tag::accuracy{}] > 0.75 ? 0 : 1;

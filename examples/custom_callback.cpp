@@ -49,6 +49,7 @@ int main() {
   tacit::Trainer trainer{model, tacit::loss::CrossEntropy{}, tacit::optim::AdamW{.lr = 0.02}, tacit::CallbackPack{Sparkline{.enough = 0.1}}};
   tacit::RunResult const result = trainer.train(circle, {.epochs = 40, .per_device_batch_size = 32});
   // [/use]
+  std::cout << trainer.describe();
 
   std::cout << to_string(result.reason) << " after " << result.epochs.value() << " epochs\n";
   return result.reason == tacit::StopReason::callback && result.epochs < tacit::Epochs{40} ? 0 : 1;

@@ -53,6 +53,7 @@ int main() {
   KeepSpikes spikes;
   tacit::Trainer trainer{torch::nn::Linear(1, 1), tacit::loss::Mse{}, tacit::optim::Sgd{.lr = 0.1},
                          tacit::CallbackPack{FindSpikes{.factor = 100.0}, std::ref(spikes)}};
+  std::cout << trainer.describe();
   // A loader of one's own keeps the samples in their order.
   trainer.train(tacit::data::loader(line, {.batch_size = 32}), {.epochs = 1});
 

@@ -38,6 +38,7 @@ int main() {
     std::cout << "epoch " << entry.epoch.value() + 1 << ": " << entry.value << "\n";
   }
   // [/use]
+  std::cout << trainer.describe();
   std::cout << to_string(result.reason) << "\n";
   return result.reason == tacit::StopReason::callback && result[top2_accuracy{}] > 0.9 ? 0 : 1;
 }

@@ -53,6 +53,7 @@ torch::Tensor train(auto precision) {
   // [use]
   tacit::Trainer trainer{torch::nn::Linear(4, 1), tacit::loss::Mse{}, tacit::optim::Sgd{.lr = 0.1}, precision, tacit::CallbackPack{}};
   // [/use]
+  std::cout << trainer.describe();
   auto const result = trainer.train(data, {.epochs = 2, .clip = {.norm = 0.5}});
   std::cout << trainer.plan().precision << ": loss " << result[tacit::tag::train_loss{}] << "\n";
   return trainer.model().weight.detach();

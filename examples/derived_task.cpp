@@ -72,6 +72,7 @@ int main() {
   tacit::Trainer trainer{task, tacit::CallbackPack{TrackDisagreement{}}};
   auto const result = trainer.train(train, valid, {.epochs = 8, .per_device_batch_size = 32});
   // [/use]
+  std::cout << trainer.describe();
 
   double const loss = result[tacit::tag::eval_loss{}];
   std::cout << "eval loss " << loss << ", the two views disagree on " << 100.0 * result[disagreement{}] << " % of the pictures\n";

@@ -26,6 +26,7 @@ int main() {
   auto const result = trainer.train(train, line(64, 0.1), {.epochs = 50, .per_device_batch_size = 32}, tacit::eval_data<"clean">(clean),
                                     tacit::eval_data<"noisy">(noisy));
   // [/use]
+  std::cout << trainer.describe();
 
   std::cout << "clean " << result[clean_loss{}] << ", noisy " << result[noisy_loss{}] << ", " << to_string(result.reason) << " after "
             << result.epochs.value() << " epochs\n";

@@ -75,6 +75,7 @@ int main() {
 
   std::ostringstream text;
   tacit::Trainer trainer{torch::nn::Linear(3, 1), tacit::loss::Mse{}, tacit::optim::Sgd{.lr = 0.1}, tacit::CallbackPack{WriteOrder{text}}};
+  std::cout << trainer.describe();
   trainer.train(train, valid, {.epochs = 1, .per_device_batch_size = 4, .gradient_accumulation = 2});
   trainer.evaluate(valid, {.per_device_batch_size = 4});
 

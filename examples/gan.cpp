@@ -65,6 +65,7 @@ int main() {
 
   Watch watch;
   tacit::Trainer trainer{make_task(generator, discriminator), tacit::CallbackPack{std::ref(watch)}};
+  std::cout << trainer.describe();
   trainer.train(batches, {.epochs = 6});
 
   torch::NoGradGuard const no_grad;

@@ -100,6 +100,7 @@ Losses with_tacit(Net net, TrainLoader& train, EvalLoader& valid) {
   KeepLosses keep;
   auto optimizer = tacit::optim::from_torch<torch::optim::SGD>(torch::optim::SGDOptions{0.1}.momentum(0.9).weight_decay(1e-4));
   tacit::Trainer trainer{net, torch::nn::CrossEntropyLoss{}, optimizer, tacit::CallbackPack{std::ref(keep)}};
+  std::cout << trainer.describe();
   trainer.train(train, valid, {.epochs = 5, .gradient_accumulation = 4, .clip = {.norm = 0.5}});
   return keep.losses;
 }

@@ -86,6 +86,7 @@ int main() {
   tacit::Trainer trainer{tacit::Task{std::make_shared<TwoHeads>(), tacit::optim::AdamW{.lr = 0.01}, two_losses}, tacit::CallbackPack{TrackHeads{}}};
   auto const result = trainer.train(train, valid, {.epochs = 5, .per_device_batch_size = 32});
   // [/use]
+  std::cout << trainer.describe();
 
   std::cout << "eval loss " << result[tacit::tag::eval_loss{}] << " = quadrant " << result[quadrant_loss{}] << " + radius "
             << result[radius_loss{}] << "\n";

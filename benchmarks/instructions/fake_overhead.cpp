@@ -13,7 +13,7 @@
 namespace {
 
 constexpr std::int64_t batch_size = 4;
-library::Line const data{benchmark::many * batch_size};
+library::Line const data{300 * batch_size};
 
 struct Optimizer : library::Lists {
   void clear_gradients() {
@@ -47,8 +47,9 @@ void run_pack(std::int64_t steps) {
 
 constexpr benchmark::Variant variants[] = {
     {"twin", run_twin}, {"empty", run_pack<0>}, {"pack1", run_pack<1>}, {"pack4", run_pack<4>}, {"pack16", run_pack<16>}};
-// The goal for the empty pack is 0; the limit holds what was reached so far, so that it cannot get worse unseen.
-constexpr benchmark::Limit limits[] = {{"empty", "twin", "-", "400"}, {"pack1", "empty", "-", "0"}, {"pack4", "empty", "-", "0"}, {"pack16", "empty", "-", "0"}};
+// What the empty pack has more than the twin are the counters of a run, the look at wishes, limits and masks, and a source of
+// batches that knows where it is: the limit holds them, so that nothing is added unseen.
+constexpr benchmark::Limit limits[] = {{"empty", "twin", "1.02", "180"}, {"pack1", "empty", "-", "0"}, {"pack4", "empty", "-", "0"}, {"pack16", "empty", "-", "0"}};
 
 }  // namespace
 

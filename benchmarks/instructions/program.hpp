@@ -2,11 +2,18 @@
 
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <span>
+#include <string>
 
-// What the programs of this folder share: `program VARIANT STEPS` and `program limits`.
+#if __has_include(<valgrind/callgrind.h>)
+#include <valgrind/callgrind.h>
+#define HAS_CALLGRIND 1
+#else
+#define HAS_CALLGRIND 0
+#endif
+
+// What the programs of this folder share: `program measure` and `program limits`.
 
 namespace benchmark {
 
@@ -16,6 +23,8 @@ inline std::int64_t allocations = 0;
 struct Variant {
   char const* name;
   void (*run)(std::int64_t steps);
+  std::int64_t few = 100;
+  std::int64_t many = 300;
 };
 
 /// What `name` may cost more than `baseline`, a dash for no limit. It may allocate as often as `baseline` and not more.
@@ -26,9 +35,6 @@ struct Limit {
   char const* difference;
 };
 
-inline constexpr std::int64_t few = 100;
-inline constexpr std::int64_t many = 300;
-
 inline Variant const* find(std::span<Variant const> variants, char const* name) {
   for (Variant const& variant : variants) {
     if (std::strcmp(variant.name, name) == 0) return &variant;
@@ -36,24 +42,47 @@ inline Variant const* find(std::span<Variant const> variants, char const* name) 
   return nullptr;
 }
 
-/// Calls of operator new of the steps between `few` and `many`.
-inline std::int64_t allocations_between(Variant const& variant) {
-  std::int64_t counts[2];
-  for (std::int64_t const steps : {few, many}) {
+/// Calls of operator new of the steps between `few` and `many`, by their number.
+inline double allocations_a_step(Variant const& variant) {
+  auto count = [&](std::int64_t steps) {
     std::int64_t const before = allocations;
     variant.run(steps);
-    counts[steps == many] = allocations - before;
+    return static_cast<double>(allocations - before);
+  };
+  double const first = count(variant.few);
+  return (count(variant.many) - first) / static_cast<double>(variant.many - variant.few);
+}
+
+/// Has callgrind write what each variant takes.
+inline int measure(std::span<Variant const> variants) {
+#if HAS_CALLGRIND
+  CALLGRIND_START_INSTRUMENTATION;  // LibTorch's own start takes longer than all steps
+#endif
+  for (Variant const& variant : variants) {
+    variant.run(variant.few);  // what is made once in a process is made now
+    for (std::int64_t const steps : {variant.few, variant.many}) {
+#if HAS_CALLGRIND
+      std::string const trigger = std::string{variant.name} + " " + std::to_string(steps);
+      CALLGRIND_ZERO_STATS;
+      variant.run(steps);
+      CALLGRIND_DUMP_STATS_AT(trigger.c_str());
+#else
+      variant.run(steps);
+#endif
+    }
   }
-  return counts[1] - counts[0];
+  return 0;
 }
 
 /// Prints the limits for run.py, and before them the allocations of every variant; fails where they differ.
 inline int print_limits(std::span<Variant const> variants, std::span<Limit const> limits) {
-  for (Variant const& variant : variants) variant.run(few);  // what is made once in a process is made now
-  int failures = 0;
-  for (Variant const& variant : variants) {
-    std::printf("# %-10s %8.3f operator new a step\n", variant.name, static_cast<double>(allocations_between(variant)) / double{many - few});
+  if (!HAS_CALLGRIND) {
+    std::printf("SKIPPED: the program was built without valgrind's headers (apt: valgrind)\n");
+    return 77;
   }
+  for (Variant const& variant : variants) variant.run(variant.few);
+  int failures = 0;
+  for (Variant const& variant : variants) std::printf("# %-10s %8.3f operator new a step\n", variant.name, allocations_a_step(variant));
   for (Limit const& limit : limits) {
     Variant const* const variant = find(variants, limit.name);
     Variant const* const baseline = find(variants, limit.baseline);
@@ -63,7 +92,7 @@ inline int print_limits(std::span<Variant const> variants, std::span<Limit const
       continue;
     }
     // LibTorch's own containers grow now and then: less than one call in two steps is theirs, one of ours would be one a step.
-    if (allocations_between(*variant) > allocations_between(*baseline) + (many - few) / 2) {
+    if (allocations_a_step(*variant) > allocations_a_step(*baseline) + 0.5) {
       std::printf("# %s calls operator new more often than %s\n", limit.name, limit.baseline);
       ++failures;
     }
@@ -74,15 +103,9 @@ inline int print_limits(std::span<Variant const> variants, std::span<Limit const
 
 inline int main(int argc, char** argv, std::span<Variant const> variants, std::span<Limit const> limits) {
   if (argc == 2 && std::strcmp(argv[1], "limits") == 0) return print_limits(variants, limits);
-  Variant const* const variant = argc == 3 ? find(variants, argv[1]) : nullptr;
-  if (variant == nullptr) {
-    std::fprintf(stderr, "%s limits, or a variant and a number of steps; variants:", argv[0]);
-    for (Variant const& known : variants) std::fprintf(stderr, " %s", known.name);
-    std::fprintf(stderr, "\n");
-    return 2;
-  }
-  variant->run(std::atoll(argv[2]));
-  return 0;
+  if (argc == 2 && std::strcmp(argv[1], "measure") == 0) return measure(variants);
+  std::fprintf(stderr, "%s measure (under callgrind), or %s limits\n", argv[0], argv[0]);
+  return 2;
 }
 
 }  // namespace benchmark

@@ -1,6 +1,7 @@
 """Counts instructions per step of a program's variants: `run.py TOOLCHAIN PROGRAM`.
 
-`PROGRAM VARIANT STEPS` runs one variant. A step costs (count of 300 steps - count of 100 steps) / 200, so that start-up and
+`PROGRAM measure` runs every variant for some steps and for more, and has callgrind write a file with the count after each:
+its trigger says `variant steps`. What a step costs is the difference by the number of steps between, so that start-up and
 the first steps are outside. `PROGRAM limits` prints lines
 
     variant baseline max_ratio max_difference
@@ -9,7 +10,7 @@ and a variant may need at most max_ratio times its baseline's instructions a ste
 a dash stands for no limit.
 """
 
-import os
+import collections
 import pathlib
 import re
 import shutil
@@ -18,19 +19,23 @@ import tempfile
 
 import tool
 
-FEW, MANY = 100, 300
 
-
-def count(program, variant, steps):
+def measure(program):
+    """Instructions a step of each variant."""
+    counts = collections.defaultdict(dict)
     with tempfile.TemporaryDirectory() as directory:
-        result = tool.run(["valgrind", "--tool=callgrind", f"--callgrind-out-file={directory}/out", "--cache-sim=no",
-                           program, variant, steps], cwd=directory, environment={"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"})
+        result = tool.run(["valgrind", "--tool=callgrind", f"--callgrind-out-file={directory}/out", "--cache-sim=no", "--instr-atstart=no", program, "measure"],
+                          cwd=directory, environment={"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"})
         if result.returncode != 0:
-            raise SystemExit(f"{variant} {steps} ended with {result.returncode}:\n{result.stdout}")
-        match = re.search(r"^(?:summary|totals): (\d+)", pathlib.Path(directory, "out").read_text(), re.MULTILINE)
-        if not match:
-            raise SystemExit(f"callgrind printed no total for {variant}:\n{result.stdout}")
-        return int(match.group(1))
+            raise SystemExit(f"measuring ended with {result.returncode}:\n{result.stdout}")
+        for file in pathlib.Path(directory).glob("out.*"):
+            text = file.read_text()
+            trigger = re.search(r"^desc: Trigger: Client Request: (\S+) (\d+)$", text, re.MULTILINE)
+            total = re.search(r"^(?:summary|totals): (\d+)", text, re.MULTILINE)
+            if trigger and total:
+                counts[trigger.group(1)][int(trigger.group(2))] = int(total.group(1))
+    return {name: (by_steps[max(by_steps)] - by_steps[min(by_steps)]) / (max(by_steps) - min(by_steps))
+            for name, by_steps in counts.items() if len(by_steps) == 2}
 
 
 def main():
@@ -39,6 +44,9 @@ def main():
         print("SKIPPED: no valgrind (apt: valgrind)")
         return tool.SKIP
     printed = tool.run([program, "limits"])
+    if printed.returncode == 77:
+        print(printed.stdout)
+        return tool.SKIP
     if printed.returncode != 0:
         print(printed.stdout)
         return 1
@@ -47,11 +55,11 @@ def main():
         print(f"`{program} limits` prints no lines `variant baseline max_ratio max_difference`:\n{printed.stdout}")
         return 1
 
-    names = sorted({name for line in limits for name in line[:2]})
-    pairs = [(name, steps) for name in names for steps in (FEW, MANY)]
-    totals = dict(zip(pairs, tool.parallel(lambda pair: count(program, *pair), pairs, os.cpu_count() or 1)))
-    cost = {name: (totals[name, MANY] - totals[name, FEW]) / (MANY - FEW) for name in names}
-    for name in names:
+    cost = measure(program)
+    for name in sorted({name for line in limits for name in line[:2]}):
+        if name not in cost:
+            print(f"{name} was not measured")
+            return 1
         print(f"{name}: {cost[name]:,.1f} instructions a step")
 
     failures = 0

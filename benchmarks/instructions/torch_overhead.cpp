@@ -119,17 +119,19 @@ void run_pack(std::int64_t steps) {
   run_pack<Model>(steps, std::make_integer_sequence<int, Size>{});
 }
 
-constexpr benchmark::Variant variants[] = {
-    {"mlp.twin", run_twin<Mlp>},           {"mlp.empty", run_pack<Mlp, 0>},           {"mlp.pack1", run_pack<Mlp, 1>},
-    {"mlp.pack4", run_pack<Mlp, 4>},       {"mlp.pack16", run_pack<Mlp, 16>},         {"one.twin", run_twin<OneParameter>},
-    {"one.empty", run_pack<OneParameter, 0>}, {"one.pack1", run_pack<OneParameter, 1>}, {"one.pack4", run_pack<OneParameter, 4>},
-    {"one.pack16", run_pack<OneParameter, 16>}};
-// The goal is +0.1 % and +2 000 instructions a step over the twin, and +0.01 % for idle callbacks. What is reached so far is
-// held here, with room for the heap's own noise, so that it cannot get worse unseen.
+constexpr benchmark::Variant variants[] = {{"mlp.twin", run_twin<Mlp>, 20, 60},
+                                           {"mlp.empty", run_pack<Mlp, 0>, 20, 60},
+                                           {"mlp.pack16", run_pack<Mlp, 16>, 20, 60},
+                                           {"one.twin", run_twin<OneParameter>},
+                                           {"one.empty", run_pack<OneParameter, 0>},
+                                           {"one.pack1", run_pack<OneParameter, 1>},
+                                           {"one.pack4", run_pack<OneParameter, 4>},
+                                           {"one.pack16", run_pack<OneParameter, 16>}};
+// LibTorch's own copies and tables take some 30 instructions more or less, by the addresses that they meet.
+// Beside what the fake tensor's limits name, the model of one parameter shows the checks of layouts and shapes that a step makes.
 constexpr benchmark::Limit limits[] = {
-    {"mlp.empty", "mlp.twin", "1.003", "6000"}, {"mlp.pack1", "mlp.empty", "1.002", "-"}, {"mlp.pack4", "mlp.empty", "1.002", "-"},
-    {"mlp.pack16", "mlp.empty", "1.002", "-"},  {"one.empty", "one.twin", "1.03", "5000"}, {"one.pack1", "one.empty", "1.01", "-"},
-    {"one.pack4", "one.empty", "1.01", "-"},    {"one.pack16", "one.empty", "1.01", "-"}};
+    {"mlp.empty", "mlp.twin", "1.001", "2000"}, {"mlp.pack16", "mlp.empty", "1.0001", "-"}, {"one.empty", "one.twin", "1.006", "2000"},
+    {"one.pack1", "one.empty", "1.0003", "-"},  {"one.pack4", "one.empty", "1.0003", "-"},  {"one.pack16", "one.empty", "1.0003", "-"}};
 
 }  // namespace
 

@@ -82,7 +82,10 @@ class Loader {
 
   /// Samples of this rank in a batch of the current epoch.
   /// Throws: UsageError for a batch outside [0, size()).
-  std::int64_t batch_samples(std::int64_t batch) const { return chunk(batch).count; }
+  std::int64_t batch_samples(std::int64_t batch) const {
+    check(batch);
+    return count(batch);
+  }
 
   /// Samples of all ranks in a batch of the current epoch.
   /// Throws: UsageError for a batch outside [0, size()).
@@ -112,7 +115,7 @@ class Loader {
     if (position_ == size_) return false;
     if (position_ == prepared_) prepare();
     std::span<std::int64_t> const indices =
-        std::span{indices_}.subspan(used_, static_cast<std::size_t>(chunk(position_).count));
+        std::span{indices_}.subspan(used_, static_cast<std::size_t>(count(position_)));
     used_ += indices.size();
     ++position_;
     if (indices.empty()) return true;
@@ -164,18 +167,24 @@ class Loader {
     world_size_ = world_size;
     global_ = global_batch_size(world_size);
     size_ = size(world_size);
+    full_count_ = chunk(0).count;
+    last_count_ = chunk(size_ - 1).count;
   }
 
   void check(std::int64_t batch) const {
-    if (batch < 0 || batch >= size_) {
-      throw UsageError{"TACIT-RD11",
-                       "there is no batch " + std::to_string(batch) + " in an epoch of " + std::to_string(size_),
-                       "loader", "ask for batches from 0 to size() - 1"};
-    }
+    if (batch < 0 || batch >= size_) refuse(batch);
+  }
+  // On its own, so that the check is small enough to be inlined.
+  [[noreturn]] void refuse(std::int64_t batch) const {
+    throw UsageError{"TACIT-RD11", "there is no batch " + std::to_string(batch) + " in an epoch of " + std::to_string(size_),
+                     "loader", "ask for batches from 0 to size() - 1"};
   }
 
+  /// This rank's samples in a batch: all but the last one are alike.
+  std::int64_t count(std::int64_t batch) const noexcept { return batch + 1 == size_ ? last_count_ : full_count_; }
+
   Chunk chunk(std::int64_t batch) const {
-    std::int64_t const total = global_batch_samples(batch);
+    std::int64_t const total = std::min(global_, samples_ - batch * global_);
     std::int64_t const even = total / world_size_;
     std::int64_t const larger = total % world_size_;  // this many ranks, the first ones, have one more
     return {batch * global_ + rank_ * even + std::min<std::int64_t>(rank_, larger), even + (rank_ < larger ? 1 : 0)};
@@ -189,9 +198,8 @@ class Loader {
     }
     std::int64_t total = 0;
     while (prepared_ < size_) {
-      std::int64_t const count = chunk(prepared_).count;
-      if (total != 0 && count > order_window - total) break;
-      total += count;
+      if (total != 0 && count(prepared_) > order_window - total) break;
+      total += count(prepared_);
       ++prepared_;
     }
     indices_.resize(static_cast<std::size_t>(total));
@@ -229,6 +237,8 @@ class Loader {
   int world_size_ = 1;
   std::int64_t global_ = 1;
   std::int64_t size_ = 0;
+  std::int64_t full_count_ = 0;  // of this rank in a batch
+  std::int64_t last_count_ = 0;  // of this rank in the last batch
   std::int64_t position_ = 0;
   std::int64_t prepared_ = 0;  // batches whose order stands in indices_
   std::size_t used_ = 0;       // indices of indices_ handed out

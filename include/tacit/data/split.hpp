@@ -86,7 +86,7 @@ std::array<Subset<D>, sizeof...(Part)> make_parts(std::shared_ptr<D const> const
 /// Throws: ConfigError for a part of size 0; DataError if the sizes add up to more than the dataset has.
 /// Example: `auto [train, valid, test] = data::split(data::fashion_mnist(), {50000, 5000, 5000}, 42);`
 template <dataset D, std::size_t N>
-std::array<Subset<D>, N> split(D dataset, Samples const (&sizes)[N], std::uint64_t seed) {
+std::array<Subset<D>, N> split(D dataset, Samples const (&sizes)[N], Seed seed) {
   auto const available = static_cast<std::int64_t>(dataset.size());
   std::int64_t left = available;
   std::string sum;
@@ -107,7 +107,7 @@ std::array<Subset<D>, N> split(D dataset, Samples const (&sizes)[N], std::uint64
     }
     left -= size.value();
   }
-  ShuffledOrder const order{available, detail::absorb(detail::split_purpose, seed)};
+  ShuffledOrder const order{available, detail::absorb(detail::split_purpose, seed.value_or(0))};
   std::array<std::vector<std::int64_t>, N> parts;
   std::int64_t first = 0;
   for (std::size_t part = 0; part < N; ++part) {

@@ -39,10 +39,20 @@ std::string callback_name() {
   }
 }
 
+/// An event's name as the guide pages have it: without its namespace.
+template <class Event>
+std::string event_name() {
+  std::string name = shown_name<Event>();
+  for (std::string_view const prefix : {"event::", "stage::"}) {
+    for (std::size_t at = name.find(prefix); at != std::string::npos; at = name.find(prefix)) name.erase(at, prefix.size());
+  }
+  return name;
+}
+
 template <class Callback, class Tensor, class... Events>
 void append_handled(std::string& text, list<Events...>) {
   auto append = [&text]<class Event>(type<Event>) {
-    if constexpr (handles<Callback, Event, probe_context<Tensor, Event>>) text.append(text.empty() ? "" : ", ").append(shown_name<Event>());
+    if constexpr (handles<Callback, Event, probe_context<Tensor, Event>>) text.append(text.empty() ? "" : ", ").append(event_name<Event>());
   };
   (append(type<Events>{}), ...);
 }
@@ -59,18 +69,30 @@ std::string handled_events() {
     // A callback for everything reads better by that word.
     std::string everything;
     [&everything]<class... Events>(list<Events...>) {
-      ((everything.append(everything.empty() ? "" : ", ").append(shown_name<Events>())), ...);
+      ((everything.append(everything.empty() ? "" : ", ").append(event_name<Events>())), ...);
     }(event::all{});
     if (text == everything) return "every event";
   }
   return text.empty() ? "events of the user's own" : text;
 }
 
+/// Names with commas between; each once, for several callbacks may record one metric.
 template <class... Tags>
 std::string tag_names(list<Tags...>) {
   std::string text;
-  ((text.append(text.empty() ? "" : ", ").append(Tags::name)), ...);
-  return text.empty() ? "-" : text;
+  std::vector<std::string_view> seen;
+  [[maybe_unused]] auto append = [&](std::string_view name) {
+    if (std::ranges::find(seen, name) != seen.end()) return;
+    seen.push_back(name);
+    text.append(text.empty() ? "" : ", ").append(name);
+  };
+  (append(Tags::name), ...);
+  return text;
+}
+
+/// A line of a callback's description; none for what it has not.
+inline std::string described(std::string_view key, std::string const& value) {
+  return value.empty() ? "" : "    " + std::string{key} + std::string(9 - key.size(), ' ') + value + "\n";
 }
 
 template <class Bound>
@@ -78,7 +100,7 @@ std::string state_of() {
   if constexpr (visitable_state<Bound>) {
     return "visited";
   } else if constexpr (std::is_empty_v<Bound>) {
-    return "none";
+    return "";
   } else if constexpr (visitable_config<Bound>) {
     return "configuration only";
   } else {
@@ -92,9 +114,9 @@ std::string describe_callbacks(list<C...>) {
   [[maybe_unused]] auto row = [&rows]<class Callback>(type<Callback>) {
     using bound = unwrap_t<typename bound_callback<Callback, Composition>::type>;
     if constexpr (!is_eval_sets_v<Callback>) {
-      rows.push_back("  " + callback_name<Callback>() + "\n    on       " + handled_events<bound, typename Composition::tensor_type>() +
-                     "\n    records  " + tag_names(recorded_tags_t<Callback>{}) + "\n    watches  " + tag_names(watched_tags_t<Callback>{}) +
-                     "\n    state    " + state_of<bound>() + "\n");
+      rows.push_back("  " + callback_name<Callback>() + "\n" + described("on", handled_events<bound, typename Composition::tensor_type>()) +
+                     described("records", tag_names(recorded_tags_t<Callback>{})) +
+                     described("watches", tag_names(watched_tags_t<Callback>{})) + described("state", state_of<bound>()));
     } else {
       rows.emplace_back();
     }

@@ -581,7 +581,8 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     }
   }
 
-  void begin_window() {
+  // g++ would inline it with some packs of callbacks and not with others: then one that never fires costs a call.
+  [[gnu::always_inline]] void begin_window() {
     in_window_ = 0;
     if constexpr (base::phase_count > 1) phases_updated_ = 0;
     if constexpr (!weights_known()) window_weight_ = 0.0;
@@ -617,6 +618,12 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   void after_window() {
     CoreT& core = this->core_;
     if (core.progress().step.value() >= this->epoch_limit_) epoch_over_ = true;
+    // Most windows end here: the rest is on its own, so that this much is inlined.
+    if (updates().value() < update_limit_ && !has_other_limits_ && (is_single ? core.wish() : agreed_) == 0) return;
+    heed_limits_and_wishes();
+  }
+  void heed_limits_and_wishes() {
+    CoreT& core = this->core_;
     if (updates().value() >= update_limit_ || (has_other_limits_ && other_limit_is_reached())) stop(StopReason::limit);
     if constexpr (is_single) {
       if (core.wish() != 0) take_wish(core.wish());

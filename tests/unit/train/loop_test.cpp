@@ -617,6 +617,7 @@ struct Log {
     if (name.find("Aborted") != std::string::npos) lines.push_back(name);
   }
 };
+struct OtherLog : Log {};
 struct ThrowWhenAborted {
   void on(event::Aborted<tacit::stage::TrainStep> const&, auto&) { throw 1; }
 };
@@ -624,7 +625,7 @@ struct ThrowWhenAborted {
 
 TEST_CASE("an exception aborts the phases it leaves, inner first, and comes out as it was") {
   Log before;
-  Log after;
+  OtherLog after;
   std::ostringstream out;
   auto model = std::make_shared<fake::Linear>();
   SECTION("thrown in a step") {
@@ -646,10 +647,11 @@ TEST_CASE("an exception aborts the phases it leaves, inner first, and comes out 
     CHECK(run.error.find("broken on purpose") != std::string::npos);
   }
   SECTION("thrown by a start handler: only callbacks before it saw the start") {
-    auto trainer = make_trainer(model, CallbackPack{std::ref(before), ThrowAt<event::TrainEpochStart>{}, tacit::named<"after">(std::ref(after).get())});
+    auto trainer = make_trainer(model, CallbackPack{std::ref(before), ThrowAt<event::TrainEpochStart>{}, std::ref(after)});
     CHECK_THROWS_AS(trainer.train(fake::Line{8}, {.epochs = 1, .sink = out}), std::runtime_error);
     CHECK(before.lines == std::vector<std::string>{"event::Aborted<stage::TrainEpoch>", "event::Aborted<stage::TrainingRunEpoch>",
                                                    "event::Aborted<stage::TrainingRun>"});
+    CHECK(after.lines == std::vector<std::string>{"event::Aborted<stage::TrainingRunEpoch>", "event::Aborted<stage::TrainingRun>"});
   }
   SECTION("the trainer is as before: mode restored, gradients dropped, the next run works") {
     ThrowAt<event::TrainStepEnd> once;

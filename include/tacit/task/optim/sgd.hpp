@@ -22,7 +22,8 @@ namespace tacit::inline v0::optim {
 
 class BoundSgd;
 
-/// Stochastic gradient descent with momentum; every number as torch.optim.SGD gives it.
+/// Stochastic gradient descent with momentum; numbers as of
+/// torch.optim.SGD(fused=True). The unfused one may differ in the last bit.
 /// Example: optim::Sgd{.lr = 1e-3, .momentum = 0.9}
 struct Sgd {
   using slot = tacit::slot::optimizer;
