@@ -75,7 +75,7 @@ struct collation<at::Tensor> {
     return result;
   }
 
-  /// A thread that asks for the number of threads first fixes it for all others; so the caller's asks before workers do.
+  /// Fixes the caller's number of threads: asked for later, it would be what a worker may have set for itself.
   static void before_workers() { (void)at::get_num_threads(); }
 
  private:
