@@ -174,7 +174,7 @@ struct ClassBalancedSampler {
     Order(std::vector<std::int64_t> const& labels, std::uint64_t key) : key_{key}, sorted_(labels.size()) {
       std::iota(sorted_.begin(), sorted_.end(), 0);
       auto const label = [&](std::int64_t sample) { return labels[static_cast<std::size_t>(sample)]; };
-      std::ranges::stable_sort(sorted_, {}, label);
+      std::ranges::sort(sorted_, {}, [&](std::int64_t sample) { return std::pair{label(sample), sample}; });
       for (std::size_t i = 0; i < sorted_.size(); ++i) {
         if (i == 0 || label(sorted_[i]) != label(sorted_[i - 1])) starts_.push_back(static_cast<std::int64_t>(i));
       }
@@ -242,14 +242,18 @@ struct BucketedSampler {
     } else {
       std::iota(order.begin(), order.end(), 0);
     }
+    std::vector<std::pair<std::int64_t, std::int64_t>> keyed;  // (length, place in the window): equal lengths keep their order
+    std::vector<std::int64_t> part;
     for (std::int64_t first = 0; first < request.samples;) {
       std::int64_t const left = request.samples - first;
       std::int64_t const size = left / batch < window.value() ? left : window.value() * batch;
-      auto const begin = order.begin() + first;
-      std::stable_sort(begin, begin + size, [&](std::int64_t a, std::int64_t b) {
-        return lengths[static_cast<std::size_t>(a)] < lengths[static_cast<std::size_t>(b)];
-      });
-      first += size;
+      part.assign(order.begin() + first, order.begin() + first + size);
+      keyed.clear();
+      for (std::int64_t const sample : part) {
+        keyed.emplace_back(lengths[static_cast<std::size_t>(sample)], static_cast<std::int64_t>(keyed.size()));
+      }
+      std::ranges::sort(keyed);
+      for (auto const& [length, place] : keyed) order[static_cast<std::size_t>(first++)] = part[static_cast<std::size_t>(place)];
     }
     if (!shuffle) return {std::move(order)};
     std::vector<std::int64_t> result(order.size());
