@@ -303,6 +303,7 @@ class Loader {
   /// that it belongs to: the next call gives the batch after it.
   bool next(std::optional<batch_type>& into) {
     into.reset();
+    check_started();
     if (position_ == size_) return false;
     if (options_.workers.value_or(0) != 0) return next_from_workers(into);
     std::span<std::int64_t> const indices = take_indices();
@@ -373,7 +374,6 @@ class Loader {
   }
 
   bool next_from_workers(std::optional<batch_type>& into) {
-    check_started();
     if (!pool_.running()) start_workers();
     hand_out();
     Slot& slot = pool_.take_out();
@@ -490,7 +490,6 @@ class Loader {
 
   /// Writes down the order of the next batches, at most `order_window` samples but at least one batch.
   void prepare() {
-    check_started();
     std::int64_t total = 0;
     while (prepared_ < size_) {
       std::int64_t const count = chunk(prepared_).count;
