@@ -6,6 +6,7 @@
 ///   tacit/auto.hpp                    Auto: device, precision and distribution chosen at run time; light
 ///   tacit/policy/device/cuda.hpp      Cuda; compiles without the CUDA toolkit; light
 ///   tacit/task/optim/torch_optim.hpp  any optimizer of torch::optim; includes torch/optim/optimizer.h, about 10 s where nothing else did
+///   tacit/data/torch_data.hpp         datasets of torch::data; includes torch/data, about 10 s where nothing else did
 ///   tacit/fwd.hpp                     forward declarations only
 
 #include "tacit/callbacks/adapters.hpp"
@@ -32,12 +33,15 @@
 #include "tacit/core/fixed_string.hpp"
 #include "tacit/core/list.hpp"
 #include "tacit/core/misuse.hpp"
+#include "tacit/core/random.hpp"
 #include "tacit/core/report.hpp"
 #include "tacit/core/required.hpp"
 #include "tacit/core/sink.hpp"
 #include "tacit/core/slots.hpp"
 #include "tacit/core/type_name.hpp"
 #include "tacit/core/units.hpp"
+#include "tacit/data/collate.hpp"
+#include "tacit/data/epoch.hpp"
 #include "tacit/data/fetch.hpp"
 #include "tacit/data/idx.hpp"
 #include "tacit/data/idx_file.hpp"
@@ -45,9 +49,14 @@
 #include "tacit/data/loader.hpp"
 #include "tacit/data/owned_or_borrowed.hpp"
 #include "tacit/data/range_source.hpp"
+#include "tacit/data/sample_range.hpp"
+#include "tacit/data/sampler.hpp"
 #include "tacit/data/shuffle.hpp"
 #include "tacit/data/split.hpp"
 #include "tacit/data/tensor_dataset.hpp"
+#include "tacit/data/torch_collate.hpp"
+#include "tacit/data/units.hpp"
+#include "tacit/data/worker_pool.hpp"
 #include "tacit/events/callback_pack.hpp"
 #include "tacit/events/context.hpp"
 #include "tacit/events/dispatch.hpp"

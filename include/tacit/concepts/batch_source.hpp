@@ -36,4 +36,10 @@ concept planned_batch_source = sized_batch_source<S> && requires(S const& source
   { source.global_batch_samples(batch) } -> std::same_as<std::int64_t>;
 };
 
+/// A sized source that can go on at a batch of the epoch it has started, without reading the batches before it.
+///
+/// `position()` saved, then `start_epoch` with the same arguments and `seek(position)`, give the rest of the epoch.
+template <class S>
+concept seekable_batch_source = sized_batch_source<S> && requires(S& source, std::int64_t batch) { source.seek(batch); };
+
 }  // namespace tacit::inline v0

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "tacit/core/misuse.hpp"
+#include "tacit/core/random.hpp"
 #include "tacit/core/report.hpp"
 
 namespace tacit::inline v0 {
@@ -20,20 +21,58 @@ template <class D>
 concept has_get_batch = requires(D const& data, std::span<std::int64_t const> indices) {
   requires std::is_object_v<std::remove_cvref_t<decltype(data.get_batch(indices))>>;
 };
+template <class D>
+concept has_get = requires(D const& data, std::int64_t index) {
+  requires std::is_object_v<std::remove_cvref_t<decltype(data.get(index))>>;
+};
+template <class D>
+concept has_random_get = requires(D const& data, std::int64_t index, Random& random) {
+  requires std::is_object_v<std::remove_cvref_t<decltype(data.get(index, random))>>;
+};
 }  // namespace detail
 
-/// Samples that can be asked for by number: `size()` of them, in batches `get_batch(indices)`.
-///
-/// Both members are const and may be called from several threads at once. A batch is any object type, usually a struct
-/// of tensors whose dimension 0 counts samples. The indices are read during the call only.
-/// Example: `struct Squares { std::int64_t size() const; Batch get_batch(std::span<std::int64_t const>) const; };`
+/// Samples that can be asked for in batches: `size()` of them, by `get_batch(indices)`.
 template <class D>
-concept dataset = detail::has_size<std::remove_cvref_t<D>> && detail::has_get_batch<std::remove_cvref_t<D>>;
+concept batch_dataset = detail::has_size<std::remove_cvref_t<D>> && detail::has_get_batch<std::remove_cvref_t<D>>;
+
+/// Samples that can be asked for one by one: `size()` of them, by `get(index)` or `get(index, random)`.
+///
+/// `random` is the sample's own generator, made from (seed, epoch, index): what is drawn from it does not depend on who
+/// fetches the sample, nor on when.
+template <class D>
+concept sample_dataset =
+    detail::has_size<std::remove_cvref_t<D>> &&
+    (detail::has_get<std::remove_cvref_t<D>> || detail::has_random_get<std::remove_cvref_t<D>>);
+
+/// Samples that can be asked for by number: one by one (`get`), in batches (`get_batch`), or both.
+///
+/// All members are const and may be called from several threads at once. A batch is any object type, usually a struct
+/// of tensors whose dimension 0 counts samples. The indices are read during the call only. Where there are both,
+/// `get_batch` is the fast way to what `get` and collate would give.
+/// Example: `struct Squares { std::int64_t size() const; Sample get(std::int64_t index) const; };`
+template <class D>
+concept dataset = batch_dataset<D> || sample_dataset<D>;
 
 /// What a dataset's `get_batch` returns, by value.
-template <dataset D>
+template <batch_dataset D>
 using batch_of_t = std::remove_cvref_t<decltype(std::declval<std::remove_cvref_t<D> const&>().get_batch(
     std::declval<std::span<std::int64_t const>>()))>;
+
+namespace detail {
+template <class D>
+decltype(auto) get_sample(D const& data, std::int64_t index, Random& random) {
+  if constexpr (has_random_get<D>) {
+    return data.get(index, random);
+  } else {
+    return data.get(index);
+  }
+}
+}  // namespace detail
+
+/// What a dataset's `get` returns, by value.
+template <sample_dataset D>
+using sample_of_t = std::remove_cvref_t<decltype(detail::get_sample(
+    std::declval<std::remove_cvref_t<D> const&>(), std::int64_t{}, std::declval<Random&>()))>;
 
 /// A dataset that only renumbers the samples of another one, so that a loader can translate indices in place.
 ///
@@ -52,7 +91,7 @@ template <class D>
 consteval misuse missing_in_dataset() {
   if constexpr (!has_size<std::remove_cvref_t<D>>) {
     return misuse::ED01;
-  } else if constexpr (!has_get_batch<std::remove_cvref_t<D>>) {
+  } else if constexpr (!dataset<D>) {
     return misuse::ED02;
   } else {
     return misuse::none;

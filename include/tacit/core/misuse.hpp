@@ -27,7 +27,7 @@ enum class misuse {
   // runs
   ER01, ER02, ER03, ER04, ER05,
   // data
-  ED01, ED02
+  ED01, ED02, ED03, ED04, ED05
 };
 
 /// What a composition becomes when it is refused: the number, the type at fault, and what it was asked for.

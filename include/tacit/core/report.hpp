@@ -185,7 +185,13 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   constexpr bool ed01 = N != misuse::ED01;
   static_assert(ed01, "[TACIT-ED01] a dataset does not tell how many samples it has, wanted: std::int64_t size() const, see docs/errors.md");
   constexpr bool ed02 = N != misuse::ED02;
-  static_assert(ed02, "[TACIT-ED02] a dataset gives no batches, wanted: Batch get_batch(std::span<std::int64_t const>) const, not void, see docs/errors.md");
+  static_assert(ed02, "[TACIT-ED02] a dataset gives no batches, wanted: Sample get(std::int64_t) const or Batch get_batch(std::span<std::int64_t const>) const, not void, see docs/errors.md");
+  constexpr bool ed03 = N != misuse::ED03;
+  static_assert(ed03, "[TACIT-ED03] samples cannot be collated, wanted: structs, tuples, numbers, strings, vectors or tensors (tacit/data/torch_collate.hpp), a collation<T> of your own, or a collate function, see docs/errors.md");
+  constexpr bool ed04 = N != misuse::ED04;
+  static_assert(ed04, "[TACIT-ED04] a collate function cannot be called with the samples, wanted: Batch collate(std::span<Sample>) const, and a dataset with get(index), see docs/errors.md");
+  constexpr bool ed05 = N != misuse::ED05;
+  static_assert(ed05, "[TACIT-ED05] the sampler is none, wanted: std::int64_t count(std::int64_t samples) const and Order order(tacit::data::OrderRequest const&) const with void fill(std::int64_t first, std::span<std::int64_t>) const, see docs/errors.md");
   return true;
 }
 

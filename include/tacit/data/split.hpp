@@ -43,10 +43,26 @@ class Subset {
 
   /// Throws: DataError for an index outside [0, size).
   /// Cost: one list of indices beside the dataset's own; a loader avoids it by `map_indices`.
-  batch_of_t<D> get_batch(std::span<std::int64_t const> indices) const {
+  auto get_batch(std::span<std::int64_t const> indices) const
+    requires batch_dataset<D>
+  {
     std::vector<std::int64_t> mapped(indices.begin(), indices.end());
     map_indices(mapped);
     return fetch(*base_, mapped);
+  }
+
+  /// Throws: DataError for an index outside [0, size).
+  auto get(std::int64_t index) const
+    requires tacit::detail::has_get<D>
+  {
+    map_indices({&index, 1});
+    return base_->get(index);
+  }
+  auto get(std::int64_t index, Random& random) const
+    requires tacit::detail::has_random_get<D>
+  {
+    map_indices({&index, 1});
+    return base_->get(index, random);
   }
 
   /// Replaces each index into this subset by the index into `base()`.

@@ -77,7 +77,8 @@ struct Negated : Subset<Numbers> {
 
 static_assert(tacit::dataset<Numbers> && tacit::dataset<Numbers&> && tacit::dataset<Numbers const&>);
 static_assert(tacit::dataset<tacit::dataset_archetype>);
-static_assert(!tacit::dataset<OnlyGet> && !tacit::dataset<VoidBatch> && !tacit::dataset<MutableSize> &&
+static_assert(tacit::dataset<OnlyGet> && tacit::sample_dataset<OnlyGet> && !tacit::batch_dataset<OnlyGet>);
+static_assert(!tacit::dataset<VoidBatch> && !tacit::dataset<MutableSize> &&
               !tacit::dataset<NoInteger> && !tacit::dataset<int> && !tacit::dataset<std::vector<Batch>>);
 static_assert(tacit::index_view<Subset<Numbers>> && tacit::index_view<Subset<Subset<Numbers>>>);
 static_assert(!tacit::index_view<Numbers> && !tacit::index_view<Negated>);

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <optional>
+
+#include "tacit/concepts/batch_source.hpp"
+#include "tacit/core/units.hpp"
+
+namespace tacit::inline v0::data {
+
+/// The batches of one epoch of a source, for a range-for loop; it can be walked once.
+///
+/// A batch lives until the next one is fetched. Steps for which this rank has no samples are passed over: a loop over
+/// several ranks that must take part in every step calls `next` itself.
+template <class Source>
+class EpochRange {
+ public:
+  using batch_type = typename Source::batch_type;
+
+  class iterator {
+   public:
+    using value_type = batch_type;
+    using difference_type = std::ptrdiff_t;
+
+    explicit iterator(EpochRange& range) noexcept : range_{&range} {}
+    batch_type& operator*() const noexcept { return *range_->batch_; }
+    batch_type* operator->() const noexcept { return &*range_->batch_; }
+    iterator& operator++() {
+      range_->fetch();
+      return *this;
+    }
+    void operator++(int) { range_->fetch(); }
+    friend bool operator==(iterator const& at, std::default_sentinel_t) noexcept { return at.over(); }
+
+   private:
+    bool over() const noexcept { return !range_->batch_; }
+
+    EpochRange* range_;
+  };
+
+  explicit EpochRange(Source& source) noexcept : source_{&source} {}
+  EpochRange(EpochRange const&) = delete;
+  EpochRange& operator=(EpochRange const&) = delete;
+
+  iterator begin() {
+    fetch();
+    return iterator{*this};
+  }
+  std::default_sentinel_t end() const noexcept { return {}; }
+
+ private:
+  void fetch() {
+    while (source_->next(batch_) && !batch_) {
+    }
+  }
+
+  Source* source_;
+  std::optional<batch_type> batch_{};
+};
+
+/// Begins an epoch of a source and gives its batches.
+/// Throws: what the source's `start_epoch` throws; the range throws what `next` throws.
+/// Example: `for (auto& batch : data::epoch(batches, seed, EpochIndex{e})) ...`
+template <batch_source Source>
+EpochRange<Source> epoch(Source& source, std::uint64_t seed, EpochIndex index, int rank = 0, int world_size = 1) {
+  source.start_epoch(seed, index, rank, world_size);
+  return EpochRange<Source>{source};
+}
+
+}  // namespace tacit::inline v0::data

@@ -1,0 +1,173 @@
+#pragma once
+
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "tacit/concepts/batch_source.hpp"
+#include "tacit/core/error.hpp"
+#include "tacit/core/misuse.hpp"
+#include "tacit/core/report.hpp"
+#include "tacit/core/required.hpp"
+#include "tacit/core/units.hpp"
+#include "tacit/data/collate.hpp"
+#include "tacit/data/epoch.hpp"
+#include "tacit/data/range_source.hpp"
+
+namespace tacit::inline v0::data {
+
+/// How batches are made of a range of samples.
+struct SampleRangeOptions {
+  required<Samples> batch_size;  ///< of one process
+  bool drop_last = false;        ///< leaves out the last batch of an epoch if it is incomplete on any rank
+};
+
+/// Batches of a range of samples whose length need not be known: a stream, a generator, lines of a file.
+///
+/// Each epoch begins the range anew and takes its samples in its order. Ranks share them as a `Loader`'s do: all walk
+/// the range, a step is `batch_size * world_size` samples, and each rank collates its chunk. A run over it resumes at
+/// epochs only, for what was read cannot be skipped.
+/// It stays where it was made: iterators into an owned range would not survive a move.
+/// Cost: holds the samples of one step of all ranks.
+template <class R, class Collate = DefaultCollate>
+  requires batch_range<R>
+class SampleRange {
+ public:
+  using sample_type = tacit::detail::range_element_t<R>;
+  using batch_type = decltype(collate_with(std::declval<Collate const&>(), std::declval<std::span<sample_type>>(),
+                                           std::declval<CollateContext const&>()));
+
+  /// Throws: ConfigError for a batch size of 0.
+  SampleRange(R&& range, SampleRangeOptions const& options, Collate collate)
+      : range_{std::forward<R>(range)}, options_{options}, collate_{std::move(collate)} {
+    if (options_.batch_size->value() < 1) {
+      throw ConfigError{"TACIT-RC66",
+                        std::string{"the batch size is "} + (options_.batch_size->is_set() ? "0" : "not given"),
+                        "range of samples", "give .batch_size = 1 or more"};
+    }
+  }
+  SampleRange(SampleRange const&) = delete;
+  SampleRange& operator=(SampleRange const&) = delete;
+
+  SampleRangeOptions const& options() const noexcept { return options_; }
+  /// Batches taken since `start_epoch`.
+  std::int64_t position() const noexcept { return position_; }
+
+  /// Begins the range anew.
+  /// Throws: ConfigError for a rank outside [0, world_size); DataError if the range yields nothing.
+  void start_epoch(std::uint64_t /*seed*/, EpochIndex epoch, int rank = 0, int world_size = 1) {
+    if (world_size < 1 || rank < 0 || rank >= world_size) {
+      throw ConfigError{"TACIT-RC67",
+                        "there is no rank " + std::to_string(rank) + " among " + std::to_string(world_size) + " ranks",
+                        "range of samples", "give a rank from 0 to world_size - 1"};
+    }
+    at_.reset();
+    rank_ = rank;
+    world_size_ = world_size;
+    position_ = 0;
+    taken_ = 0;
+    behind_ = false;
+    at_.emplace(tacit::detail::range_for::first(range_.get()));
+    if (at_end()) {
+      throw DataError{"TACIT-RD75",
+                      "it yields no sample in epoch " + std::to_string(epoch.value()) +
+                          (seen_ ? ": it can be passed only once" : ": its length is 0"),
+                      "range of samples", "give a container or a range that begins anew, and check where the data come from"};
+    }
+    seen_ = true;
+  }
+
+  /// Collates this rank's next batch; false at the end of the range.
+  ///
+  /// `into` stays empty where the last samples do not suffice for all ranks.
+  /// Throws: UsageError before `start_epoch`; DataError where `drop_last` leaves no batch; what the range and collate
+  /// throw.
+  [[gnu::noinline]] bool next(std::optional<batch_type>& into) {
+    into.reset();
+    if (!at_) {
+      throw UsageError{"TACIT-RD76", "a batch was asked for before the first epoch", "range of samples",
+                       "call start_epoch(seed, epoch) first"};
+    }
+    std::int64_t const global = global_batch_size();
+    samples_.clear();
+    numbers_.clear();
+    while (static_cast<std::int64_t>(samples_.size()) < global) {
+      // The range steps on when the next sample is wanted, not before: a generator then never works ahead.
+      if (behind_) ++*at_;
+      behind_ = false;
+      if (at_end()) break;
+      samples_.emplace_back(**at_);
+      behind_ = true;
+      numbers_.push_back(taken_++);
+    }
+    auto const total = static_cast<std::int64_t>(samples_.size());
+    if (total < global && options_.drop_last && position_ == 0) {
+      throw DataError{"TACIT-RD78", "0 batches: drop_last leaves nothing of " + std::to_string(total) + " samples",
+                      "range of samples", "take a smaller batch size or drop_last = false"};
+    }
+    if (total == 0 || (total < global && options_.drop_last)) return false;
+    std::int64_t const even = total / world_size_;
+    std::int64_t const larger = total % world_size_;  // this many ranks, the first ones, have one more
+    auto const first = static_cast<std::size_t>(rank_ * even + std::min<std::int64_t>(rank_, larger));
+    auto const count = static_cast<std::size_t>(even + (rank_ < larger ? 1 : 0));
+    ++position_;
+    if (count != 0) {
+      into.emplace(collate_with(collate_, std::span{samples_}.subspan(first, count), CollateContext{std::span{numbers_}.subspan(first, count)}));
+    }
+    return true;
+  }
+
+  /// Begins an epoch and gives its batches to a range-for loop.
+  EpochRange<SampleRange> epoch(std::uint64_t seed, EpochIndex index, int rank = 0, int world_size = 1) {
+    start_epoch(seed, index, rank, world_size);
+    return EpochRange<SampleRange>{*this};
+  }
+
+ private:
+  std::int64_t global_batch_size() const noexcept {
+    std::int64_t const most = std::numeric_limits<std::int64_t>::max() / world_size_;
+    return std::min(options_.batch_size->value(), most) * world_size_;
+  }
+  bool at_end() { return !(*at_ != tacit::detail::range_for::last(range_.get())); }
+
+  OwnedOrBorrowed<R> range_;
+  SampleRangeOptions options_;
+  Collate collate_;
+  std::optional<
+      std::remove_cvref_t<decltype(tacit::detail::range_for::first(std::declval<std::remove_reference_t<R>&>()))>>
+      at_{};
+  std::vector<sample_type> samples_{};
+  std::vector<std::int64_t> numbers_{};
+  int rank_ = 0;
+  int world_size_ = 1;
+  std::int64_t position_ = 0;
+  std::int64_t taken_ = 0;
+  bool behind_ = false;  // the range stands at a sample that was taken
+  bool seen_ = false;
+};
+
+/// Batches of a range of samples: an lvalue is borrowed and must outlive it, an rvalue is taken over.
+/// Throws: ConfigError for a batch size of 0.
+/// Example: `auto batches = data::batches_of(lines, {.batch_size = 32}, to_batch);`
+template <class R, class Collate = DefaultCollate>
+  requires batch_range<R>
+auto batches_of(R&& range, SampleRangeOptions const& options, Collate collate = {}) {
+  using sample = tacit::detail::range_element_t<R>;
+  if constexpr (collate_function<Collate, sample>) {
+    return SampleRange<R, Collate>{std::forward<R>(range), options, std::move(collate)};
+  } else if constexpr (std::same_as<Collate, DefaultCollate> || std::same_as<Collate, PadCollate>) {
+    tacit::detail::report(bad<misuse::ED03, sample>{});
+  } else {
+    tacit::detail::report(bad<misuse::ED04, Collate, sample>{});
+  }
+}
+
+}  // namespace tacit::inline v0::data
