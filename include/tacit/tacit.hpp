@@ -77,6 +77,7 @@
 #include "tacit/policy/precision/fp64.hpp"
 #include "tacit/report/progress_bar.hpp"
 #include "tacit/report/text.hpp"
+#include "tacit/schedule/describe.hpp"
 #include "tacit/schedule/field.hpp"
 #include "tacit/schedule/math.hpp"
 #include "tacit/schedule/schedule.hpp"

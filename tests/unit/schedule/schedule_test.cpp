@@ -1,4 +1,5 @@
 #include "tacit/schedule/schedule.hpp"
+#include "tacit/schedule/describe.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -155,4 +156,15 @@ TEST_CASE("Schedules that cannot be used say so before the first step", "[schedu
   CHECK(code([] { (void)schedule::constant(nan); }) == "TACIT-RC99");
   CHECK(code([] { (void)schedule::wsd({.decay = 0.0}); }) == "TACIT-RC99");
   CHECK(code([] { (void)schedule::wsd({.lowest = 0.0, .form = schedule::Decay::inverse}); }) == "TACIT-RC99");
+}
+
+TEST_CASE("describe() prints the phases and a plot", "[schedule]") {
+  auto const text = schedule::describe(resolve(schedule::warmup(Epochs{2}).then(schedule::cosine()), run));
+  CHECK(text.starts_with("updates 0 to 19: linear, 0 to 0.95\nupdates 20 to 99: cosine, 1 to 0.0003855\n"));
+  CHECK(text.ends_with("           +------------------------------------------------------------\n"
+                       "            0                                                         99\n"));
+  CHECK(std::count(text.begin(), text.end(), '*') == 60);
+  CHECK(schedule::describe(resolve(schedule::constant(), {.updates = 0})) == "no updates\n");
+  CHECK(schedule::describe(resolve(schedule::constant(0.5), {})).starts_with("updates 0 to the end: constant, 0.5 to 0.5\n"));
+  CHECK(schedule::describe(resolve(schedule::constant(), {.updates = 1})).find("1 |*\n") != std::string::npos);
 }
