@@ -19,6 +19,7 @@
 #include "tacit/callbacks/log_metrics.hpp"
 #include "tacit/callbacks/print_progress.hpp"
 #include "tacit/callbacks/progress_bar.hpp"
+#include "tacit/callbacks/reduce_on_plateau.hpp"
 #include "tacit/callbacks/terminate_on_nan.hpp"
 #include "tacit/callbacks/trace.hpp"
 #include "tacit/concepts/batch_source.hpp"
