@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "tacit/core/fixed_string.hpp"
+#include "tacit/core/units.hpp"
 #include "tacit/schedule/schedule.hpp"
 #include "tacit/version.hpp"
 
@@ -35,6 +36,24 @@ constexpr FieldSchedule<"weight_decay", N> weight_decay(schedule::Schedule<N> co
 template <std::size_t N>
 constexpr FieldSchedule<"momentum", N> momentum(schedule::Schedule<N> const& schedule, std::string_view group = {}) {
   return {schedule, group};
+}
+
+/// A field's schedule for one run, with the configured value that its factors refer to.
+template <fixed_string Name, std::size_t N>
+struct BoundField {
+  static constexpr auto name = Name;
+  schedule::Bound<N> factor;
+  double base;  ///< may be changed between updates, by a plateau for one
+
+  /// The value that update `update` uses.
+  constexpr double value(UpdateIndex update) const { return base * factor(update); }
+};
+
+/// The field's schedule for a run of this length, over its configured value.
+/// Throws: ConfigError where the schedule does not fit, or depends on a length that is not known.
+template <fixed_string Name, std::size_t N>
+constexpr BoundField<Name, N> resolve(FieldSchedule<Name, N> const& field, schedule::RunLength run, double base) {
+  return {schedule::resolve(field.schedule, run), base};
 }
 
 namespace detail {
