@@ -90,7 +90,6 @@ int main() {
   }
   tacit::RunResult const result = session.finish();
   // [/session]
-  std::cout << trainer.describe();
   std::cout << result.updates.value() << " updates, the pole stays up for about " << std::lround(usual) << " pushes\n";
   return usual > 60.0 ? 0 : 1;
 }
