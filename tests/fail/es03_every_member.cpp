@@ -16,6 +16,10 @@ int main() {
   auto const second = trainer.train(tacit::data::loader(data, {.batch_size = 4}), data, options, tacit::eval_data<"noisy">(data));
   auto const metrics = trainer.evaluate(data, {.per_device_batch_size = 2});
   trainer.request_stop();
+  auto session = trainer.session<fake::Batch>(options);
+  while (session.step(data.get_batch(std::vector<std::int64_t>{0, 1}))) session.end_epoch();
+  static_cast<void>(session.progress());
+  if (session.is_running()) session.finish();
   static_cast<void>(trainer.view());
   static_cast<void>(trainer.task());
   static_cast<void>(trainer.model());

@@ -133,6 +133,10 @@ class Core {
     return std::get<I>(phases_);
   }
   view_type view() { return view_type{*this}; }
+  /// Drops the gradients of every phase.
+  void clear_gradients() {
+    std::apply([](auto&... phases) { (phases.parameters.clear_gradients(), ...); }, phases_);
+  }
 
   Progress& progress() noexcept { return progress_; }
   RunPlan& plan() noexcept { return plan_; }

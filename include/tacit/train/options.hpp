@@ -54,15 +54,22 @@ struct EvalOptions {
 /// The batch size of a default loader where none is given, as in pytorch-accelerated.
 inline constexpr std::int64_t default_batch_size = 8;
 
+/// Throws: ConfigError for a run that nothing would end.
+inline void require_limit(TrainOptions const& options) {
+  RunLimit const& limit = options.limit;
+  bool const limited = options.epochs.is_set() || limit.updates.is_set() || limit.micro_batches.is_set() || limit.samples.is_set() ||
+                       limit.tokens.is_set() || limit.duration.count() != 0;
+  if (!limited) {
+    throw ConfigError{"TACIT-RC40", "the run has no limit", "TrainOptions::epochs", "give .epochs = 1 or a member of .limit"};
+  }
+}
+
 /// Throws: ConfigError that names the option, if any has no sensible meaning.
 inline void check(TrainOptions const& options) {
   auto refuse = [](char const* code, char const* what, char const* where, char const* fix) {
     return ConfigError{code, what, std::string{"TrainOptions::"} + where, fix};
   };
   RunLimit const& limit = options.limit;
-  bool const limited = options.epochs.is_set() || limit.updates.is_set() || limit.micro_batches.is_set() || limit.samples.is_set() ||
-                       limit.tokens.is_set() || limit.duration.count() != 0;
-  if (!limited) throw refuse("TACIT-RC40", "the run has no limit", "epochs", "give .epochs = 1 or a member of .limit");
   if (options.epochs.value() == 0) throw refuse("TACIT-RC41", "0 epochs leave nothing to train", "epochs", "give 1 or more");
   if (limit.updates.value() == 0) throw refuse("TACIT-RC42", "a limit of 0 updates leaves nothing to train", "limit.updates", "give 1 or more");
   if (limit.micro_batches.value() == 0) {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -29,6 +30,39 @@
 #include "tacit/train/result.hpp"
 
 namespace tacit::inline v0::detail {
+
+/// One run in the process, on the trainer's thread; released on every way out.
+template <class Core>
+class RunGuard {
+ public:
+  explicit RunGuard(Core& core) : core_{core} {
+    if (core.running()) {
+      throw UsageError{"TACIT-RU10", "this trainer is running already", "train or evaluate", "do not call it from a callback; use context.evaluate()"};
+    }
+    if (core.owner() != std::this_thread::get_id()) {
+      throw UsageError{"TACIT-RU11", "called on another thread than the one that made the trainer", "train or evaluate",
+                       "make and use the trainer on one thread; only request_stop() may be called from others"};
+    }
+    if constexpr (!shares_process<typename Core::composition::distribution>) {
+      if (run_in_process.exchange(true)) {
+        throw UsageError{"TACIT-RU12", "another trainer is running in this process", "train or evaluate", "run one after the other, or in processes of their own"};
+      }
+    }
+    core.running() = true;
+  }
+  RunGuard(RunGuard const&) = delete;
+  RunGuard& operator=(RunGuard const&) = delete;
+  ~RunGuard() {
+    core_.running() = false;
+    core_.record_to(nullptr);
+    core_.forget_mask();
+    core_.set_wish(0);
+    if constexpr (!shares_process<typename Core::composition::distribution>) run_in_process.store(false);
+  }
+
+ private:
+  Core& core_;
+};
 
 /// Sets every model of the task to one mode; on the way out each module gets back its own.
 template <class Task>
@@ -332,6 +366,12 @@ class TrainPass : public PassBase<CoreT, Source, true> {
                           options.limit.duration.count() > 0},
         log_every_{options.log_every.value_or(core.device().host_reads_free() ? 1 : 50)},
         started_{std::chrono::steady_clock::now()} {
+    if constexpr (!states_tokens()) {
+      if (options.limit.tokens.is_set()) {
+        throw ConfigError{"TACIT-RC62", "a limit in tokens, but the task's step states no `weight`", "TrainOptions::limit.tokens",
+                          "return a struct with a member `weight`, or limit another unit"};
+      }
+    }
     core.progress() = Progress{};
     core.set_log_point(true);
     this->epoch_limit_ = core.batch_limits().train.value_or(this->epoch_limit_);
@@ -343,18 +383,16 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   Updates updates() const { return this->core_.progress().updates; }
   UpdateIndex update_index() const { return UpdateIndex{this->core_.progress().updates.value()}; }
   StopReason reason() const noexcept { return reason_; }
+  bool is_stopping() const noexcept { return stopping_; }
   bool has_evaluation() const noexcept { return !std::same_as<Evaluate, no_evaluation>; }
   auto training_mode() { return ModeScope<typename CoreT::task_type>{this->core_.task(), true}; }
   std::chrono::nanoseconds elapsed() const { return std::chrono::steady_clock::now() - started_; }
 
   // --- epochs ---
 
+  bool has_another_epoch() const noexcept { return !stopping_ && !(options_.epochs.is_set() && epochs_begun_ >= options_.epochs.value()); }
   bool begins_another_epoch() {
-    if (stopping_) return false;
-    if (options_.epochs.is_set() && epochs_begun_ >= options_.epochs.value()) {
-      reason_ = StopReason::completed;
-      return false;
-    }
+    if (!has_another_epoch()) return false;
     ++epochs_begun_;
     return true;
   }
@@ -767,5 +805,20 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   tensor_type const* mask_ = nullptr;
   std::vector<tensor_type> gradients_{};
 };
+
+/// Closes a run's entry in the history and tells how it went.
+template <class Core, class Pass>
+RunResult end_run(Core& core, Pass& pass) {
+  core.history().end_run(pass.reason(), pass.updates());
+  RunResult result;
+  result.reason = pass.reason();
+  result.epochs = pass.epochs_begun();
+  result.updates = pass.updates();
+  result.micro_batches = core.progress().micro_batches;
+  result.samples = core.progress().samples;
+  result.duration = pass.elapsed();
+  result.metrics = core.history().last_run();
+  return result;
+}
 
 }  // namespace tacit::inline v0::detail

@@ -27,6 +27,7 @@
 #include "tacit/train/options.hpp"
 #include "tacit/train/result.hpp"
 #include "tacit/train/run.hpp"
+#include "tacit/train/session.hpp"
 
 namespace tacit::inline v0 {
 
@@ -327,6 +328,16 @@ constexpr auto check_train() {
     return check_idle<TrainPass<Core, source_t<Data>, no_evaluation>>(typename Core::callback_types{});
   }
 }
+/// A session evaluates nothing, so that named eval sets need no data.
+template <class Core, class Batch>
+constexpr auto check_session() {
+  using call = decltype(first_unsound<decltype(check_training<Core, Batch>()), decltype(check_no_evaluation(typename Core::composition::callbacks{}))>());
+  if constexpr (!is_sound_v<call>) {
+    return call{};
+  } else {
+    return check_idle<TrainPass<Core, GivenBatches<Batch>, no_evaluation>>(typename Core::callback_types{});
+  }
+}
 template <class Core, class Data>
 constexpr auto check_evaluate() {
   using call = decltype(check_evaluation<Core, Data>());
@@ -353,39 +364,6 @@ constexpr auto check_stated_batch() {
   }
 }
 
-/// One run in the process, on the trainer's thread; released on every way out.
-template <class Core>
-class RunGuard {
- public:
-  explicit RunGuard(Core& core) : core_{core} {
-    if (core.running()) {
-      throw UsageError{"TACIT-RU10", "this trainer is running already", "train or evaluate", "do not call it from a callback; use context.evaluate()"};
-    }
-    if (core.owner() != std::this_thread::get_id()) {
-      throw UsageError{"TACIT-RU11", "called on another thread than the one that made the trainer", "train or evaluate",
-                       "make and use the trainer on one thread; only request_stop() may be called from others"};
-    }
-    if constexpr (!shares_process<typename Core::composition::distribution>) {
-      if (run_in_process.exchange(true)) {
-        throw UsageError{"TACIT-RU12", "another trainer is running in this process", "train or evaluate", "run one after the other, or in processes of their own"};
-      }
-    }
-    core.running() = true;
-  }
-  RunGuard(RunGuard const&) = delete;
-  RunGuard& operator=(RunGuard const&) = delete;
-  ~RunGuard() {
-    core_.running() = false;
-    core_.record_to(nullptr);
-    core_.forget_mask();
-    core_.set_wish(0);
-    if constexpr (!shares_process<typename Core::composition::distribution>) run_in_process.store(false);
-  }
-
- private:
-  Core& core_;
-};
-
 /// The flat pack's elements, whether the caller gave a pack or not.
 template <class Callbacks>
 struct pack_defaults;
@@ -408,6 +386,15 @@ decltype(auto) pick(Fallback fallback, First& first, Rest&... rest) {
   }
 }
 struct nothing {};
+
+/// What a misuse makes of a session: takes in silence what a session takes.
+struct RefusedSession {
+  bool step(auto&&) { return false; }
+  void end_epoch() {}
+  bool is_running() const noexcept { return false; }
+  Progress const& progress() const noexcept;
+  RunResult finish() { return {}; }
+};
 
 /// An automatic argument tells what it chose, once everything is bound.
 template <class Core, class... A>
@@ -590,6 +577,27 @@ class Trainer {
     return {};
   }
 
+  /// A training run whose outer loop is the caller's, batch by batch; it needs no limit.
+  /// Throws: ConfigError, UsageError as `train`.
+  /// Example: `auto session = trainer.session<Batch>({.clip = {.norm = 1.0}});`
+  template <class Batch>
+  auto session(TrainOptions const& options = {}) {
+    using checked = decltype(detail::check_session<core_type, Batch>());
+    if constexpr (!detail::is_sound_v<checked>) {
+      detail::report(typename checked::value{});
+      return detail::RefusedSession{};
+    } else {
+      check(options);
+      if (options.per_device_batch_size.is_set()) {
+        throw ConfigError{"TACIT-RC60", "a batch size is given, but the data make their own batches", "TrainOptions::per_device_batch_size",
+                          "leave it out: a session is given its batches"};
+      }
+      core_->sink() = options.sink;
+      plan_training(detail::GivenBatches<Batch>{}, options);
+      return Session<core_type, Batch>{*core_, options};
+    }
+  }
+
   /// Evaluates without training: the training history stays as it is.
   template <class Data>
   EvalResult evaluate(Data&& data, EvalOptions const& options = {}) {
@@ -690,6 +698,7 @@ class Trainer {
   template <class Data, class Valid, class ValidPointer, class... Extra>
   RunResult run_training(Data&& data, [[maybe_unused]] ValidPointer valid, TrainOptions const& options, Extra&&... extra) {
     check(options);
+    require_limit(options);
     core_type& core = *core_;
     detail::RunGuard const guard{core};
     core.sink() = options.sink;
@@ -754,36 +763,15 @@ class Trainer {
   RunResult run_training_with(Source& source, TrainOptions const& options, Evaluate evaluate) {
     core_type& core = *core_;
     detail::TrainPass<core_type, Source, Evaluate> pass{core, source, options, std::move(evaluate)};
-    if constexpr (!decltype(pass)::states_tokens()) {
-      if (options.limit.tokens.is_set()) {
-        throw ConfigError{"TACIT-RC62", "a limit in tokens, but the task's step states no `weight`", "TrainOptions::limit.tokens",
-                          "return a struct with a member `weight`, or limit another unit"};
-      }
-    }
     core.history().begin_run();
     try {
       detail::train_run(pass);
     } catch (...) {
-      for (std::size_t phase = 0; phase < core_type::phase_count; ++phase) clear_gradients(phase);
+      core.clear_gradients();
       core.note_failure();
       throw;
     }
-    core.history().end_run(pass.reason(), pass.updates());
-    RunResult result;
-    result.reason = pass.reason();
-    result.epochs = pass.epochs_begun();
-    result.updates = pass.updates();
-    result.micro_batches = core.progress().micro_batches;
-    result.samples = core.progress().samples;
-    result.duration = pass.elapsed();
-    result.metrics = core.history().last_run();
-    return result;
-  }
-
-  void clear_gradients(std::size_t phase) {
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-      ((I == phase ? core_->template phase<I>().parameters.clear_gradients() : void()), ...);
-    }(std::make_index_sequence<core_type::phase_count>{});
+    return detail::end_run(core, pass);
   }
 
   template <class Data>
@@ -826,7 +814,7 @@ class Trainer {
     return plan;
   }
   template <class Source>
-  void plan_training(Source& source, TrainOptions const& options) {
+  void plan_training(Source const& source, TrainOptions const& options) {
     RunPlan plan = base_plan();
     plan.epochs = options.epochs;
     plan.gradient_accumulation = options.gradient_accumulation;
@@ -888,6 +876,8 @@ class Trainer<bad<Number, Culprit, Detail>, Meant, Precision, Distribution, Call
   RunResult train(auto&&);
   RunResult train(auto&&, auto&&);
   EvalResult evaluate(auto&&, EvalOptions const& = {});
+  template <class Batch>
+  detail::RefusedSession session(TrainOptions const& = {});
   void request_stop() noexcept;
   History const& history() const noexcept;
   RunPlan const& plan() const noexcept;

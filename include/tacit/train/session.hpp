@@ -1,0 +1,182 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+#include "tacit/core/error.hpp"
+#include "tacit/core/units.hpp"
+#include "tacit/events/dispatch.hpp"
+#include "tacit/train/loop.hpp"
+#include "tacit/train/options.hpp"
+#include "tacit/train/result.hpp"
+#include "tacit/train/run.hpp"
+
+namespace tacit::inline v0 {
+
+namespace detail {
+
+/// A source that is given its batches one by one.
+template <class Batch>
+class GivenBatches {
+ public:
+  using batch_type = Batch;
+
+  void give(Batch batch) { given_.emplace(std::move(batch)); }
+  void start_epoch(std::uint64_t, EpochIndex, int, int) { position_ = 0; }
+  bool next(std::optional<Batch>& into) {
+    into.reset();
+    if (!given_) return false;
+    into.emplace(std::move(*given_));
+    given_.reset();
+    ++position_;
+    return true;
+  }
+  std::int64_t position() const noexcept { return position_; }
+
+ private:
+  std::optional<Batch> given_{};
+  std::int64_t position_ = 0;
+};
+
+}  // namespace detail
+
+/// A training run whose outer loop is the caller's: a simulator's, a game's, that of reinforcement learning.
+///
+/// Each call takes the run one step on, with the events, the accumulation, the clipping and the limits of `Trainer::train`.
+/// Until it is over the trainer is running. A session that ends without `finish` counts as a run that was broken off.
+/// Example: `auto session = trainer.session<Batch>({.limit = {.updates = 1000}}); while (session.step(act())) {} session.finish();`
+template <class Core, class Batch>
+class Session {
+ public:
+  Session(Core& core, TrainOptions const& options) : core_{core}, options_{options}, pass_{core, source_, options_, detail::no_evaluation{}} {}
+  Session(Session const&) = delete;
+  Session& operator=(Session const&) = delete;
+  ~Session() { break_off(); }
+
+  /// Forward, loss and backward on one micro-batch; the last of a window is followed by the update.
+  /// Effects: begins the run and an epoch where none is under way. Returns: whether the run goes on; once it does not, a batch is left
+  /// unused. Throws: what the task and the callbacks throw, and then the session is over; UsageError after that.
+  bool step(Batch batch) {
+    require_unbroken();
+    guarded([&] {
+      if (!begin_epoch()) return;
+      source_.give(std::move(batch));
+      detail::fetch(pass_);
+      detail::train_step(pass_);
+      if (pass_.epoch_is_over()) close_epoch();
+    });
+    return is_running();
+  }
+
+  /// Ends the epoch: an open window is closed, the mean loss is recorded. The next step begins another one.
+  void end_epoch() {
+    require_unbroken();
+    guarded([&] { close_epoch(); });
+  }
+
+  /// False once a limit was reached or somebody asked the run to stop.
+  bool is_running() const noexcept {
+    if (state_ == state::in_epoch) return !pass_.is_stopping();
+    return state_ != state::over && pass_.has_another_epoch();
+  }
+  Progress const& progress() const noexcept { return core_.progress(); }
+
+  /// Ends the run and says how it went.
+  RunResult finish() {
+    require_unbroken();
+    guarded([&] {
+      begin_run();
+      close_epoch();
+      detail::notify(pass_, event::TrainingRunEnd{pass_.reason(), pass_.updates()});
+    });
+    state_ = state::over;
+    RunResult result = detail::end_run(core_, pass_);
+    guard_.reset();
+    return result;
+  }
+
+ private:
+  enum class state { fresh, between_epochs, in_epoch, over };
+
+  void begin_run() {
+    if (state_ != state::fresh) return;
+    core_.history().begin_run();
+    begin<stage::TrainingRun>(event::TrainingRunStart{pass_.batches_per_epoch(), pass_.has_evaluation()});
+    state_ = state::between_epochs;
+  }
+  bool begin_epoch() {
+    begin_run();
+    if (state_ == state::in_epoch) return true;
+    if (!pass_.begins_another_epoch()) return false;
+    begin<stage::TrainingRunEpoch>(event::TrainingRunEpochStart{pass_.epoch_index()});
+    training_.emplace(core_.task(), true);
+    begin<stage::TrainEpoch>(event::TrainEpochStart{pass_.epoch_index(), pass_.batches_per_epoch()});
+    pass_.begin_epoch();
+    state_ = state::in_epoch;
+    return true;
+  }
+  void close_epoch() {
+    if (state_ != state::in_epoch) return;
+    if (pass_.window_is_open()) detail::close_window(pass_);
+    pass_.record_loss();
+    detail::notify(pass_, event::TrainEpochEnd{pass_.epoch_index(), pass_.epoch_steps(), pass_.epoch_updates()});
+    training_.reset();
+    --begun_;
+    detail::notify(pass_, event::TrainingRunEpochEnd{pass_.epoch_index()});
+    --begun_;
+    pass_.end_epoch();
+    state_ = state::between_epochs;
+  }
+
+  /// Fires a stage's start event; the stage is begun only once every callback has seen it.
+  template <class Stage, class Event>
+  void begin(Event const& start) {
+    try {
+      detail::notify(pass_, start);
+    } catch (...) {
+      detail::fire_aborted<Stage>(pass_, core_.thrower());
+      throw;
+    }
+    ++begun_;
+  }
+
+  template <class Work>
+  void guarded(Work const& work) {
+    try {
+      work();
+    } catch (...) {
+      constexpr std::size_t all = Core::order.at.size();
+      if (begun_ > 2) detail::fire_aborted<stage::TrainEpoch>(pass_, all);
+      if (begun_ > 1) detail::fire_aborted<stage::TrainingRunEpoch>(pass_, all);
+      if (begun_ > 0) detail::fire_aborted<stage::TrainingRun>(pass_, all);
+      core_.note_failure();
+      break_off();
+      throw;
+    }
+  }
+  void break_off() noexcept {
+    if (state_ == state::over) return;
+    state_ = state::over;
+    training_.reset();
+    core_.clear_gradients();
+    guard_.reset();
+  }
+  void require_unbroken() const {
+    if (state_ == state::over) {
+      throw UsageError{"TACIT-RU13", "the session is over", "Session", "ask the trainer for a new one"};
+    }
+  }
+
+  Core& core_;
+  TrainOptions options_;
+  std::optional<detail::RunGuard<Core>> guard_{std::in_place, core_};  // until the run is over
+  detail::GivenBatches<Batch> source_{};
+  detail::TrainPass<Core, detail::GivenBatches<Batch>, detail::no_evaluation> pass_;
+  std::optional<detail::ModeScope<typename Core::task_type>> training_{};
+  state state_ = state::fresh;
+  int begun_ = 0;  // stages whose start every callback has seen
+};
+
+}  // namespace tacit::inline v0
