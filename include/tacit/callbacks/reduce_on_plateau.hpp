@@ -48,13 +48,13 @@ class ReduceOnPlateau<Tag>::bound {
 
   explicit bound(ReduceOnPlateau const& config) : config_{config} {
     if (!(config_.factor > 0.0 && config_.factor < 1.0)) {
-      throw ConfigError{"TACIT-RD70", "the factor is not between 0 and 1", "ReduceOnPlateau::factor", "give 0.1 for a tenth"};
+      throw ConfigError{"TACIT-RC77", "the factor is not between 0 and 1", "ReduceOnPlateau::factor", "give 0.1 for a tenth"};
     }
     if (!(config_.threshold >= 0.0 && config_.lowest >= 0.0) || std::isinf(config_.threshold) || std::isinf(config_.lowest)) {
-      throw ConfigError{"TACIT-RD71", "`threshold` or `lowest` is not a finite number of 0 or more", "ReduceOnPlateau", "give 0 or more"};
+      throw ConfigError{"TACIT-RC78", "`threshold` or `lowest` is not a finite number of 0 or more", "ReduceOnPlateau", "give 0 or more"};
     }
     if (!config_.patience.is_set() || !config_.cooldown.is_set()) {
-      throw ConfigError{"TACIT-RD72", "`patience` or `cooldown` is not given", "ReduceOnPlateau", "give a number of epochs"};
+      throw ConfigError{"TACIT-RC79", "`patience` or `cooldown` is not given", "ReduceOnPlateau", "give a number of epochs"};
     }
   }
 

@@ -179,9 +179,11 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   constexpr bool er03 = N != misuse::ER03;
   static_assert(er03, "[TACIT-ER03] the data are no dataset, no loader and no range, wanted: size() and get_batch(indices), tacit::data::loader(...), or something that range-for accepts, see docs/errors.md");
   constexpr bool er04 = N != misuse::ER04;
-  static_assert(er04, "[TACIT-ER04] an argument after the options is none that a run takes, wanted: eval_data<\"name\">(data), see docs/errors.md");
+  static_assert(er04, "[TACIT-ER04] an argument after the options is none that a run takes, wanted: a schedule such as lr(schedule::cosine()), or eval_data<\"name\">(data), see docs/errors.md");
   constexpr bool er05 = N != misuse::ER05;
   static_assert(er05, "[TACIT-ER05] a run without options, wanted: train(data, options) or train(data, valid, options), options as in {.epochs = 8}, see docs/errors.md");
+  constexpr bool er06 = N != misuse::ER06;
+  static_assert(er06, "[TACIT-ER06] a schedule is for a field that no optimizer of the task has, wanted: lr(schedule), or members field(name<\"x\">{}) and set_field(name<\"x\">{}, double) of the bound optimizer, see docs/errors.md");
   constexpr bool ed01 = N != misuse::ED01;
   static_assert(ed01, "[TACIT-ED01] a dataset does not tell how many samples it has, wanted: std::int64_t size() const, see docs/errors.md");
   constexpr bool ed02 = N != misuse::ED02;

@@ -28,6 +28,7 @@
 #include "tacit/train/loop.hpp"
 #include "tacit/train/options.hpp"
 #include "tacit/train/result.hpp"
+#include "tacit/train/scheduled.hpp"
 
 namespace tacit::inline v0::detail {
 
@@ -311,7 +312,7 @@ class EvalPass : public PassBase<CoreT, Source, false> {
 ///
 /// `Evaluate` is a callable (core, intermediate) that evaluates the run's eval sets, or `no_evaluation`.
 struct no_evaluation {};
-template <class CoreT, class Source, class Evaluate>
+template <class CoreT, class Source, class Evaluate, class Schedules = Scheduled<CoreT>>
 class TrainPass : public PassBase<CoreT, Source, true> {
   using base = PassBase<CoreT, Source, true>;
   using traits = typename base::traits;
@@ -356,8 +357,9 @@ class TrainPass : public PassBase<CoreT, Source, true> {
  public:
   using tensor_type = typename base::tensor_type;
 
-  TrainPass(CoreT& core, Source& source, TrainOptions const& options, Evaluate evaluate)
+  TrainPass(CoreT& core, Source& source, TrainOptions const& options, Evaluate evaluate, Schedules& schedules)
       : base{core, source},
+        schedules_{schedules},
         options_{options},
         evaluate_{std::move(evaluate)},
         accumulation_{options.gradient_accumulation.value()},
@@ -512,6 +514,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   void finish_gradients() {
     CoreT& core = this->core_;
     auto& parameters = core.template phase<I>().parameters;
+    schedules_.template set<I>(update_index());
     if constexpr (!is_single) {
       if constexpr (I == 0) agree_before_update();
       core.distribution().prepare_gradients(parameters);
@@ -780,6 +783,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     count += phase.parameters.size();
   }
 
+  Schedules& schedules_;
   TrainOptions const& options_;
   Evaluate evaluate_;
   std::int64_t accumulation_;

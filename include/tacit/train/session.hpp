@@ -50,7 +50,7 @@ class GivenBatches {
 template <class Core, class Batch>
 class Session {
  public:
-  Session(Core& core, TrainOptions const& options) : core_{core}, options_{options}, pass_{core, source_, options_, detail::no_evaluation{}} {}
+  Session(Core& core, TrainOptions const& options) : core_{core}, options_{options}, pass_{core, source_, options_, detail::no_evaluation{}, schedules_} {}
   Session(Session const&) = delete;
   Session& operator=(Session const&) = delete;
   ~Session() { break_off(); }
@@ -173,6 +173,7 @@ class Session {
   TrainOptions options_;
   std::optional<detail::RunGuard<Core>> guard_{std::in_place, core_};  // until the run is over
   detail::GivenBatches<Batch> source_{};
+  detail::Scheduled<Core> schedules_{core_, {}};
   detail::TrainPass<Core, detail::GivenBatches<Batch>, detail::no_evaluation> pass_;
   std::optional<detail::ModeScope<typename Core::task_type>> training_{};
   state state_ = state::fresh;

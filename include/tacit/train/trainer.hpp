@@ -280,10 +280,14 @@ constexpr auto check_evaluation() {
   }
 }
 
-template <class EvalSets, class... Extra>
+/// The arguments after the options that hold data of eval sets; the others are schedules.
+template <class... Extra>
+using eval_data_of = concat_t<std::conditional_t<is_eval_data_v<Extra>, list<Extra>, list<>>...>;
+
+template <class EvalSets, class Extra>
 struct eval_data_fit;
 template <fixed_string... Names, class... Extra>
-struct eval_data_fit<eval_sets<Names...>, Extra...> {
+struct eval_data_fit<eval_sets<Names...>, list<Extra...>> {
   template <fixed_string Name>
   static constexpr std::size_t given = (std::size_t{0} + ... + std::size_t{Extra::name == Name});
   static constexpr bool value = sizeof...(Names) == sizeof...(Extra) && ((given<Names> == 1) && ...);
@@ -295,26 +299,51 @@ constexpr auto check_training() {
   return first_unsound<decltype(check_step<true, task, Batch, StepContext<Core>>()), decltype(check_unused_eval_step<task, Batch, StepContext<Core>>())>();
 }
 
+template <class Core, class Extra>
+constexpr auto check_extra() {
+  if constexpr (is_field_schedule_v<Extra>) {
+    constexpr bool found = []<std::size_t... I>(std::index_sequence<I...>) {
+      return (has_field<Extra::name, std::remove_reference_t<decltype(std::declval<Core&>().template phase<I>().optimizer)>> || ...);
+    }(std::make_index_sequence<Core::phase_count>{});
+    if constexpr (found) {
+      return sound{};
+    } else {
+      return refuse<misuse::ER06, Extra, typename Core::task_type>{};
+    }
+  } else if constexpr (is_eval_data_v<Extra>) {
+    return sound{};
+  } else {
+    return refuse<misuse::ER04, Extra>{};
+  }
+}
+
+template <class Core, class Valid, class Batch, class... Extra>
+constexpr auto check_train_data(list<Extra...>) {
+  if constexpr (std::is_void_v<Valid> && sizeof...(Extra) == 0) {
+    return first_unsound<decltype(check_training<Core, Batch>()), decltype(check_no_evaluation(typename Core::composition::callbacks{}))>();
+  } else if constexpr (std::is_void_v<Valid>) {
+    return first_unsound<decltype(check_step<true, typename Core::task_type, Batch, StepContext<Core>>()),
+                         decltype(check_evaluation<Core, typename Extra::data_type>())...>();
+  } else {
+    return first_unsound<decltype(check_step<true, typename Core::task_type, Batch, StepContext<Core>>()), decltype(check_evaluation<Core, Valid>()),
+                         decltype(check_evaluation<Core, typename Extra::data_type>())...>();
+  }
+}
+
 template <class Core, class Data, class Valid, class... Extra>
 constexpr auto check_train_call() {
   using readable = decltype(check_data<Data>());
   using sets = typename Core::composition::named_eval_sets;
   if constexpr (!is_sound_v<readable>) {
     return readable{};
-  } else if constexpr (!(is_eval_data_v<Extra> && ...)) {
-    return refuse<misuse::ER04, list<Extra...>>{};
-  } else if constexpr (!eval_data_fit<sets, Extra...>::value) {
-    return refuse<misuse::EM06, sets, list<Extra...>>{};
   } else {
-    using batch = typename source_t<Data>::batch_type;
-    if constexpr (std::is_void_v<Valid> && sizeof...(Extra) == 0) {
-      return first_unsound<decltype(check_training<Core, batch>()), decltype(check_no_evaluation(typename Core::composition::callbacks{}))>();
-    } else if constexpr (std::is_void_v<Valid>) {
-      return first_unsound<decltype(check_step<true, typename Core::task_type, batch, StepContext<Core>>()),
-                           decltype(check_evaluation<Core, typename Extra::data_type>())...>();
+    using extra = decltype(first_unsound<sound, decltype(check_extra<Core, Extra>())...>());
+    if constexpr (!is_sound_v<extra>) {
+      return extra{};
+    } else if constexpr (!eval_data_fit<sets, eval_data_of<Extra...>>::value) {
+      return refuse<misuse::EM06, sets, eval_data_of<Extra...>>{};
     } else {
-      return first_unsound<decltype(check_step<true, typename Core::task_type, batch, StepContext<Core>>()), decltype(check_evaluation<Core, Valid>()),
-                           decltype(check_evaluation<Core, typename Extra::data_type>())...>();
+      return check_train_data<Core, Valid, typename source_t<Data>::batch_type>(eval_data_of<Extra...>{});
     }
   }
 }
@@ -554,9 +583,10 @@ class Trainer {
   /// Trains until the first limit of `options` is reached.
   /// `data` is a dataset, a loader, or whatever range-for accepts; lvalues are borrowed for the call.
   /// Throws: what data, task and callbacks throw; ConfigError, DataError, UsageError for what cannot work.
-  template <class Data>
-  RunResult train(Data&& data, TrainOptions const& options) {
-    return train_checked<Data, void>(std::forward<Data>(data), nullptr, options);
+  /// `extra` are schedules, `lr(schedule::cosine())`, and the data of named eval sets, `eval_data<"noisy">(data)`.
+  template <class Data, class... Extra>
+  RunResult train(Data&& data, TrainOptions const& options, Extra&&... extra) {
+    return train_checked<Data, void>(std::forward<Data>(data), nullptr, options, std::forward<Extra>(extra)...);
   }
   /// Trains, and evaluates on `valid` as `options.evaluation` says.
   template <class Data, class Valid, class... Extra>
@@ -708,12 +738,17 @@ class Trainer {
     Samples const eval_batch_size =
         options.eval_per_device_batch_size.is_set() ? options.eval_per_device_batch_size : options.per_device_batch_size;
     plan_training(source, options);
-    if constexpr (std::is_void_v<Valid> && sizeof...(Extra) == 0) {
-      return run_training_with(source, options, detail::no_evaluation{});
+    auto named = std::tuple_cat(make_eval(extra, eval_batch_size)...);
+    auto schedules = std::apply(
+        [&](auto const&... fields) {
+          return detail::Scheduled<core_type, std::remove_cvref_t<decltype(fields)>...>{core, {core.plan().updates, core.plan().updates_per_epoch}, fields...};
+        },
+        std::tuple_cat(field_of(extra)...));
+    if constexpr (std::is_void_v<Valid> && std::tuple_size_v<decltype(named)> == 0) {
+      return run_training_with(source, options, detail::no_evaluation{}, schedules);
     } else {
-      std::tuple<decltype(make_eval(extra, eval_batch_size))...> named{make_eval(extra, eval_batch_size)...};
       if constexpr (std::is_void_v<Valid>) {
-        return run_training_with(source, options, [&named](core_type& c, bool intermediate) { evaluate_named(c, named, intermediate); });
+        return run_training_with(source, options, [&named](core_type& c, bool intermediate) { evaluate_named(c, named, intermediate); }, schedules);
       } else {
         auto valid_holder = detail::make_source(std::forward<Valid>(*valid), eval_batch_size_for<Valid>(eval_batch_size, options), false, seed,
                                                 "TrainOptions::eval_per_device_batch_size");
@@ -722,7 +757,7 @@ class Trainer {
         return run_training_with(source, options, [&named, &valid_source](core_type& c, bool intermediate) {
           evaluate_set(c, valid_source, "", intermediate, unset);
           evaluate_named(c, named, intermediate);
-        });
+        }, schedules);
       }
     }
   }
@@ -744,10 +779,22 @@ class Trainer {
   };
   template <class Extra>
   static auto make_eval(Extra& extra, Samples batch_size) {
-    using data_type = typename std::remove_cvref_t<Extra>::data_type;
-    auto holder = detail::make_source(std::forward<data_type>(extra.data), data::data_kind_of_v<data_type> == data::data_kind::dataset ? batch_size : Samples{unset},
-                                      false, 0, "TrainOptions::eval_per_device_batch_size");
-    return NamedEval<decltype(holder), std::remove_cvref_t<Extra>::name>{std::move(holder)};
+    if constexpr (detail::is_eval_data_v<std::remove_cvref_t<Extra>>) {
+      using data_type = typename std::remove_cvref_t<Extra>::data_type;
+      auto holder = detail::make_source(std::forward<data_type>(extra.data), data::data_kind_of_v<data_type> == data::data_kind::dataset ? batch_size : Samples{unset},
+                                        false, 0, "TrainOptions::eval_per_device_batch_size");
+      return std::tuple{NamedEval<decltype(holder), std::remove_cvref_t<Extra>::name>{std::move(holder)}};
+    } else {
+      return std::tuple{};
+    }
+  }
+  template <class Extra>
+  static auto field_of(Extra const& extra) {
+    if constexpr (detail::is_field_schedule_v<Extra>) {
+      return std::tuple{extra};
+    } else {
+      return std::tuple{};
+    }
   }
   template <class Named>
   static void evaluate_named(core_type& core, Named& named, bool intermediate) {
@@ -759,10 +806,10 @@ class Trainer {
     detail::eval_epoch(pass);
   }
 
-  template <class Source, class Evaluate>
-  RunResult run_training_with(Source& source, TrainOptions const& options, Evaluate evaluate) {
+  template <class Source, class Evaluate, class Schedules>
+  RunResult run_training_with(Source& source, TrainOptions const& options, Evaluate evaluate, Schedules& schedules) {
     core_type& core = *core_;
-    detail::TrainPass<core_type, Source, Evaluate> pass{core, source, options, std::move(evaluate)};
+    detail::TrainPass<core_type, Source, Evaluate, Schedules> pass{core, source, options, std::move(evaluate), schedules};
     core.history().begin_run();
     try {
       detail::train_run(pass);
@@ -871,7 +918,7 @@ class Trainer<bad<Number, Culprit, Detail>, Meant, Precision, Distribution, Call
 
  public:
   explicit Trainer(auto&&...);
-  RunResult train(auto&&, TrainOptions const&);
+  RunResult train(auto&&, TrainOptions const&, auto&&...);
   RunResult train(auto&&, auto&&, TrainOptions const&, auto&&...);
   RunResult train(auto&&);
   RunResult train(auto&&, auto&&);

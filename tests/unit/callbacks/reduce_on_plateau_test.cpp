@@ -73,9 +73,9 @@ TEST_CASE("Threshold, cool-down, lowest rate and NaN", "[plateau]") {
 }
 
 TEST_CASE("A plateau that cannot be used", "[plateau]") {
-  CHECK(code<cost>({.factor = 1.0}) == "TACIT-RD70");
-  CHECK(code<cost>({.factor = not_a_number}) == "TACIT-RD70");
-  CHECK(code<cost>({.threshold = -1.0}) == "TACIT-RD71");
-  CHECK(code<cost>({.lowest = std::numeric_limits<double>::infinity()}) == "TACIT-RD71");
-  CHECK(code<cost>({.patience = tacit::unset}) == "TACIT-RD72");
+  CHECK(code<cost>({.factor = 1.0}) == "TACIT-RC77");
+  CHECK(code<cost>({.factor = not_a_number}) == "TACIT-RC77");
+  CHECK(code<cost>({.threshold = -1.0}) == "TACIT-RC78");
+  CHECK(code<cost>({.lowest = std::numeric_limits<double>::infinity()}) == "TACIT-RC78");
+  CHECK(code<cost>({.patience = tacit::unset}) == "TACIT-RC79");
 }

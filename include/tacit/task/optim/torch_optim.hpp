@@ -62,6 +62,12 @@ class BoundTorchOptim {
     optimizer_->param_groups().front().params() = std::move(tensors);
   }
 
+  /// The learning rate, for schedules.
+  double field(tacit::name<"lr">) const { return optimizer_->param_groups().front().options().get_lr(); }
+  void set_field(tacit::name<"lr">, double value) {
+    for (auto& group : optimizer_->param_groups()) group.options().set_lr(value);
+  }
+
   /// LibTorch's object: for its learning rate and other options, param_groups()[0].options().
   Optimizer& optimizer() { return *optimizer_; }
 

@@ -1,0 +1,128 @@
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include "fake/tensor.hpp"
+#include "tacit/callbacks/reduce_on_plateau.hpp"
+#include "tacit/train/trainer.hpp"
+
+namespace event = tacit::event;
+namespace schedule = tacit::schedule;
+using tacit::CallbackPack;
+using tacit::Epochs;
+
+namespace {
+
+/// What every update used, as its handlers see it.
+struct Used {
+  std::vector<double> rates{};
+  std::vector<double> momenta{};
+  void on(event::UpdateStart const&, auto& context) {
+    rates.push_back(context.trainer().optimizer().lr);
+    momenta.push_back(context.trainer().optimizer().momentum);
+  }
+};
+/// Halves the rate by hand after an update.
+struct Halve {
+  std::int64_t after = 0;
+  void on(event::UpdateEnd const& update, auto& context) {
+    if (update.update.value() == after) context.trainer().optimizer().lr *= 0.5;
+  }
+};
+
+struct SetRate {
+  std::vector<double> rates{};
+  void on(event::UpdateStart const& update, auto& context) {
+    context.trainer().optimizer().lr = rates[static_cast<std::size_t>(update.update.value())];
+    context.trainer().optimizer().momentum = 0.25;
+  }
+};
+struct Flat : tacit::Metric<"flat"> {};
+struct RecordFlat {
+  using records = tacit::records<Flat>;
+  void on(event::TrainEpochEnd const&, auto& context) { context.record(Flat{}, 1.0); }
+};
+
+template <class... C>
+auto trainer_of(std::shared_ptr<fake::Linear> model, C... callbacks) {
+  return tacit::Trainer{std::move(model), fake::MeanSquaredError{}, fake::Sgd{.lr = 0.2, .momentum = 0.5}, CallbackPack{callbacks...}};
+}
+tacit::TrainOptions const options{.epochs = 2, .per_device_batch_size = 2, .sink = tacit::Sink::none()};
+fake::Line const data{8};  // four updates an epoch
+
+}  // namespace
+
+TEST_CASE("update u uses f(u), and the configured value is back after the run") {  // 1Q-13
+  Used used;
+  auto model = std::make_shared<fake::Linear>();
+  auto trainer = trainer_of(model, std::ref(used));
+  trainer.train(data, options, tacit::lr(schedule::warmup(Epochs{1}).then(schedule::linear(1.0, 0.0))), tacit::momentum(schedule::constant(0.5)));
+  CHECK(used.rates == std::vector<double>{0.0, 0.05, 0.1, 0.2 * 0.75, 0.2, 0.2 * 0.75, 0.1, 0.05});
+  CHECK(used.momenta == std::vector<double>(8, 0.25));
+  CHECK(trainer.view().optimizer().lr == 0.2);
+  CHECK(trainer.view().optimizer().momentum == 0.5);
+
+  // By hand: the same rates give the same parameters, to the last bit.
+  auto by_hand = std::make_shared<fake::Linear>();
+  auto other = trainer_of(by_hand, SetRate{used.rates});
+  other.train(data, options);
+  CHECK(model->weight.item() == by_hand->weight.item());
+  CHECK(model->bias.item() == by_hand->bias.item());
+}
+
+TEST_CASE("a schedule counts updates, not micro-batches, and starts anew with each run") {  // 1Q-9, 1Q-10
+  Used used;
+  auto trainer = trainer_of(std::make_shared<fake::Linear>(), std::ref(used));
+  for (int run = 0; run < 2; ++run) {
+    used.rates.clear();
+    trainer.train(data, {.epochs = 2, .per_device_batch_size = 1, .gradient_accumulation = 4, .sink = tacit::Sink::none()},
+                  tacit::lr(schedule::linear(1.0, 0.0)));
+    CHECK(used.rates == std::vector<double>{0.2, 0.2 * 0.75, 0.1, 0.05});
+  }
+}
+
+TEST_CASE("what others change in a run scales the rest of the curve") {
+  Used used;
+  auto trainer = trainer_of(std::make_shared<fake::Linear>(), std::ref(used), Halve{.after = 3});
+  trainer.train(data, options, tacit::lr(schedule::linear(1.0, 0.0)));
+  CHECK(used.rates == std::vector<double>{0.2, 0.2 * 0.875, 0.2 * 0.75, 0.2 * 0.625, 0.05, 0.1 * 0.375, 0.025, 0.1 * 0.125});
+  CHECK(trainer.view().optimizer().lr == 0.1);
+}
+
+TEST_CASE("a plateau scales the schedule") {
+  Used used;
+  auto trainer = trainer_of(std::make_shared<fake::Linear>(), std::ref(used), RecordFlat{}, tacit::ReduceOnPlateau<Flat>{.factor = 0.5, .patience = 0});
+  trainer.train(data, {.epochs = 3, .per_device_batch_size = 8, .sink = tacit::Sink::none()}, tacit::lr(schedule::linear(1.0, 0.25)));
+  CHECK(used.rates == std::vector<double>{0.2, 0.2 * 0.75, 0.05});  // halved after the second epoch, which was no better
+}
+
+TEST_CASE("a schedule of unknown length is an error before the first step") {
+  auto model = std::make_shared<fake::Linear>();
+  auto trainer = trainer_of(model);
+  std::vector<fake::Batch> const batches{data.get_batch(std::vector<std::int64_t>{0, 1})};
+  CHECK_THROWS_AS(trainer.train(batches, {.limit = {.samples = 8}, .sink = tacit::Sink::none()}, tacit::lr(schedule::cosine())), tacit::ConfigError);
+  CHECK(model->weight.item() == 0.5);
+  CHECK(trainer.view().optimizer().lr == 0.2);
+  // A limit in updates makes it known.
+  CHECK(trainer.train(batches, {.limit = {.updates = 3}, .sink = tacit::Sink::none()}, tacit::lr(schedule::cosine())).updates == tacit::Updates{3});
+}
+
+TEST_CASE("a group that is not there is named") {
+  auto trainer = trainer_of(std::make_shared<fake::Linear>());
+  try {
+    trainer.train(data, options, tacit::lr(schedule::cosine(), "heads"));
+    FAIL("nothing thrown");
+  } catch (tacit::ConfigError const& error) {
+    CHECK(error.code() == "TACIT-RC87");
+    CHECK(std::string{error.what()}.find("heads") != std::string::npos);
+  }
+}
+
+TEST_CASE("schedules, an eval set and named eval sets stand in one call") {
+  tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, tacit::eval_sets<"noisy">{}, CallbackPack{}};
+  auto const result = trainer.train(data, data, options, tacit::lr(schedule::cosine()), tacit::eval_data<"noisy">(data));
+  CHECK(result[tacit::on<"noisy", tacit::tag::eval_loss>{}] == result[tacit::tag::eval_loss{}]);
+  CHECK(trainer.train(data, options, tacit::eval_data<"noisy">(data), tacit::lr(schedule::cosine()))[tacit::on<"noisy", tacit::tag::eval_loss>{}] > 0.0);
+}
