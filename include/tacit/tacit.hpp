@@ -6,6 +6,8 @@
 ///   tacit/auto.hpp                    Auto: device, precision and distribution chosen at run time; light
 ///   tacit/policy/device/cuda.hpp      Cuda; compiles without the CUDA toolkit; light
 ///   tacit/task/optim/torch_optim.hpp  any optimizer of torch::optim; includes torch/optim/optimizer.h, about 10 s where nothing else did
+///   tacit/state/crc32c.hpp            CRC32C of checkpoints and event files; light
+///   tacit/state/json.hpp              strict JSON; includes nlohmann/json.hpp, about 2 s
 ///   tacit/fwd.hpp                     forward declarations only
 
 #include "tacit/callbacks/adapters.hpp"
