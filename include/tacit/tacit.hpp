@@ -8,6 +8,7 @@
 ///   tacit/task/optim/torch_optim.hpp  any optimizer of torch::optim; includes torch/optim/optimizer.h, about 10 s where nothing else did
 ///   tacit/state/crc32c.hpp            CRC32C of checkpoints and event files; light
 ///   tacit/state/json.hpp              strict JSON; includes nlohmann/json.hpp, about 2 s
+///   tacit/state/safetensors.hpp       safetensors files, strict reader and writer; includes json.hpp
 ///   tacit/fwd.hpp                     forward declarations only
 
 #include "tacit/callbacks/adapters.hpp"
