@@ -9,6 +9,8 @@
 ///   tacit/state/crc32c.hpp            CRC32C of checkpoints and event files; light
 ///   tacit/state/json.hpp              strict JSON; includes nlohmann/json.hpp, about 2 s
 ///   tacit/state/safetensors.hpp       safetensors files, strict reader and writer; includes json.hpp
+///   tacit/state/file_system.hpp       what checkpoints ask of a file system, and that of the machine; light
+///   tacit/state/checkpoint.hpp        checkpoint directories: writer, reader, retention; includes json.hpp
 ///   tacit/fwd.hpp                     forward declarations only
 
 #include "tacit/callbacks/adapters.hpp"
