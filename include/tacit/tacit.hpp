@@ -11,6 +11,7 @@
 ///   tacit/state/safetensors.hpp       safetensors files, strict reader and writer; includes json.hpp
 ///   tacit/state/file_system.hpp       what checkpoints ask of a file system, and that of the machine; light
 ///   tacit/state/checkpoint.hpp        checkpoint directories: writer, reader, retention; includes json.hpp
+///   tacit/state/state.hpp             parts of a program to and from checkpoints; includes checkpoint.hpp
 ///   tacit/fwd.hpp                     forward declarations only
 
 #include "tacit/callbacks/adapters.hpp"

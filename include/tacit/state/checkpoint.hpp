@@ -261,6 +261,8 @@ class CheckpointWriter {
   CheckpointWriter& operator=(CheckpointWriter const&) = delete;
 
   std::string const& root() const noexcept { return root_; }
+  int rank() const { return group_.rank(); }
+  int world_size() const { return group_.world_size(); }
 
   /// Saves this rank's files as a part of checkpoint `number`, and returns when the whole of it is safe. All ranks call it
   /// together, each with file names of its own.
@@ -439,7 +441,10 @@ class CheckpointWriter {
         if (one.metric) ranked.push_back(&one);
       }
       // Of equal ones the older is better, as in EarlyStopping.
-      std::ranges::stable_sort(ranked, [&](Kept const* a, Kept const* b) { return keep_.higher_is_better ? *a->metric > *b->metric : *a->metric < *b->metric; });
+      std::ranges::sort(ranked, [&](Kept const* a, Kept const* b) {
+        if (*a->metric == *b->metric) return a->name.number < b->name.number;
+        return (*a->metric < *b->metric) != keep_.higher_is_better;
+      });
       for (std::size_t i = 0; i < std::min(ranked.size(), static_cast<std::size_t>(keep_.best.value())); ++i) ranked[i]->stays = true;
     }
     for (Kept const& one : all) {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -10,6 +10,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -31,7 +33,18 @@ struct Value {
   using Array = std::vector<Value>;
   using Object = std::vector<Member>;
 
-  std::variant<std::monostate, bool, std::int64_t, std::uint64_t, double, std::string, Array, Object> data{};
+  std::variant<std::monostate, bool, std::int64_t, std::uint64_t, double, std::string, Array, Object> data;
+
+  // Defined where Member is complete.
+  inline Value();
+  inline Value(Value const& other);
+  inline Value(Value&& other) noexcept;
+  inline Value& operator=(Value const& other);
+  inline Value& operator=(Value&& other) noexcept;
+  inline ~Value();
+  template <class T>
+    requires(!std::same_as<std::remove_cvref_t<T>, Value>)
+  explicit Value(T&& value) : data{std::forward<T>(value)} {}
 
   template <class T>
   T const* get() const noexcept {
@@ -55,6 +68,13 @@ struct Member {
   Value value{};
   std::uint64_t offset = 0;
 };
+
+inline Value::Value() = default;
+inline Value::Value(Value const& other) = default;
+inline Value::Value(Value&& other) noexcept = default;
+inline Value& Value::operator=(Value const& other) = default;
+inline Value& Value::operator=(Value&& other) noexcept = default;
+inline Value::~Value() = default;
 
 inline bool operator==(Member const& a, Member const& b) { return a.key == b.key && a.value == b.value; }
 inline bool operator==(Value const& a, Value const& b) { return a.data == b.data; }
@@ -170,7 +190,7 @@ class Builder {
   }
   bool end_object() {
     auto& members = *open_.back()->get<Value::Object>();
-    std::ranges::stable_sort(members, {}, &Member::key);
+    std::ranges::sort(members, [](Member const& a, Member const& b) { return std::tie(a.key, a.offset) < std::tie(b.key, b.offset); });
     auto const twice = std::ranges::adjacent_find(members, {}, &Member::key);
     if (twice != members.end()) {
       refuse("TACIT-RS02", "the key " + shown(twice->key) + " stands twice in one object", std::next(twice)->offset);

@@ -219,7 +219,7 @@ inline Header parse_header(std::string_view text, std::uint64_t file_size, std::
     found.emplace_back(std::move(info), entry.offset);
   }
 
-  std::ranges::stable_sort(found, [](auto const& a, auto const& b) { return std::pair{a.first.begin, a.first.end} < std::pair{b.first.begin, b.first.end}; });
+  std::ranges::sort(found, [](auto const& a, auto const& b) { return std::pair{a.first.begin, a.first.end} < std::pair{b.first.begin, b.first.end}; });
   std::uint64_t const available = file_size - header.data_begin;
   std::uint64_t place = 0;
   for (auto& [info, offset] : found) {
