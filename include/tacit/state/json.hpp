@@ -35,11 +35,10 @@ struct Value {
 
   std::variant<std::monostate, bool, std::int64_t, std::uint64_t, double, std::string, Array, Object> data;
 
+  // Moved, never copied: the copy of a variant that runs out of memory crashes with libstdc++ 12 (R11 found it).
   // Defined where Member is complete.
   inline Value();
-  inline Value(Value const& other);
   inline Value(Value&& other) noexcept;
-  inline Value& operator=(Value const& other);
   inline Value& operator=(Value&& other) noexcept;
   inline ~Value();
   template <class T>
@@ -70,9 +69,7 @@ struct Member {
 };
 
 inline Value::Value() = default;
-inline Value::Value(Value const& other) = default;
 inline Value::Value(Value&& other) noexcept = default;
-inline Value& Value::operator=(Value const& other) = default;
 inline Value& Value::operator=(Value&& other) noexcept = default;
 inline Value::~Value() = default;
 
@@ -86,6 +83,21 @@ inline Value const* Value::find(std::string_view key) const noexcept {
   return at != object->end() && at->key == key ? &at->value : nullptr;
 }
 inline Value* Value::find(std::string_view key) noexcept { return const_cast<Value*>(std::as_const(*this).find(key)); }
+
+/// An array and an object of the given values; an initializer list would copy them.
+template <class... Values>
+Value array_of(Values... values) {
+  Value::Array array;
+  (array.push_back(std::move(values)), ...);
+  return Value{std::move(array)};
+}
+/// Requires: the members come sorted by key.
+template <class... Members>
+Value object_of(Members... members) {
+  Value::Object object;
+  (object.push_back(std::move(members)), ...);
+  return Value{std::move(object)};
+}
 
 /// What a text may ask for. A text of n bytes takes at most about 30 n bytes of memory.
 struct Limits {

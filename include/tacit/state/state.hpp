@@ -201,10 +201,7 @@ class Encoder {
     auto const visit = [&](std::string_view key, auto const& member) {
       using Member = std::remove_cvref_t<decltype(member)>;
       if (!json::is_utf8(key)) throw StateError{"TACIT-RS84", "the key of a member is not UTF-8", path, "name it in UTF-8"};
-      json::Value::Object entry;
-      entry.push_back({"type", json::Value{type_text<Member>()}});
-      entry.push_back({"value", value(member, joined(path, key))});
-      result.push_back({std::string{key}, json::Value{std::move(entry)}});
+      result.push_back({std::string{key}, typed<Member>(value(member, joined(path, key)))});
     };
     visit_members(object, visit);
     return json::Value{sorted(std::move(result), path)};
@@ -233,7 +230,7 @@ class Encoder {
       return json::Value{hex_of({bits, sizeof(T)})};
     } else if constexpr (std::same_as<T, std::string>) {
       if (json::is_utf8(member)) return json::Value{member};
-      return json::Value{json::Value::Object{{"hex", json::Value{hex_of(member)}}}};
+      return json::object_of(json::Member{"hex", json::Value{hex_of(member)}});
     } else if constexpr (count_like<T>) {
       if constexpr (requires { member.is_set(); }) {
         if (!member.is_set()) return {};
@@ -244,7 +241,7 @@ class Encoder {
     } else if constexpr (optional_like<T>) {
       // In an array, so that an optional of an optional is told from none.
       if (!member.has_value()) return {};
-      return json::Value{json::Value::Array{value(*member, path)}};
+      return json::array_of(value(*member, path));
     } else if constexpr (tuple_of_members<T>) {
       json::Value::Array array;
       std::apply([&](auto const&... element) { (array.push_back(value(element, path + "[" + std::to_string(array.size()) + "]")), ...); }, member);
@@ -264,6 +261,10 @@ class Encoder {
     }
   }
 
+  template <class T>
+  static json::Value typed(json::Value value) {
+    return json::object_of(json::Member{"type", json::Value{type_text<T>()}}, json::Member{"value", std::move(value)});
+  }
   static json::Value::Object sorted(json::Value::Object members, std::string const& path) {
     std::ranges::sort(members, {}, &json::Member::key);
     auto const twice = std::ranges::adjacent_find(members, {}, &json::Member::key);
@@ -590,8 +591,7 @@ class StateMembers {
   void set(std::string_view key, T const& value) {
     if (has(key)) take(key);
     detail::Encoder encoder{true};
-    json::Value::Object entry{{"type", json::Value{detail::type_text<T>()}}, {"value", encoder.value(value, std::string{key})}};
-    insert({std::string{key}, json::Value{std::move(entry)}});
+    insert({std::string{key}, detail::Encoder::typed<T>(encoder.value(value, std::string{key}))});
   }
 
  private:
@@ -685,17 +685,14 @@ SavedState encode_parts(bool copy, Parts const&... parts) {
     using Access = part_access<std::remove_cvref_t<decltype(part)>>;
     std::string const name{Access::name(part)};
     if (name.empty() || !json::is_utf8(name)) throw StateError{"TACIT-RS84", "a part has no name, or one that is not UTF-8", "the parts to save", "name it"};
-    json::Value::Object one;
-    one.push_back({"members", encoder.members(Access::object(part), name)});
-    one.push_back({"version", json::Value{version_of<std::remove_const_t<typename Access::object_type>>()}});
-    all.push_back({name, json::Value{std::move(one)}});
+    constexpr std::uint64_t version = version_of<std::remove_const_t<typename Access::object_type>>();
+    all.push_back({name, json::object_of(json::Member{"members", encoder.members(Access::object(part), name)}, json::Member{"version", json::Value{version}})});
   };
   (add(parts), ...);
-  json::Value::Object root{{"format", json::Value{std::string{"tacit-state"}}},
-                           {"parts", json::Value{Encoder::sorted(std::move(all), "the parts to save")}},
-                           {"version", json::Value{state_format_version}}};
   SavedState saved;
-  json::append(saved.text, json::Value{std::move(root)});
+  json::append(saved.text, json::object_of(json::Member{"format", json::Value{std::string{"tacit-state"}}},
+                                           json::Member{"parts", json::Value{Encoder::sorted(std::move(all), "the parts to save")}},
+                                           json::Member{"version", json::Value{state_format_version}}));
   saved.text += '\n';
   saved.tensors = std::move(encoder.tensors);
   std::vector<safetensors::TensorView> views;
