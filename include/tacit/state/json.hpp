@@ -59,6 +59,14 @@ struct Value {
   inline Value* find(std::string_view key) noexcept;
 
   friend inline bool operator==(Value const& a, Value const& b);
+
+ private:
+  // Not inlined: g++ 12 would take the alternatives that are not there for uninitialised ones, and warn. A template, for g++
+  // warns of `noinline` on any other function of a header.
+  template <int = 0>
+  [[gnu::noinline]] void take(Value& other) noexcept {
+    data = std::move(other.data);
+  }
 };
 
 /// A member of an object; `offset` is where its key ends in the text, in bytes.
@@ -69,8 +77,11 @@ struct Member {
 };
 
 inline Value::Value() = default;
-inline Value::Value(Value&& other) noexcept = default;
-inline Value& Value::operator=(Value&& other) noexcept = default;
+inline Value::Value(Value&& other) noexcept { take(other); }
+inline Value& Value::operator=(Value&& other) noexcept {
+  take(other);
+  return *this;
+}
 inline Value::~Value() = default;
 
 inline bool operator==(Member const& a, Member const& b) { return a.key == b.key && a.value == b.value; }
