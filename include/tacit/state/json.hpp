@@ -64,9 +64,7 @@ struct Value {
   // Not inlined: g++ 12 would take the alternatives that are not there for uninitialised ones, and warn. A template, for g++
   // warns of `noinline` on any other function of a header.
   template <int = 0>
-  [[gnu::noinline]] void take(Value& other) noexcept {
-    data = std::move(other.data);
-  }
+  [[gnu::noinline]] void take(Value& other) noexcept;
 };
 
 /// A member of an object; `offset` is where its key ends in the text, in bytes.
@@ -76,6 +74,10 @@ struct Member {
   std::uint64_t offset = 0;
 };
 
+template <int>
+void Value::take(Value& other) noexcept {
+  data = std::move(other.data);
+}
 inline Value::Value() = default;
 inline Value::Value(Value&& other) noexcept { take(other); }
 inline Value& Value::operator=(Value&& other) noexcept {
