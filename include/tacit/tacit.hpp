@@ -12,6 +12,7 @@
 ///   tacit/state/file_system.hpp       what checkpoints ask of a file system, and that of the machine; light
 ///   tacit/state/checkpoint.hpp        checkpoint directories: writer, reader, retention; includes json.hpp
 ///   tacit/state/state.hpp             parts of a program to and from checkpoints; includes checkpoint.hpp
+///   tacit/state/async_writer.hpp      the same on a thread of its own
 ///   tacit/fwd.hpp                     forward declarations only
 
 #include "tacit/callbacks/adapters.hpp"

@@ -275,7 +275,7 @@ class CheckpointWriter {
 
     together([&] {
       if (group_.rank() != 0) return;
-      if (files_.look(final_path).kind != FileEntry::Kind::missing) {
+      if (files_.look(final_path).kind != FileEntry::Kind::missing && !set_aside(name)) {
         throw StateError{"TACIT-RS67", "exists already; a committed checkpoint is never replaced", final_path, "save under another number, or write to another directory"};
       }
       if (files_.look(work).kind != FileEntry::Kind::missing) files_.remove_tree(work);
@@ -347,6 +347,21 @@ class CheckpointWriter {
         for (json::Reader const& entry : json::Reader{list, from}.items()) parts->push_back(detail::parse_entry(entry));
       }
     }
+  }
+
+  /// A run that fell back from a damaged checkpoint comes to its number again: the damaged one gets another name.
+  bool set_aside(std::string const& name) {
+    try {
+      Checkpoint<F>{root_ + "/" + name, files_.policy()}.verify();
+      return false;
+    } catch (StateError const& error) {
+      if (error.code() == "TACIT-RS40" || error.code() == "TACIT-RS53") throw;  // not read, or of a newer version: no sign of damage
+    }
+    std::string aside = root_ + "/damaged-" + name;
+    for (int i = 2; files_.look(aside).kind != FileEntry::Kind::missing; ++i) aside = root_ + "/damaged-" + name + "-" + std::to_string(i);
+    files_.rename(root_ + "/" + name, aside);
+    files_.sync_directory(root_);
+    return true;
   }
 
   std::string write_part(std::string const& work, std::span<CheckpointFile const> files) {

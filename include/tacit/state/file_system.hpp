@@ -258,6 +258,8 @@ class Files {
  public:
   explicit Files(F fs) : fs_{std::move(fs)} {}
 
+  F const& policy() const noexcept { return fs_; }
+
   [[noreturn]] static void fail(std::string_view operation, std::string const& path, int error) {
     std::string const reason = error == 0 ? "nothing was done" : std::generic_category().message(error);
     std::string_view fix = "check the path and the rights, and that the disk works";

@@ -199,6 +199,22 @@ TEST_CASE("a damaged checkpoint is passed over, and the finder says so") {
   CHECK(text.find("checkpoint-0000000002") != std::string::npos);
 }
 
+TEST_CASE("a run that fell back saves under the damaged one's number, and the damaged one is kept under another name") {
+  Scratch const scratch;
+  fs::path const root = scratch.path();
+  tacit::CheckpointWriter writer{root};
+  save(writer, 1, "one");
+  for (std::string const name : {"damaged-checkpoint-0000000002", "damaged-checkpoint-0000000002-2"}) {
+    save(writer, 2, "two");
+    overwrite(root / "checkpoint-0000000002" / "model.safetensors", "tw0");
+    CHECK(tacit::find_newest_checkpoint(root)->checkpoint.number() == 1);
+    save(writer, 2, "two");
+    CHECK(tacit::find_newest_checkpoint(root)->checkpoint.read("model.safetensors").text() == "two");
+    CHECK(content(root / name / "model.safetensors") == "tw0");
+    fs::remove_all(root / "checkpoint-0000000002");
+  }
+}
+
 TEST_CASE("links are not followed out of a checkpoint") {
   Scratch const scratch;
   fs::path const root = scratch.path() / "checkpoints";
