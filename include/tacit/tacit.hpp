@@ -7,6 +7,13 @@
 ///   tacit/policy/device/cuda.hpp      Cuda; compiles without the CUDA toolkit; light
 ///   tacit/task/optim/torch_optim.hpp  any optimizer of torch::optim; includes torch/optim/optimizer.h, about 10 s where nothing else did
 ///   tacit/data/torch_data.hpp         datasets of torch::data; includes torch/data, about 10 s where nothing else did
+///   tacit/state/crc32c.hpp            CRC32C of checkpoints and event files; light
+///   tacit/state/json.hpp              strict JSON; includes nlohmann/json.hpp, about 2 s
+///   tacit/state/safetensors.hpp       safetensors files, strict reader and writer; includes json.hpp
+///   tacit/state/file_system.hpp       what checkpoints ask of a file system, and that of the machine; light
+///   tacit/state/checkpoint.hpp        checkpoint directories: writer, reader, retention; includes json.hpp
+///   tacit/state/state.hpp             parts of a program to and from checkpoints; includes checkpoint.hpp
+///   tacit/state/async_writer.hpp      the same on a thread of its own
 ///   tacit/fwd.hpp                     forward declarations only
 
 #include "tacit/callbacks/adapters.hpp"

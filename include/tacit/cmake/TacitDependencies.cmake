@@ -1,6 +1,6 @@
 # What Tacit's headers need beside LibTorch; used by the build and by the installed package alike.
 #
-# Gives the targets `tacit::boost_headers` (Hana and PFR), `tacit::range_v3` if found, and ZLIB::ZLIB, Threads::Threads.
+# Gives the targets `tacit::boost_headers` (Hana and PFR), `tacit::nlohmann_json`, `tacit::range_v3` if found, and ZLIB::ZLIB, Threads::Threads.
 # `tacit_dependencies_missing` in the caller names what was not found, each with its apt package.
 
 set(tacit_dependencies_missing "")
@@ -37,6 +37,25 @@ if(NOT TARGET ZLIB::ZLIB)
   find_package(ZLIB QUIET)
   if(NOT ZLIB_FOUND)
     list(APPEND tacit_dependencies_missing "zlib (apt: zlib1g-dev; or -DZLIB_ROOT=<directory>)")
+  endif()
+endif()
+
+if(NOT TARGET tacit::nlohmann_json)
+  # Not find_package(nlohmann_json) first: headers without its CMake files serve as well.
+  if(TARGET nlohmann_json::nlohmann_json)
+    add_library(tacit::nlohmann_json INTERFACE IMPORTED GLOBAL)
+    target_link_libraries(tacit::nlohmann_json INTERFACE nlohmann_json::nlohmann_json)
+  else()
+    find_path(_tacit_json NAMES nlohmann/json.hpp HINTS ${TACIT_NLOHMANN_JSON} ${nlohmann_json_ROOT} ENV nlohmann_json_ROOT
+              PATH_SUFFIXES include NO_CACHE)
+    if(_tacit_json)
+      add_library(tacit::nlohmann_json INTERFACE IMPORTED GLOBAL)
+      target_include_directories(tacit::nlohmann_json SYSTEM INTERFACE "${_tacit_json}")
+    else()
+      list(APPEND tacit_dependencies_missing
+           "nlohmann-json 3.11 or newer (apt: nlohmann-json3-dev; or -DTACIT_NLOHMANN_JSON=<directory>)")
+    endif()
+    unset(_tacit_json)
   endif()
 endif()
 

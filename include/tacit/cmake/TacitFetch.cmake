@@ -19,6 +19,13 @@ if(NOT TARGET tacit::boost_headers)
   list(FILTER tacit_dependencies_missing EXCLUDE REGEX "^Boost ")
 endif()
 
+if(NOT TARGET tacit::nlohmann_json)
+  tacit_fetch_headers(json 3.11.3 nlohmann-json3-dev
+    https://github.com/nlohmann/json/archive/refs/tags/v3.11.3.tar.gz
+    0d8ef5af7f9794e3263480193c491549b2ba6cc74bb018906202ada498a79406 single_include tacit::nlohmann_json)
+  list(FILTER tacit_dependencies_missing EXCLUDE REGEX "^nlohmann-json ")
+endif()
+
 if(NOT TARGET tacit::range_v3)
   tacit_fetch_headers(range-v3 0.12.0 librange-v3-dev
     https://github.com/ericniebler/range-v3/archive/refs/tags/0.12.0.tar.gz

@@ -1,0 +1,477 @@
+#pragma once
+
+#include <algorithm>
+#include <cerrno>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <filesystem>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tacit/core/error.hpp"
+#include "tacit/core/units.hpp"
+#include "tacit/state/file_system.hpp"
+#include "tacit/state/manifest.hpp"
+
+/// Checkpoints: directories that are there as a whole or not at all, whatever ends the program.
+///
+/// A checkpoint is written under a name that no reader takes, every file is synced, the manifest comes last, the directory is
+/// renamed, and its parent is synced: only then does `save` return, and only then are old ones removed.
+namespace tacit::inline v0 {
+
+namespace unit {
+struct checkpoint {
+  static constexpr std::string_view name = "checkpoints";
+};
+}  // namespace unit
+using Checkpoints = Count<unit::checkpoint>;
+
+/// Which checkpoints stay; a rule that is off keeps nothing, and with all off everything stays. The newest always stays.
+struct Retention {
+  Checkpoints last{unset};        ///< the newest ones; with another rule on, 1 by default
+  Checkpoints best{};             ///< those with the best metric
+  bool higher_is_better = false;  ///< of `best`
+  Updates every{};                ///< those whose number of updates is a multiple of this
+};
+
+/// A file to save: its bytes in pieces, borrowed until `save` returns.
+struct CheckpointFile {
+  std::string name{};
+  std::vector<std::span<std::byte const>> pieces{};
+};
+
+/// How ranks speak to each other while they save: `gather` gives every rank's text in order, and is a barrier.
+template <class G>
+concept checkpoint_group = requires(G& group, std::string_view text) {
+  { group.rank() } -> std::convertible_to<int>;
+  { group.world_size() } -> std::convertible_to<int>;
+  { group.gather(text) } -> std::same_as<std::vector<std::string>>;
+};
+
+/// The group of one.
+struct SingleRank {
+  int rank() const noexcept { return 0; }
+  int world_size() const noexcept { return 1; }
+  std::vector<std::string> gather(std::string_view text) const { return {std::string{text}}; }
+};
+
+namespace detail {
+
+inline constexpr std::string_view checkpoint_prefix = "checkpoint-";
+inline constexpr std::string_view unfinished_prefix = ".tmp-";
+
+inline std::string checkpoint_name(std::uint64_t number) {
+  std::string const digits = std::to_string(number);
+  return std::string{checkpoint_prefix} + std::string(digits.size() < 10 ? 10 - digits.size() : 0, '0') + digits;
+}
+/// The number of a name that `checkpoint_name` gives; nothing for any other.
+inline std::optional<std::uint64_t> checkpoint_number(std::string_view name) {
+  if (!name.starts_with(checkpoint_prefix)) return std::nullopt;
+  std::string_view const digits = name.substr(checkpoint_prefix.size());
+  std::uint64_t number = 0;
+  if (digits.empty() || digits.size() > 20) return std::nullopt;
+  for (char c : digits) {
+    if (c < '0' || c > '9' || __builtin_mul_overflow(number, 10U, &number) || __builtin_add_overflow(number, static_cast<unsigned>(c - '0'), &number)) return std::nullopt;
+  }
+  return checkpoint_name(number) == name ? std::optional{number} : std::nullopt;
+}
+
+struct NumberedName {
+  std::uint64_t number = 0;
+  std::string name{};
+
+  friend bool operator==(NumberedName const&, NumberedName const&) = default;
+};
+
+/// The names of checkpoints in a directory, oldest first.
+template <class F>
+std::vector<NumberedName> checkpoint_names(Files<F>& files, std::string const& root) {
+  std::vector<NumberedName> result;
+  for (std::string const& name : files.list(root)) {
+    if (auto const number = checkpoint_number(name)) result.push_back({*number, name});
+  }
+  std::ranges::sort(result, {}, &NumberedName::number);
+  return result;
+}
+
+template <class F>
+Manifest read_manifest(Files<F>& files, std::string const& directory) {
+  constexpr std::string_view fix = "use another checkpoint";
+  if (files.look(directory).kind != FileEntry::Kind::directory) throw StateError{"TACIT-RS60", "is no directory", directory, "give a checkpoint's directory"};
+  std::string const path = directory + "/" + std::string{manifest_name};
+  FileEntry const entry = files.look(path);
+  if (entry.kind != FileEntry::Kind::file) throw StateError{"TACIT-RS62", entry.kind == FileEntry::Kind::missing ? "is missing" : "is no regular file", path, fix};
+  if (entry.size > safetensors::max_header) throw StateError{"TACIT-RS63", "has " + std::to_string(entry.size) + " bytes, too many for a manifest", path, fix};
+  Buffer buffer{static_cast<std::size_t>(entry.size)};
+  Written const read = files.read(path, buffer.bytes());
+  return parse_manifest(buffer.text().substr(0, static_cast<std::size_t>(read.size)), path);
+}
+
+}  // namespace detail
+
+/// A checkpoint that was opened for reading: its manifest is checked, its files when they are read.
+template <file_system F = PosixFileSystem>
+class Checkpoint {
+ public:
+  /// Throws: StateError if there is no checkpoint, or its manifest is damaged or too new.
+  explicit Checkpoint(std::filesystem::path const& directory, F fs = {}) : files_{std::move(fs)}, directory_{directory.string()} {
+    manifest_ = detail::read_manifest(files_, directory_);
+  }
+
+  std::string const& directory() const noexcept { return directory_; }
+  Manifest const& manifest() const noexcept { return manifest_; }
+  std::uint64_t number() const noexcept { return manifest_.number; }
+
+  /// The bytes of a file, which have the size and the sum that the manifest says.
+  /// Throws: StateError if the file is not listed, missing, of another size, or damaged.
+  Buffer read(std::string_view name) const {
+    ManifestFile const& listed = find(name);
+    std::string const path = look(listed);
+    Buffer buffer{static_cast<std::size_t>(listed.size)};
+    compare(listed, path, files_.read(path, buffer.bytes()));
+    return buffer;
+  }
+  /// Reads every file once and keeps nothing.
+  /// Throws: StateError as `read`.
+  void verify() const {
+    for (ManifestFile const& listed : manifest_.files) {
+      std::string const path = look(listed);
+      compare(listed, path, files_.sum(path));
+    }
+  }
+
+ private:
+  ManifestFile const& find(std::string_view name) const {
+    ManifestFile const* listed = manifest_.find(name);
+    if (listed == nullptr) throw StateError{"TACIT-RS65", "has no file " + json::detail::shown(name), directory_, "check that it is the checkpoint of this program"};
+    return *listed;
+  }
+  std::string look(ManifestFile const& listed) const {
+    std::string path = directory_ + "/" + listed.name;
+    FileEntry const entry = files_.look(path);
+    if (entry.kind != FileEntry::Kind::file) throw StateError{"TACIT-RS62", entry.kind == FileEntry::Kind::missing ? "is missing" : "is no regular file", path, "use another checkpoint"};
+    if (entry.size != listed.size) {
+      throw StateError{"TACIT-RS63", "has " + std::to_string(entry.size) + " bytes, the manifest says " + std::to_string(listed.size), path, "use another checkpoint"};
+    }
+    return path;
+  }
+  static void compare(ManifestFile const& listed, std::string const& path, detail::Written const& found) {
+    if (found.size != listed.size || found.crc != listed.crc) {
+      throw StateError{"TACIT-RS64", "is damaged: " + std::to_string(found.size) + " bytes of the sum " + detail::hex8(found.crc) + ", the manifest says " +
+                           std::to_string(listed.size) + " of " + detail::hex8(listed.crc), path, "use another checkpoint"};
+    }
+  }
+
+  mutable detail::Files<F> files_;
+  std::string directory_;
+  Manifest manifest_;
+};
+
+/// A checkpoint that could not be used, and why.
+struct SkippedCheckpoint {
+  std::string name{};
+  std::string reason{};
+};
+
+/// The newest checkpoint that is whole.
+template <class F>
+struct FoundCheckpoint {
+  Checkpoint<F> checkpoint;
+  std::vector<SkippedCheckpoint> skipped{};  ///< newer ones, newest first
+
+  /// A line for each that was skipped; empty where the newest was whole.
+  std::string note() const {
+    std::string text;
+    for (SkippedCheckpoint const& one : skipped) text += one.name + " is skipped: " + one.reason + "\n";
+    if (!text.empty()) text += std::filesystem::path{checkpoint.directory()}.filename().string() + " is used in its place\n";
+    return text;
+  }
+};
+
+/// The names of the checkpoints in a directory, oldest first, whole or not; none where the directory is missing.
+template <file_system F = PosixFileSystem>
+std::vector<std::string> list_checkpoints(std::filesystem::path const& root, F fs = {}) {
+  detail::Files<F> files{std::move(fs)};
+  std::vector<std::string> result;
+  if (files.look(root.string()).kind == FileEntry::Kind::missing) return result;
+  for (auto& [number, name] : detail::checkpoint_names(files, root.string())) result.push_back(std::move(name));
+  return result;
+}
+
+/// Finds the newest checkpoint of which every file is whole; nothing where there is none at all. Takes no lock.
+/// Throws: StateError if there are checkpoints and none is whole, with the reason for each.
+/// Cost: reads every file of the checkpoint once.
+template <file_system F = PosixFileSystem>
+std::optional<FoundCheckpoint<F>> find_newest_checkpoint(std::filesystem::path const& root, F fs = {}) {
+  detail::Files<F> files{fs};
+  std::string const directory = root.string();
+  if (files.look(directory).kind == FileEntry::Kind::missing) return std::nullopt;
+  for (;;) {
+    auto const names = detail::checkpoint_names(files, directory);
+    if (names.empty()) return std::nullopt;
+    std::vector<SkippedCheckpoint> skipped;
+    for (std::size_t i = names.size(); i-- > 0;) {
+      try {
+        Checkpoint<F> checkpoint{directory + "/" + names[i].name, fs};
+        checkpoint.verify();
+        return FoundCheckpoint<F>{std::move(checkpoint), std::move(skipped)};
+      } catch (StateError const& error) {
+        skipped.push_back({names[i].name, error.what()});
+      }
+    }
+    // A writer may have removed them all meanwhile, for newer ones.
+    if (detail::checkpoint_names(files, directory) != names) continue;
+    std::string reasons;
+    for (SkippedCheckpoint const& one : skipped) reasons += "\n  " + one.reason;
+    throw StateError{"TACIT-RS61", "none of " + std::to_string(skipped.size()) + " checkpoints is whole:" + reasons, directory, "restore one from a copy, or start anew in another directory"};
+  }
+}
+
+/// Writes checkpoints into a directory: one writer at a time, all ranks of a group together.
+///
+/// In the directory are `checkpoint-<number>/` with files and `manifest.json`, `latest` with the name of the newest, and
+/// `lock`. Names that begin with `.tmp-` are unfinished; the next writer removes them.
+template <file_system F = PosixFileSystem, checkpoint_group Group = SingleRank>
+class CheckpointWriter {
+ public:
+  /// Makes the directory, takes its lock and removes what an earlier process left unfinished. All ranks call it together.
+  /// Throws: StateError if the directory cannot be made or another process writes there; on all ranks.
+  explicit CheckpointWriter(std::filesystem::path const& root, Retention keep = {}, F fs = {}, Group group = {})
+      : files_{fs}, group_{std::move(group)}, root_{fs.absolute(root.string())}, keep_{keep}, lock_{fs} {
+    if (keep_.last.is_set() && keep_.last.value() == 0) {
+      throw ConfigError{"TACIT-RS71", "Retention::last is 0", "CheckpointWriter", "keep 1 or more, or leave it out to keep all"};
+    }
+    together([&] {
+      if (group_.rank() != 0) return;
+      files_.make_directories(root_);
+      take_lock();
+      for (std::string const& name : files_.list(root_)) {
+        if (name.starts_with(detail::unfinished_prefix)) remove(root_ + "/" + name);
+      }
+    });
+  }
+  CheckpointWriter(CheckpointWriter const&) = delete;
+  CheckpointWriter& operator=(CheckpointWriter const&) = delete;
+
+  std::string const& root() const noexcept { return root_; }
+  int rank() const { return group_.rank(); }
+  int world_size() const { return group_.world_size(); }
+
+  /// Saves this rank's files as a part of checkpoint `number`, and returns when the whole of it is safe. All ranks call it
+  /// together, each with file names of its own.
+  /// Throws: StateError on every rank if any failed; then nothing is committed (TACIT-RS70 says that it is, but that removing
+  /// old ones failed). The earlier checkpoints are as they were.
+  std::string save(Updates number, std::span<CheckpointFile const> files, std::optional<double> metric = {}) {
+    std::string const name = detail::checkpoint_name(static_cast<std::uint64_t>(number.value()));
+    std::string const final_path = root_ + "/" + name;
+    std::string const work = root_ + "/" + std::string{detail::unfinished_prefix} + name;
+
+    together([&] {
+      if (group_.rank() != 0) return;
+      if (files_.look(final_path).kind != FileEntry::Kind::missing && !set_aside(name)) {
+        throw StateError{"TACIT-RS67", "exists already; a committed checkpoint is never replaced", final_path, "save under another number, or write to another directory"};
+      }
+      if (files_.look(work).kind != FileEntry::Kind::missing) files_.remove_tree(work);
+      files_.make_directory(work);
+    });
+
+    Manifest manifest{.number = static_cast<std::uint64_t>(number.value()), .world_size = group_.world_size(), .metric = metric, .files = {}};
+    bool renamed = false;
+    bool committed = false;
+    try {
+      together([&] { return write_part(work, files); }, &manifest.files);
+      together([&] {
+        if (group_.rank() != 0) return;
+        std::vector<std::string_view> names;
+        for (ManifestFile const& one : manifest.files) names.push_back(one.name);
+        std::ranges::sort(names);
+        if (auto const twice = std::ranges::adjacent_find(names); twice != names.end()) {
+          throw StateError{"TACIT-RS66", "two files are named " + json::detail::shown(*twice), name, "put the rank into the names of its files"};
+        }
+        files_.write_new(work + "/" + std::string{manifest_name}, manifest_text(manifest));
+        files_.sync_directory(work);
+        files_.rename(work, final_path);
+        renamed = true;
+        files_.sync_directory(root_);
+        committed = true;
+      });
+    } catch (std::exception const&) {
+      if (group_.rank() == 0 && !committed) undo(work, final_path, renamed);
+      throw;
+    }
+
+    together([&] {
+      if (group_.rank() != 0) return;
+      try {
+        point_to(name);
+        prune();
+      } catch (StateError const& error) {
+        throw StateError{"TACIT-RS70", name + " is committed, but tidying up failed: " + error.problem(), error.where(), error.fix()};
+      }
+    });
+    return final_path;
+  }
+
+ private:
+  /// Runs `body` on this rank and hears how it went on the others: all return or all throw.
+  template <class Body>
+  void together(Body&& body, std::vector<ManifestFile>* parts = nullptr) {
+    std::exception_ptr mine;
+    std::string text{"+"};
+    try {
+      if constexpr (std::same_as<decltype(body()), std::string>) {
+        text += body();
+      } else {
+        body();
+      }
+    } catch (std::exception const& error) {
+      mine = std::current_exception();
+      text = "-" + std::string{error.what()};
+    }
+    std::vector<std::string> const texts = group_.gather(text);
+    if (mine) std::rethrow_exception(mine);
+    for (std::size_t rank = 0; rank < texts.size(); ++rank) {
+      if (!texts[rank].starts_with('+')) {
+        throw StateError{"TACIT-RS69", "rank " + std::to_string(rank) + " failed: " + texts[rank].substr(texts[rank].empty() ? 0 : 1), root_, "see that rank's message"};
+      }
+      if (parts != nullptr) {
+        std::string const from = "rank " + std::to_string(rank);
+        json::Value const list = json::parse(std::string_view{texts[rank]}.substr(1), from);
+        for (json::Reader const& entry : json::Reader{list, from}.items()) parts->push_back(detail::parse_entry(entry));
+      }
+    }
+  }
+
+  /// A run that fell back from a damaged checkpoint comes to its number again: the damaged one gets another name.
+  bool set_aside(std::string const& name) {
+    try {
+      Checkpoint<F>{root_ + "/" + name, files_.policy()}.verify();
+      return false;
+    } catch (StateError const& error) {
+      if (error.code() == "TACIT-RS40" || error.code() == "TACIT-RS53") throw;  // not read, or of a newer version: no sign of damage
+    }
+    std::string aside = root_ + "/damaged-" + name;
+    for (int i = 2; files_.look(aside).kind != FileEntry::Kind::missing; ++i) aside = root_ + "/damaged-" + name + "-" + std::to_string(i);
+    files_.rename(root_ + "/" + name, aside);
+    files_.sync_directory(root_);
+    return true;
+  }
+
+  std::string write_part(std::string const& work, std::span<CheckpointFile const> files) {
+    std::string text{"["};
+    for (CheckpointFile const& file : files) {
+      if (!safetensors::is_plain_file_name(file.name) || file.name == manifest_name) {
+        throw StateError{"TACIT-RS54", json::detail::shown(file.name) + " is no name of a file inside the checkpoint", work, "give a plain name"};
+      }
+      detail::Written const written = files_.write_new(work + "/" + file.name, file.pieces);
+      if (text.size() > 1) text += ',';
+      detail::append_entry(text, {file.name, written.size, written.crc, group_.rank()});
+    }
+    // Each rank its own: over a network another client's sync does not cover these names.
+    if (!files.empty()) files_.sync_directory(work);
+    return text + "]";
+  }
+
+  void take_lock() {
+    std::string holder;
+    int const error = lock_.take(root_ + "/lock", holder);
+    if (error == EWOULDBLOCK) {
+      throw StateError{"TACIT-RS68", "another process writes checkpoints here" + (holder.empty() ? std::string{} : ": " + json::detail::shown(holder)), root_,
+                       "wait for it or end it, or give this run a directory of its own"};
+    }
+    detail::Files<F>::check(error, "lock", root_ + "/lock");
+  }
+
+  /// A removal that a power cut may hit anywhere: the checkpoint's name is gone from the disk before its files are.
+  void remove(std::string const& path) {
+    if (files_.look(path).kind == FileEntry::Kind::directory) {
+      files_.remove_tree(path);
+    } else {
+      files_.remove_file(path);
+    }
+  }
+  void remove_checkpoint(std::string const& name) {
+    std::string const gone = root_ + "/" + std::string{detail::unfinished_prefix} + "removed-" + name;
+    if (files_.look(gone).kind != FileEntry::Kind::missing) remove(gone);
+    files_.rename(root_ + "/" + name, gone);
+    files_.sync_directory(root_);
+    remove(gone);
+  }
+
+  /// After a failure before the commit: takes away what is there, if that can be done at all.
+  void undo(std::string const& work, std::string const& final_path, bool renamed) {
+    try {
+      if (renamed) {
+        // It must not come back under its name once files are missing in it.
+        files_.rename(final_path, work);
+        files_.sync_directory(root_);
+      }
+      if (files_.look(work).kind != FileEntry::Kind::missing) files_.remove_tree(work);
+    } catch (std::exception const&) {
+      // The next writer removes it. The first error is the one to tell.
+    }
+  }
+
+  void point_to(std::string const& name) {
+    std::string const work = root_ + "/" + std::string{detail::unfinished_prefix} + "latest";
+    if (files_.look(work).kind != FileEntry::Kind::missing) files_.remove_file(work);
+    files_.write_new(work, name + "\n");
+    files_.rename(work, root_ + "/latest");
+    files_.sync_directory(root_);
+  }
+
+  /// Only what has a manifest is counted or removed: a damaged checkpoint is left for a look at it.
+  void prune() {
+    bool const others = keep_.best.value_or(0) > 0 || keep_.every.value_or(0) > 0;
+    if (!keep_.last.is_set() && !others) return;
+    struct Kept {
+      detail::NumberedName name;
+      std::optional<double> metric;
+      bool stays = false;
+    };
+    std::vector<Kept> all;
+    for (detail::NumberedName& name : detail::checkpoint_names(files_, root_)) {
+      try {
+        Manifest const manifest = detail::read_manifest(files_, root_ + "/" + name.name);
+        all.push_back({std::move(name), manifest.metric});
+      } catch (StateError const& error) {
+        if (error.code() == "TACIT-RS40") throw;
+      }
+    }
+    auto const last = static_cast<std::size_t>(keep_.last.value_or(1));
+    for (std::size_t i = all.size() - std::min(last, all.size()); i < all.size(); ++i) all[i].stays = true;
+    if (keep_.every.value_or(0) > 0) {
+      for (Kept& one : all) one.stays = one.stays || one.name.number % static_cast<std::uint64_t>(keep_.every.value()) == 0;
+    }
+    if (keep_.best.value_or(0) > 0) {
+      std::vector<Kept*> ranked;
+      for (Kept& one : all) {
+        if (one.metric) ranked.push_back(&one);
+      }
+      // Of equal ones the older is better, as in EarlyStopping.
+      std::ranges::sort(ranked, [&](Kept const* a, Kept const* b) {
+        if (*a->metric == *b->metric) return a->name.number < b->name.number;
+        return (*a->metric < *b->metric) != keep_.higher_is_better;
+      });
+      for (std::size_t i = 0; i < std::min(ranked.size(), static_cast<std::size_t>(keep_.best.value())); ++i) ranked[i]->stays = true;
+    }
+    for (Kept const& one : all) {
+      if (!one.stays) remove_checkpoint(one.name.name);
+    }
+  }
+
+  detail::Files<F> files_;
+  Group group_;
+  std::string root_;
+  Retention keep_;
+  detail::HeldLock<F> lock_;
+};
+
+}  // namespace tacit::inline v0
