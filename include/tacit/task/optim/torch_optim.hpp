@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tacit/concepts/optimizer.hpp"
+#include "tacit/core/fixed_string.hpp"
 #include "tacit/core/slots.hpp"
 #include "tacit/task/aten.hpp"
 #include "tacit/task/optim/fused_lists.hpp"
