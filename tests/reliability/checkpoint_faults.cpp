@@ -70,8 +70,8 @@ struct Run {
   std::shared_ptr<Disk> disk = std::make_shared<Disk>();
   std::vector<std::size_t> acknowledged{};
 
-  explicit Run(std::uint64_t saves) {
-    tacit::CheckpointWriter writer{"runs/c", {.last = 2}, F{disk}};
+  explicit Run(std::uint64_t saves, tacit::Checkpoints last = 2) {
+    tacit::CheckpointWriter writer{"runs/c", {.last = last}, F{disk}};
     for (std::uint64_t number = 1; number <= saves; ++number) {
       save(writer, number);
       acknowledged.push_back(disk->log().size());
@@ -156,6 +156,12 @@ TEST_CASE("R4: no power cut loses an acknowledged checkpoint, in any state that 
   std::printf("R4: %zu crash states after %zu operations, %zu lost\n", count.states, run.disk->log().size(), count.lost);
   CHECK(count.lost == 0);
   CHECK(count.states >= 20'000);
+}
+
+TEST_CASE("R4: a power cut in a save that removes the one before") {
+  Count const count = try_power_cuts(Run<fake::FileSystem>{2, 1});
+  INFO(count.first);
+  CHECK(count.lost == 0);
 }
 
 TEST_CASE("R4: the check notices a file system that does not sync") {

@@ -244,7 +244,7 @@ class CheckpointWriter {
   /// Makes the directory, takes its lock and removes what an earlier process left unfinished. All ranks call it together.
   /// Throws: StateError if the directory cannot be made or another process writes there; on all ranks.
   explicit CheckpointWriter(std::filesystem::path const& root, Retention keep = {}, F fs = {}, Group group = {})
-      : files_{fs}, group_{std::move(group)}, root_{fs.absolute(root.string())}, keep_{keep}, lock_{fs} {
+      : files_{fs}, group_{std::move(group)}, root_{trimmed(fs.absolute(root.string()))}, keep_{keep}, lock_{fs} {
     if (keep_.last.is_set() && keep_.last.value() == 0) {
       throw ConfigError{"TACIT-RS71", "Retention::last is 0", "CheckpointWriter", "keep 1 or more, or leave it out to keep all"};
     }
@@ -320,6 +320,11 @@ class CheckpointWriter {
   }
 
  private:
+  static std::string trimmed(std::string path) {
+    while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+    return path;
+  }
+
   /// Runs `body` on this rank and hears how it went on the others: all return or all throw.
   template <class Body>
   void together(Body&& body, std::vector<ManifestFile>* parts = nullptr) {

@@ -298,7 +298,7 @@ class Files {
     std::string const parent = std::filesystem::path{path}.parent_path().string();
     if (!parent.empty() && parent != path) make_directories(parent);
     int const error = again([&] { return fs_.make_directory(path); });
-    if (error == EEXIST && std::filesystem::path{path}.has_filename()) {
+    if (error == EEXIST) {
       // Another process was faster, or it is a link to a directory; only what is neither is an error.
       std::vector<std::string> names;
       check(again([&] { return fs_.list(path, names); }), "use as a directory", path);

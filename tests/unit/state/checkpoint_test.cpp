@@ -365,6 +365,18 @@ TEST_CASE("bad paths and names give errors that say path, operation and reason")
   CHECK(tacit::list_checkpoints(scratch.path() / "c").empty());
 }
 
+TEST_CASE("a directory may end with a slash, or be a link to one") {
+  Scratch const scratch;
+  {
+    tacit::CheckpointWriter writer{scratch.path() / "new" / ""};
+    CHECK(save(writer, 1) == (scratch.path() / "new" / "checkpoint-0000000001").string());
+  }
+  fs::create_directory_symlink(scratch.path() / "new", scratch.path() / "link");
+  tacit::CheckpointWriter writer{scratch.path() / "link"};
+  save(writer, 2);
+  CHECK(tacit::list_checkpoints(scratch.path() / "new" / "").size() == 2);
+}
+
 TEST_CASE("a relative directory stays where it was when the program changes its own") {
   Scratch const scratch;
   fs::path const before = fs::current_path();
