@@ -11,14 +11,20 @@
 #include <string>
 #include <vector>
 
+#include "tacit/task/optim/adagrad.hpp"
+#include "tacit/task/optim/adam.hpp"
 #include "tacit/task/optim/adamw.hpp"
+#include "tacit/task/optim/rmsprop.hpp"
 #include "tacit/task/optim/sgd.hpp"
 
 namespace {
 
 using tacit::Parameter;
 using tacit::ParameterSet;
+using tacit::optim::Adagrad;
+using tacit::optim::Adam;
 using tacit::optim::AdamW;
+using tacit::optim::RMSprop;
 using tacit::optim::Sgd;
 using traits = tacit::tensor_traits<at::Tensor>;
 
@@ -51,6 +57,30 @@ std::vector<parity_case<AdamW>> adamw_cases() {
 #define TACIT_PARITY_ADAMW
 #include "optim_parity.inc"
 #undef TACIT_PARITY_ADAMW
+  };
+}
+
+std::vector<parity_case<Adam>> adam_cases() {
+  return {
+#define TACIT_PARITY_ADAM
+#include "optim_parity.inc"
+#undef TACIT_PARITY_ADAM
+  };
+}
+
+std::vector<parity_case<Adagrad>> adagrad_cases() {
+  return {
+#define TACIT_PARITY_ADAGRAD
+#include "optim_parity.inc"
+#undef TACIT_PARITY_ADAGRAD
+  };
+}
+
+std::vector<parity_case<RMSprop>> rmsprop_cases() {
+  return {
+#define TACIT_PARITY_RMSPROP
+#include "optim_parity.inc"
+#undef TACIT_PARITY_RMSPROP
   };
 }
 
@@ -167,6 +197,12 @@ void compare_all(std::vector<parity_case<Recipe>> const& cases) {
 TEST_CASE("Sgd gives torch.optim.SGD's numbers, masked or not") { compare_all(sgd_cases()); }
 
 TEST_CASE("AdamW gives torch.optim.AdamW's numbers, masked or not") { compare_all(adamw_cases()); }
+
+TEST_CASE("Adam gives torch.optim.Adam's numbers, masked or not") { compare_all(adam_cases()); }
+
+TEST_CASE("Adagrad gives torch.optim.Adagrad's numbers, masked or not") { compare_all(adagrad_cases()); }
+
+TEST_CASE("RMSprop gives torch.optim.RMSprop's numbers, masked or not") { compare_all(rmsprop_cases()); }
 
 TEST_CASE("clip_norm_ gives clip_grad_norm_'s numbers") {
   for (clip_case const& c : clip_cases()) {

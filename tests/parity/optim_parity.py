@@ -3,6 +3,7 @@
 Run: python optim_parity.py   (torch 2.11.0; float64 on the CPU; a second run gives the same bytes)
 """
 
+import itertools
 import pathlib
 
 import torch
@@ -106,6 +107,40 @@ def adamw_cases():
     yield o(lr=0.02, weight_decay=0.1, amsgrad=True, maximize=True), True, True
 
 
+def masked_or_not(options):
+    """Every combination once plain; the first and the last also with gradients that come and go, and with masks."""
+    options = list(options)
+    yield from ((o, False, False) for o in options)
+    for o in (options[0], options[-1]):
+        yield o, True, False
+        yield o, True, True
+
+
+def combinations(base, **choices):
+    for values in itertools.product(*choices.values()):
+        yield base | {name: value for name, value in zip(choices, values) if value is not None}
+
+
+def adam_cases():
+    yield from masked_or_not(
+        combinations(dict(lr=0.02), betas=(None, (0.8, 0.95)), weight_decay=(None, 0.1), amsgrad=(None, True),
+                     maximize=(None, True), decoupled_weight_decay=(None, True)))
+    yield dict(lr=0.02, eps=1e-3), False, False
+
+
+def adagrad_cases():
+    yield from masked_or_not(
+        combinations(dict(lr=0.05), lr_decay=(None, 0.01), weight_decay=(None, 0.1),
+                     initial_accumulator_value=(None, 0.5), eps=(None, 1e-3), maximize=(None, True)))
+
+
+def rmsprop_cases():
+    yield from masked_or_not(
+        combinations(dict(lr=0.01), alpha=(None, 0.9), eps=(1e-4,), weight_decay=(None, 0.1), momentum=(None, 0.9),
+                     centered=(None, True), maximize=(None, True)))
+    yield dict(lr=0.01), False, False
+
+
 def clip_cases(out):
     for kind, dtype in (("float", torch.float32), ("double", torch.float64)):
         for maximum in (0.5, 100.0):
@@ -133,6 +168,20 @@ def main():
         slots = ["step", "exp_avg", "exp_avg_sq"] + (["max_exp_avg_sq"] if options.get("amsgrad") else [])
         make = lambda ps: torch.optim.AdamW(ps, **options, foreach=False, fused=False)
         emit(out, "AdamW", options, run(make, slots, missing, masked), missing, masked)
+    out += ["#endif", "#ifdef TACIT_PARITY_ADAM"]
+    for options, missing, masked in adam_cases():
+        slots = ["step", "exp_avg", "exp_avg_sq"] + (["max_exp_avg_sq"] if options.get("amsgrad") else [])
+        make = lambda ps: torch.optim.Adam(ps, **options, foreach=False, fused=False)
+        emit(out, "Adam", options, run(make, slots, missing, masked), missing, masked)
+    out += ["#endif", "#ifdef TACIT_PARITY_ADAGRAD"]
+    for options, missing, masked in adagrad_cases():
+        make = lambda ps: torch.optim.Adagrad(ps, **options, foreach=False, fused=False)
+        emit(out, "Adagrad", options, run(make, ["step", "sum"], missing, masked), missing, masked)
+    out += ["#endif", "#ifdef TACIT_PARITY_RMSPROP"]
+    for options, missing, masked in rmsprop_cases():
+        slots = ["square_avg"] + ["momentum_buffer"] * ("momentum" in options) + ["grad_avg"] * ("centered" in options)
+        make = lambda ps: torch.optim.RMSprop(ps, **options, foreach=False)
+        emit(out, "RMSprop", options, run(make, slots, missing, masked), missing, masked)
     out += ["#endif", "#ifdef TACIT_PARITY_CLIP"]
     clip_cases(out)
     out += ["#endif", ""]

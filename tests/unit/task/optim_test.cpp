@@ -20,7 +20,10 @@
 #include <type_traits>
 #include <vector>
 
+#include "tacit/task/optim/adagrad.hpp"
+#include "tacit/task/optim/adam.hpp"
 #include "tacit/task/optim/adamw.hpp"
+#include "tacit/task/optim/rmsprop.hpp"
 #include "tacit/task/optim/sgd.hpp"
 #include "tacit/task/optim/torch_optim.hpp"
 
@@ -29,8 +32,11 @@ namespace {
 using Catch::Matchers::ContainsSubstring;
 using tacit::Parameter;
 using tacit::ParameterSet;
+using tacit::optim::Adagrad;
+using tacit::optim::Adam;
 using tacit::optim::AdamW;
 using tacit::optim::from_torch;
+using tacit::optim::RMSprop;
 using tacit::optim::Sgd;
 using traits = tacit::tensor_traits<at::Tensor>;
 
@@ -41,6 +47,9 @@ constexpr bool is_optimizer =
     tacit::optimizer_recipe<Recipe, ParameterSet>&& std::same_as<tacit::slot_of_t<Recipe>, tacit::slot::optimizer>;
 static_assert(is_optimizer<Sgd> && std::is_aggregate_v<Sgd>);
 static_assert(is_optimizer<AdamW> && std::is_aggregate_v<AdamW>);
+static_assert(is_optimizer<Adam> && std::is_aggregate_v<Adam>);
+static_assert(is_optimizer<Adagrad> && std::is_aggregate_v<Adagrad>);
+static_assert(is_optimizer<RMSprop> && std::is_aggregate_v<RMSprop>);
 static_assert(is_optimizer<TorchSgd> && std::is_aggregate_v<TorchSgd>);
 static_assert(tacit::optim::BoundSgd::maskable && tacit::optim::BoundAdamW::maskable);
 static_assert(!tacit::optim::BoundTorchOptim<torch::optim::SGD>::maskable);
@@ -87,13 +96,27 @@ TEST_CASE("options out of range are errors when the optimizer is bound") {
     refuses(AdamW{.lr = bad}, "TACIT-RC26");
     refuses(AdamW{.eps = bad}, "TACIT-RC28");
     refuses(AdamW{.weight_decay = bad}, "TACIT-RC29");
+    refuses(Adam{.lr = bad}, "TACIT-RC26");
+    refuses(Adam{.eps = bad}, "TACIT-RC28");
+    refuses(Adam{.weight_decay = bad}, "TACIT-RC29");
+    refuses(Adagrad{.lr = bad}, "TACIT-RC84");
+    refuses(Adagrad{.lr_decay = bad}, "TACIT-RC84");
+    refuses(Adagrad{.weight_decay = bad}, "TACIT-RC84");
+    refuses(Adagrad{.initial_accumulator_value = bad}, "TACIT-RC84");
+    refuses(Adagrad{.eps = bad}, "TACIT-RC84");
+    refuses(RMSprop{.lr = bad}, "TACIT-RC85");
+    refuses(RMSprop{.eps = bad}, "TACIT-RC85");
+    refuses(RMSprop{.weight_decay = bad}, "TACIT-RC85");
   }
   for (double const bad : {-0.1, 1.0, 9.0, not_a_number}) {
     refuses(Sgd{.momentum = bad}, "TACIT-RC22");
     refuses(AdamW{.betas = {bad, 0.999}}, "TACIT-RC27");
     refuses(AdamW{.betas = {0.9, bad}}, "TACIT-RC27");
+    refuses(Adam{.betas = {bad, 0.999}}, "TACIT-RC27");
+    refuses(RMSprop{.momentum = bad}, "TACIT-RC86");
   }
   for (double const bad : {-0.1, 1.1, not_a_number}) refuses(Sgd{.momentum = 0.9, .dampening = bad}, "TACIT-RC23");
+  for (double const bad : {-0.1, 1.1, not_a_number}) refuses(RMSprop{.alpha = bad}, "TACIT-RC86");
   refuses(Sgd{.nesterov = true}, "TACIT-RC25");
   refuses(Sgd{.momentum = 0.9, .dampening = 0.1, .nesterov = true}, "TACIT-RC25");
 
@@ -141,6 +164,18 @@ TEST_CASE("state has the parameter's type and strides") {
       CHECK_FALSE(p.slots[s].requires_grad());
     }
   }
+  Adagrad{.initial_accumulator_value = 0.25}.bind(set);
+  CHECK(set.slot_names() == std::vector<std::string>{"step", "sum"});
+  for (Parameter const& p : set) {
+    CHECK(p.slots[1].strides() == p.master.strides());
+    CHECK(p.slots[1].equal(at::full_like(p.master, 0.25)));
+  }
+  RMSprop{}.bind(set);
+  CHECK(set.slot_names() == std::vector<std::string>{"square_avg"});
+  RMSprop{.centered = true}.bind(set);
+  CHECK(set.slot_names() == std::vector<std::string>{"square_avg", "grad_avg"});
+  RMSprop{.momentum = 0.9, .centered = true}.bind(set);
+  CHECK(set.slot_names() == std::vector<std::string>{"square_avg", "momentum_buffer", "grad_avg"});
   Sgd{.momentum = 0.9, .dampening = 0.5}.bind(set);
   CHECK(set.slot_names() == std::vector<std::string>{"momentum", "started"});
   CHECK(at_index(set, 0).slots.size() == 2);
@@ -174,6 +209,9 @@ TEST_CASE("a graph from before an update knows that its parameters changed") {
   check(Sgd{});
   check(Sgd{.momentum = 0.9, .dampening = 0.5});
   check(AdamW{});
+  check(Adam{});
+  check(Adagrad{});
+  check(RMSprop{});
 }
 
 /// Updates with ever other parameters having a gradient; each parameter's own course must not depend on the others'.
@@ -214,6 +252,9 @@ TEST_CASE("mixed types and gradients that come and go leave each parameter its o
   check_changing_lists(Sgd{.lr = 0.1, .momentum = 0.5, .dampening = 0.25});
   check_changing_lists(AdamW{.lr = 0.1});
   check_changing_lists(AdamW{.lr = 0.1, .amsgrad = true});
+  check_changing_lists(Adam{.lr = 0.1, .weight_decay = 0.1});
+  check_changing_lists(Adagrad{.lr = 0.1, .lr_decay = 0.1, .initial_accumulator_value = 0.5});
+  check_changing_lists(RMSprop{.momentum = 0.5, .centered = true});
 }
 
 TEST_CASE("a gradient of other strides or another type updates the right elements") {
@@ -302,6 +343,9 @@ TEST_CASE("a mask that is not 0 changes nothing, wherever it is read") {
     check(Sgd{.momentum = 0.9}, off);
     check(Sgd{.momentum = 0.9, .dampening = 0.5}, off);
     check(AdamW{.amsgrad = true}, off);
+    check(Adam{.amsgrad = true}, off);
+    check(Adagrad{}, off);
+    check(RMSprop{.momentum = 0.9, .centered = true}, off);
   }
 }
 
@@ -351,6 +395,9 @@ TEST_CASE("masters are updated with the model's gradients") {
   };
   check(Sgd{.lr = 0.1, .momentum = 0.9});
   check(AdamW{});
+  check(Adam{});
+  check(Adagrad{});
+  check(RMSprop{.momentum = 0.9});
   check(from_torch<torch::optim::SGD>(torch::optim::SGDOptions(0.1).momentum(0.9)));
 }
 
@@ -384,6 +431,9 @@ TEST_CASE("parameters come and go and the others keep their state") {
   check(Sgd{.lr = 0.1, .momentum = 0.9});
   check(Sgd{.lr = 0.1, .momentum = 0.9, .dampening = 0.5});
   check(AdamW{});
+  check(Adam{});
+  check(Adagrad{.initial_accumulator_value = 0.5});
+  check(RMSprop{.momentum = 0.9, .centered = true});
 }
 
 TEST_CASE("a model that moved after binding is an error, until the optimizer is told") {
@@ -475,6 +525,9 @@ TEST_CASE("state that was replaced is checked, state that was loaded is used") {
   check(Sgd{.lr = 0.1, .momentum = 0.9, .dampening = 0.5});
   check(AdamW{});
   check(AdamW{.amsgrad = true});
+  check(Adam{});
+  check(Adagrad{.initial_accumulator_value = 0.5});
+  check(RMSprop{.momentum = 0.9, .centered = true});
 }
 
 TEST_CASE("options are read at every step") {
@@ -508,6 +561,16 @@ TEST_CASE("options are read at every step") {
   adamw.step(set);
   CHECK(set.slot_names().size() == 4);
   CHECK(traits::read(at_index(set, 0).slots[0]) == 2.0);
+
+  // Momentum that comes after centering leaves the average its place.
+  auto rmsprop = RMSprop{.alpha = 0.5, .centered = true}.bind(set);
+  rmsprop.step(set);
+  at::Tensor const average = at_index(set, 0).slots[1];
+  rmsprop.options.momentum = 0.9;
+  rmsprop.step(set);
+  CHECK(set.slot_names() == std::vector<std::string>{"square_avg", "grad_avg", "momentum_buffer"});
+  CHECK(at_index(set, 0).slots[1].is_same(average));
+  CHECK(traits::read(average) == 0.75);
 }
 
 TEST_CASE("from_torch takes over LibTorch's optimizers") {

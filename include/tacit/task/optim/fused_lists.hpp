@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/ne.h>
 #include <ATen/ops/scalar_tensor.h>
@@ -99,10 +100,12 @@ class memory_layout {
   std::vector<dimension> dimensions_;
 };
 
-/// One state tensor per parameter: its name, and whether it is a float32 scalar rather than like the parameter.
+/// One state tensor per parameter: its name, whether it is a float32 scalar rather than like the parameter, and what it
+/// is filled with at first.
 struct slot_form {
   std::string_view name;
   bool scalar = false;
+  double initial = 0.0;
 };
 
 /// The tensor lists of LibTorch's fused updates, one set of lists per (device, type) of the parameters.
@@ -141,11 +144,11 @@ class fused_lists {
 
   explicit fused_lists(std::string_view owner) : owner_{owner} {}
 
-  /// Gives every parameter the slots of these forms, zeros at first, and sorts the parameters into lists.
+  /// Gives every parameter the slots of these forms and sorts the parameters into lists.
   /// Effects: what a parameter has is kept, and moved where the parameter has another device, type or layout by now; a
   /// parameter of other sizes than its state starts anew.
-  /// Requires: `forms` lives as long as this. Throws: ConfigError for no parameters, for one tensor under two names and
-  /// for a parameter that the fused operations cannot update.
+  /// Throws: ConfigError for no parameters, for one tensor under two names and for a parameter that the fused
+  /// operations cannot update.
   void rebuild(ParameterSet& parameters, std::span<slot_form const> forms) {
     check_parameters(parameters, owner_);
     for (Parameter const& p : parameters) check_parameter(p);
@@ -154,7 +157,7 @@ class fused_lists {
     std::vector<std::string> names;
     for (slot_form const& form : forms) names.emplace_back(form.name);
     parameters.set_slot_names(std::move(names));
-    forms_ = forms;
+    forms_.assign(forms.begin(), forms.end());
     lists_.clear();
     entries_.clear();
     entries_.reserve(parameters.size());
@@ -162,7 +165,7 @@ class fused_lists {
       p.slots.resize(forms.size());
       for (std::size_t s = 0; s < forms.size(); ++s) {
         if (slot_fits(p, s)) continue;
-        at::Tensor const old = std::exchange(p.slots[s], zeros(p.master, forms[s].scalar));
+        at::Tensor const old = std::exchange(p.slots[s], begun(p.master, forms[s]));
         if (old.defined() && old.sizes().equals(p.slots[s].sizes())) p.slots[s].copy_(old);
       }
       list& l = list_of(p.master);
@@ -216,6 +219,19 @@ class fused_lists {
   /// The fused operations do not do this; without it a backward through a graph from before the update would give wrong
   /// gradients instead of an error.
   static void mark_changed(at::Tensor const& parameter) { parameter.unsafeGetTensorImpl()->bump_version(); }
+
+  /// The steps count the update that is about to be made, as LibTorch's fused operations want it; afterwards
+  /// `take_back` uncounts a masked one.
+  static void advance(std::vector<at::Tensor> const& steps, list const& l, std::optional<at::Tensor> const& found_inf) {
+    if (found_inf || !l.device().is_cpu()) {
+      at::_foreach_add_(steps, 1.0);
+    } else {
+      for (at::Tensor const& step : steps) *static_cast<float*>(step.mutable_data_ptr()) += 1.0F;
+    }
+  }
+  static void take_back(std::vector<at::Tensor> const& steps, std::optional<at::Tensor> const& found_inf) {
+    if (found_inf) at::_foreach_add_(steps, *found_inf, -1.0);
+  }
 
   /// The mask as the fused operations want it: float32 on that device, and just 1 where it is not 0.
   std::optional<at::Tensor> found_inf(at::Tensor const* mask, c10::Device device) {
@@ -271,9 +287,11 @@ class fused_lists {
     return t.unsafeGetTensorImpl()->unsafe_storage().unsafeGetStorageImpl();
   }
 
-  static at::Tensor zeros(at::Tensor const& parameter, bool scalar) {
-    if (scalar) return at::scalar_tensor(0.0, at::TensorOptions{}.dtype(at::kFloat).device(parameter.device()));
-    return at::empty_like(parameter, at::MemoryFormat::Preserve).zero_();
+  static at::Tensor begun(at::Tensor const& parameter, slot_form const& form) {
+    if (form.scalar) {
+      return at::scalar_tensor(form.initial, at::TensorOptions{}.dtype(at::kFloat).device(parameter.device()));
+    }
+    return at::empty_like(parameter, at::MemoryFormat::Preserve).fill_(form.initial);
   }
 
   list& list_of(at::Tensor const& t) {
@@ -347,7 +365,7 @@ class fused_lists {
   std::string_view owner_;
   std::vector<list> lists_;
   std::vector<entry> entries_;
-  std::span<slot_form const> forms_;
+  std::vector<slot_form> forms_;
   at::Tensor flag_;
 };
 

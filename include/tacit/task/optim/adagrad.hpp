@@ -1,0 +1,106 @@
+#pragma once
+
+#include <ATen/ops/_fused_adagrad.h>
+
+#include <array>
+#include <cstddef>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "tacit/concepts/optimizer.hpp"
+#include "tacit/core/slots.hpp"
+#include "tacit/task/optim/fused_lists.hpp"
+
+namespace tacit::inline v0::optim {
+
+class BoundAdagrad;
+
+/// Steps divided by the root of all squared gradients so far (Duchi, Hazan and Singer, 2011); every number as
+/// torch.optim.Adagrad gives it.
+/// Example: optim::Adagrad{.lr = 0.05, .lr_decay = 1e-4}
+struct Adagrad {
+  using slot = tacit::slot::optimizer;
+
+  double lr = 1e-2;
+  double lr_decay = 0.0;
+  double weight_decay = 0.0;
+  double initial_accumulator_value = 0.0;
+  double eps = 1e-10;
+  bool maximize = false;
+
+  /// Effects: every parameter gets the slots "step" (float32 scalar: the updates applied to it) and "sum", on its
+  /// device, in its type and strides.
+  /// Throws: ConfigError for options out of range, for no parameters, for parameters that cannot be updated.
+  BoundAdagrad bind(ParameterSet& parameters) const;
+};
+
+/// `Adagrad` with the state of a set of parameters.
+class BoundAdagrad {
+ public:
+  static constexpr bool maskable = true;
+
+  /// Read at every step, so that a schedule may change it; not checked again.
+  Adagrad options;
+
+  BoundAdagrad(Adagrad const& recipe, ParameterSet& parameters) : options{recipe} {
+    check();
+    for (Parameter& p : parameters) p.slots.clear();
+    parameters_changed(parameters);
+  }
+
+  /// Updates every parameter that has a gradient, by one call of LibTorch per device and type.
+  /// Effects: a mask that is not 0 leaves parameters and state as they are.
+  /// Cost: a mask on the CPU is read, which waits for nothing; any other goes to the device.
+  void step(ParameterSet& parameters, update_input<at::Tensor> const& input = {}) {
+    at::Tensor const* mask = input.mask;
+    if (mask != nullptr && tensor_traits<at::Tensor>::host_readable(*mask)) {
+      if (tensor_traits<at::Tensor>::read(*mask) != 0.0) return;
+      mask = nullptr;
+    }
+    step_on_device(parameters, mask);
+  }
+
+  /// `step` for a mask that nothing reads on the host, wherever it is.
+  void step_on_device(ParameterSet& parameters, at::Tensor const* mask) {
+    at::NoGradGuard const guard;
+    lists_.fill(parameters, [](std::size_t, at::Tensor const&) { return false; });
+    for (auto const& list : lists_.lists()) {
+      if (list.gradients().empty()) continue;
+      auto const& [tensors, slots] = list.beside_gradients();
+      auto const& [steps, sums] = slots;
+      auto const found_inf = lists_.found_inf(mask, list.device());
+      lists_.advance(steps, list, found_inf);
+      at::_fused_adagrad_(tensors, list.gradients(), sums, steps, options.lr, options.lr_decay, options.weight_decay,
+                          options.eps, options.maximize, std::nullopt, found_inf);
+      lists_.take_back(steps, found_inf);
+    }
+    lists_.release();
+  }
+
+  /// Gives new parameters their slots and keeps the others'; to be called as well after state was loaded.
+  void parameters_changed(ParameterSet& parameters) {
+    std::array<detail::slot_form, 2> const forms{{{"step", true}, {"sum", false, options.initial_accumulator_value}}};
+    lists_.rebuild(parameters, forms);
+  }
+
+ private:
+  static constexpr std::string_view name = "optim::Adagrad";
+
+  void check() const {
+    for (auto const& [option, value] : {std::pair{"lr", options.lr},
+                                        {"lr_decay", options.lr_decay},
+                                        {"weight_decay", options.weight_decay},
+                                        {"initial_accumulator_value", options.initial_accumulator_value},
+                                        {"eps", options.eps}}) {
+      detail::check_option(detail::finite_from_zero(value), "TACIT-RC84", name, option, value,
+                           "a finite number, 0 or more");
+    }
+  }
+
+  detail::fused_lists<2> lists_{name};
+};
+
+inline BoundAdagrad Adagrad::bind(ParameterSet& parameters) const { return BoundAdagrad{*this, parameters}; }
+
+}  // namespace tacit::inline v0::optim
