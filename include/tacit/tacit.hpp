@@ -6,6 +6,7 @@
 ///   tacit/auto.hpp                    Auto: device, precision and distribution chosen at run time; light
 ///   tacit/policy/device/cuda.hpp      Cuda; compiles without the CUDA toolkit; light
 ///   tacit/task/optim/torch_optim.hpp  any optimizer of torch::optim; includes torch/optim/optimizer.h, about 10 s where nothing else did
+///   tacit/data/views.hpp              lazy views over datasets; includes range-v3
 ///   tacit/fwd.hpp                     forward declarations only
 
 #include "tacit/callbacks/adapters.hpp"
@@ -38,12 +39,17 @@
 #include "tacit/core/slots.hpp"
 #include "tacit/core/type_name.hpp"
 #include "tacit/core/units.hpp"
+#include "tacit/data/csv_file.hpp"
+#include "tacit/data/csv_format.hpp"
 #include "tacit/data/fetch.hpp"
 #include "tacit/data/idx.hpp"
 #include "tacit/data/idx_file.hpp"
 #include "tacit/data/idx_format.hpp"
 #include "tacit/data/loader.hpp"
+#include "tacit/data/npy_file.hpp"
+#include "tacit/data/npy_format.hpp"
 #include "tacit/data/owned_or_borrowed.hpp"
+#include "tacit/data/random.hpp"
 #include "tacit/data/range_source.hpp"
 #include "tacit/data/shuffle.hpp"
 #include "tacit/data/split.hpp"
