@@ -540,8 +540,9 @@ std::string const golden = TACIT_TESTS_DIRECTORY "/unit/state/checkpoint-v1";
 
 }  // namespace
 
-// Run once for a new format version, in a directory of its own: `unit_core "[write-golden]"`.
+// A new format version gets a directory of its own: name it above, and `unit_core "[write-golden]"` writes it, once.
 TEST_CASE("writes the golden checkpoint", "[.write-golden]") {
+  if (std::filesystem::exists(golden)) SKIP("it is there");
   tacit::CheckpointWriter writer{golden};
   tacit::save_state(writer, 7, 0.25, model(1.0F), filled());
 }
