@@ -3,7 +3,8 @@
 FILE is compiled with -O2 and -DCALLBACKS=0, 1, 4, 16 (callbacks that handle nothing in a step). In each object
 - no class but exceptions has a vtable of ours;
 - no function of the loop or the loader calls through a pointer, except in handlers of exceptions (`what()` is virtual in
-  std). Set-up and tear-down are not looked at: a compiler may put the virtual calls of std::shared_ptr there;
+  std). Set-up and tear-down are not looked at: a compiler may put the virtual calls of std::shared_ptr there; nor is what
+  starts and asks worker threads, for std::thread and std::function call through pointers;
 - the functions of STEP have the same size for every pack.
 Then FILE is compiled with -DVIRTUAL, where a callback calls a virtual function: both of the first two must be noticed.
 """
@@ -58,7 +59,7 @@ def indirect_calls(disassembly):
             if not instruction.group(2):
                 last_call = "direct" if instruction.group(1) == "call" else last_call
                 continue
-            ours = function and re.match(LOOP, function)
+            ours = function and re.match(LOOP, function) and "worker" not in function
             # A jump by a table is a `switch`: its operand is scaled by the entry's size, or preceded by notrack.
             table = instruction.group(1) == "jmp" and ("notrack" in line or re.search(r",8\)", line))
             if ours and not cold and not table and not last_call.startswith("__cxa_begin_catch"):
