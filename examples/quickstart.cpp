@@ -3,7 +3,7 @@
 // test: --epochs 1
 // expect: ^accuracy 0\.[6-9]
 
-#include <torch/torch.h>
+#include <torch/nn/modules/linear.h>
 #include <tacit/auto.hpp>
 #include <tacit/tacit.hpp>
 

@@ -82,7 +82,7 @@ class Auto {
  private:
   static ConfigError named(std::string const& option, std::string_view policy) {
     return ConfigError{"TACIT-RX13",
-                       "--" + option + " is given, but the program names its " + option + ": " + std::string{policy},
+                       detail::message({"--", option, " is given, but the program names its ", option, ": ", policy}),
                        "command line", "leave the option out, or the policy"};
   }
 

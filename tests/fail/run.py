@@ -1,6 +1,6 @@
 """Checks one pair: `run.py TOOLCHAIN (gcc|clang) FILE`, or the runner itself: `run.py TOOLCHAIN --self-test`.
-`run.py TOOLCHAIN (gcc|clang) --precompile` makes a precompiled header that the halves with -DFIX share afterwards; those
-that fail are compiled without one, for their messages are those of a user.
+`run.py TOOLCHAIN (gcc|clang) --precompile` makes a precompiled header that all files without LibTorch share afterwards.
+It changes no message but the lines that say by which header a header was included.
 
 The file must compile without a warning under -DFIX. Without it the compiler must fail, the first line with `error:` must
 carry the number of the line `// expect: TACIT-E...`, and the whole output must stay within 20 lines (`// max-lines: N`
@@ -66,10 +66,11 @@ def check(toolchain, compiler, path):
     limit = min(limits + [LIMIT])
     torch = tool.needs(text, "libtorch")
     command = [*command_of(toolchain, compiler, torch), "-fsyntax-only"]
-    precompiled = use_precompiled(toolchain, compiler) if not torch and "tacit/train/trainer.hpp" in text else []
+    if not torch:
+        command += use_precompiled(toolchain, compiler)
 
     problems = []
-    fixed = tool.run([*command, *precompiled, "-DFIX", path])
+    fixed = tool.run([*command, "-DFIX", path])
     if fixed.returncode != 0:
         problems.append("does not compile with -DFIX:\n" + fixed.stdout)
     elif fixed.stdout.strip():

@@ -74,7 +74,8 @@ class ErasedContext final : public AnyContext {
     if constexpr (requires { context_.record(dynamic{name}, value); }) {
       context_.record(dynamic{name}, value);
     } else {
-      throw UsageError{"TACIT-RU20", "'" + name + "' cannot be recorded at " + std::string{event_}, "AnyContext::record", "record it at another event"};
+      throw UsageError{"TACIT-RU20", detail::message({"'", name, "' cannot be recorded at ", event_}), "AnyContext::record",
+                       "record it at another event"};
     }
   }
   std::optional<double> loss() const override {

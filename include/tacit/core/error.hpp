@@ -1,5 +1,9 @@
 #pragma once
 
+#include <charconv>
+#include <concepts>
+#include <cstddef>
+#include <initializer_list>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -7,6 +11,49 @@
 #include "tacit/version.hpp"
 
 namespace tacit::inline v0 {
+
+namespace detail {
+/// A text or a whole number in a message.
+class piece {
+ public:
+  piece(char const* text) noexcept : text_{text} {}
+  piece(std::string_view text) noexcept : text_{text} {}
+  piece(std::string const& text) noexcept : text_{text} {}
+  template <std::signed_integral I>
+    requires(!std::same_as<I, char>)
+  piece(I value) noexcept : piece{number{}, static_cast<long long>(value)} {}
+  template <std::unsigned_integral I>
+    requires(!std::same_as<I, bool> && !std::same_as<I, char>)
+  piece(I value) noexcept : piece{number{}, static_cast<unsigned long long>(value)} {}
+
+  void append_to(std::string& text) const {
+    if (length_ == 0) {
+      text.append(text_);
+    } else {
+      text.append(digits_, length_);
+    }
+  }
+
+ private:
+  struct number {};
+  template <class I>
+  piece(number, I value) noexcept
+      : length_{static_cast<std::size_t>(std::to_chars(digits_, digits_ + sizeof digits_, value).ptr - digits_)} {}
+
+  std::string_view text_{};
+  char digits_[20];
+  std::size_t length_ = 0;  // of the digits; 0: a text
+};
+
+/// One text of many pieces.
+///
+/// What fails is rare and built out of line: a chain of `+` costs each place that throws five times the code.
+inline std::string message(std::initializer_list<piece> pieces) {
+  std::string text;
+  for (piece const& one : pieces) one.append_to(text);
+  return text;
+}
+}  // namespace detail
 
 /// An error that says what is wrong, where, and what to do; `code()` is a number of docs/errors.md.
 class Error : public std::runtime_error {

@@ -74,7 +74,7 @@ class Count {
   // On its own, so that the check is small enough to be inlined.
   template <class Integer>
   [[noreturn]] static void refuse(Integer value) {
-    throw ConfigError{"TACIT-RC01", std::to_string(value) + " is not a number of " + std::string{Unit::name}, "Count",
+    throw ConfigError{"TACIT-RC01", detail::message({value, " is not a number of ", Unit::name}), "Count",
                       "give a number from 0 to 2^63-1"};
   }
 

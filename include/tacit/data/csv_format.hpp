@@ -157,9 +157,7 @@ inline Table parse(std::string_view text, std::string_view file, Options const& 
                       std::string{file}, "give a delimiter such as ',', ';' or '\\t', and a number of bytes"};
   }
   if (text.size() > static_cast<std::size_t>(options.limit.value())) {
-    throw DataError{"TACIT-RD118",
-                    "the file has " + std::to_string(text.size()) + " bytes, the limit is " +
-                        std::to_string(options.limit.value()),
+    throw DataError{"TACIT-RD118", tacit::detail::message({"the file has ", text.size(), " bytes, the limit is ", options.limit.value()}),
                     std::string{file}, "give a higher limit if you trust the file"};
   }
   detail::Reader reader{text, options.delimiter, file};
@@ -195,8 +193,8 @@ inline Table parse(std::string_view text, std::string_view file, Options const& 
       std::string all;
       for (std::string const& name : names) all.append(all.empty() ? "" : ", ").append(detail::shown(name));
       throw DataError{"TACIT-RD120",
-                      (times == 0 ? "there is no column " : "there is more than one column ") + detail::shown(wanted),
-                      std::string{file} + ", line 1", "the columns are " + all};
+                      tacit::detail::message({(times == 0 ? "there is no column " : "there is more than one column "), detail::shown(wanted)}),
+                      tacit::detail::message({file, ", line 1"}), tacit::detail::message({"the columns are ", all})};
     }
     chosen.push_back(found);
     table.columns.push_back(wanted);
@@ -205,8 +203,8 @@ inline Table parse(std::string_view text, std::string_view file, Options const& 
     std::vector<std::string> const& fields = reader.fields();
     if (fields.size() != names.size()) {
       throw DataError{"TACIT-RD121",
-                      "expected " + std::to_string(names.size()) + " fields, found " + std::to_string(fields.size()),
-                      std::string{file} + ", line " + std::to_string(reader.line()),
+                      tacit::detail::message({"expected ", names.size(), " fields, found ", fields.size()}),
+                      tacit::detail::message({file, ", line ", reader.line()}),
                       "every line has as many fields as the first one"};
     }
     for (std::size_t const column : chosen) {
@@ -215,7 +213,7 @@ inline Table parse(std::string_view text, std::string_view file, Options const& 
       for (std::string const& word : options.missing_words) missing |= field == word;
       if (missing) {
         if (options.missing == Missing::refuse) {
-          throw DataError{"TACIT-RD122", "the value of column " + detail::shown(names[column]) + " is missing",
+          throw DataError{"TACIT-RD122", tacit::detail::message({"the value of column ", detail::shown(names[column]), " is missing"}),
                           reader.place(column), "set .missing to csv::Missing::nan or csv::Missing::value"};
         }
         table.values.push_back(options.missing == Missing::nan ? std::numeric_limits<double>::quiet_NaN()
@@ -228,8 +226,8 @@ inline Table parse(std::string_view text, std::string_view file, Options const& 
       if (error != std::errc{} || end != field.data() + field.size()) {
         bool const range = error == std::errc::result_out_of_range;
         throw DataError{"TACIT-RD123",
-                        detail::shown(fields[column]) + (range ? " is no float64: out of range" : " is no number") +
-                            ", in column " + detail::shown(names[column]),
+                        tacit::detail::message({detail::shown(fields[column]), (range ? " is no float64: out of range" : " is no number"),
+                                                ", in column ", detail::shown(names[column])}),
                         reader.place(column), "leave the column out with .columns, or write numbers"};
       }
       table.values.push_back(value);

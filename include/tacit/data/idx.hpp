@@ -68,8 +68,8 @@ inline std::filesystem::path find_idx(std::filesystem::path const& directory, st
   std::error_code ignored;
   if (std::filesystem::exists(plain, ignored)) return plain;
   if (std::filesystem::exists(packed, ignored)) return packed;
-  throw DataError{"TACIT-RD50", "there is neither " + std::string{name} + " nor " + std::string{name} + ".gz",
-                  "directory " + directory.string(), "give the directory with the four IDX files of the data set"};
+  throw DataError{"TACIT-RD50", tacit::detail::message({"there is neither ", name, " nor ", name, ".gz"}),
+                  tacit::detail::message({"directory ", directory.string()}), "give the directory with the four IDX files of the data set"};
 }
 
 inline std::string shape_text(at::Tensor const& tensor) { return idx::detail::sizes(tensor.sizes().vec()); }
@@ -89,21 +89,20 @@ inline TensorDataset image_classification(std::filesystem::path const& directory
   at::Tensor const labels = read_idx(label_file);
   if (labels.dim() != 1 || labels.scalar_type() != at::kByte) {
     throw DataError{"TACIT-RD51",
-                    "expected labels as bytes in 1 dimension, found " +
-                        std::string{c10::toString(labels.scalar_type())} + " of shape " + detail::shape_text(labels),
+                    tacit::detail::message({"expected labels as bytes in 1 dimension, found ", c10::toString(labels.scalar_type()), " of shape ",
+                                            detail::shape_text(labels)}),
                     label_file.string(), "check that the file is the labels'"};
   }
   at::Tensor const images = read_idx(image_file);
   if (images.dim() != 3 || images.scalar_type() != at::kByte) {
     throw DataError{"TACIT-RD52",
-                    "expected images as bytes in 3 dimensions, found " +
-                        std::string{c10::toString(images.scalar_type())} + " of shape " + detail::shape_text(images),
+                    tacit::detail::message({"expected images as bytes in 3 dimensions, found ", c10::toString(images.scalar_type()), " of shape ",
+                                            detail::shape_text(images)}),
                     image_file.string(), "check that the file is the images'"};
   }
   if (images.size(0) != labels.size(0)) {
-    throw DataError{"TACIT-RD53",
-                    std::to_string(images.size(0)) + " images but " + std::to_string(labels.size(0)) + " labels",
-                    image_file.string() + " and " + label_file.string(), "fetch both files from one source"};
+    throw DataError{"TACIT-RD53", tacit::detail::message({images.size(0), " images but ", labels.size(0), " labels"}),
+                    tacit::detail::message({image_file.string(), " and ", label_file.string()}), "fetch both files from one source"};
   }
   return {images.unsqueeze(1).to(at::kFloat).div_(255), labels.to(at::kLong)};
 }
@@ -121,7 +120,7 @@ namespace detail {
 inline TensorDataset fashion_mnist_part(std::filesystem::path const& directory, Part part) {
   std::error_code ignored;
   if (!std::filesystem::is_directory(directory, ignored)) {
-    throw DataError{"TACIT-RD54", "Fashion-MNIST is not there", "directory " + directory.string(),
+    throw DataError{"TACIT-RD54", "Fashion-MNIST is not there", tacit::detail::message({"directory ", directory.string()}),
                     "install the Debian package dataset-fashion-mnist (apt install dataset-fashion-mnist) or pass the "
                     "directory of the files: fashion_mnist(directory)"};
   }

@@ -36,7 +36,7 @@ class UnpackingFile {
     if (regular) file_ = File{std::fopen(path.c_str(), "rb")};
     if (file_ == nullptr) {
       if (regular) error.assign(errno, std::generic_category());
-      throw DataError{"TACIT-RD30", "cannot be opened: " + (error ? error.message() : "it is no regular file"), name_,
+      throw DataError{"TACIT-RD30", tacit::detail::message({"cannot be opened: ", (error ? error.message() : "it is no regular file")}), name_,
                       "check the path (relative ones start at the working directory)"};
     }
     size_ = std::filesystem::file_size(path, error);
@@ -98,8 +98,7 @@ class UnpackingFile {
       }
       if (input_.empty()) {
         throw DataError{"TACIT-RD32",
-                        "the gzip stream is cut off after " + std::to_string(size_) + " bytes, " +
-                            unpacked(into, stream) + " unpacked",
+                        tacit::detail::message({"the gzip stream is cut off after ", size_, " bytes, ", unpacked(into, stream), " unpacked"}),
                         idx::detail::at_offset(name_, size_), "fetch the file again"};
       }
       stream.next_in = const_cast<std::uint8_t*>(input_.data());  // zlib only reads it
@@ -113,8 +112,8 @@ class UnpackingFile {
         throw std::bad_alloc{};
       } else if (result != Z_OK) {
         throw DataError{"TACIT-RD31",
-                        std::string{"the gzip stream is damaged: "} + (stream.msg != nullptr ? stream.msg : "no data") +
-                            ", " + unpacked(into, stream) + " unpacked",
+                        tacit::detail::message({"the gzip stream is damaged: ", (stream.msg != nullptr ? stream.msg : "no data"), ", ",
+                                                unpacked(into, stream), " unpacked"}),
                         idx::detail::at_offset(name_, at), "fetch the file again"};
       }
     }
@@ -128,7 +127,7 @@ class UnpackingFile {
   void refill() {
     std::size_t const count = std::fread(buffer_.get(), 1, buffer_bytes, file_.get());
     if (count < buffer_bytes && std::ferror(file_.get()) != 0) {
-      throw DataError{"TACIT-RD42", "cannot be read: " + std::generic_category().message(errno),
+      throw DataError{"TACIT-RD42", tacit::detail::message({"cannot be read: ", std::generic_category().message(errno)}),
                       idx::detail::at_offset(name_, consumed_ + count), "check the disk"};
     }
     consumed_ += count;

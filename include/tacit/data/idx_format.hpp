@@ -101,16 +101,15 @@ inline Header parse_header(std::span<std::uint8_t const> bytes, std::string_view
   need(4);
   if (bytes[0] != 0 || bytes[1] != 0) {
     std::size_t const wrong = bytes[0] != 0 ? 0 : 1;
-    throw DataError{"TACIT-RD34", "not an IDX file: expected 0x00, found " + detail::hex(bytes[wrong]),
-                    detail::at_offset(file, wrong),
-                    "an IDX file starts with 00 00, a type code, the number of dimensions"};
+    throw DataError{"TACIT-RD34", tacit::detail::message({"not an IDX file: expected 0x00, found ", detail::hex(bytes[wrong])}),
+                    detail::at_offset(file, wrong), "an IDX file starts with 00 00, a type code, the number of dimensions"};
   }
   Header header;
   header.type = static_cast<element_type>(bytes[2]);
   std::size_t const element = element_bytes(header.type);
   if (element == 0) {
     throw DataError{"TACIT-RD35",
-                    "unknown type code: expected 0x08, 0x09, 0x0b, 0x0c, 0x0d or 0x0e, found " + detail::hex(bytes[2]),
+                    tacit::detail::message({"unknown type code: expected 0x08, 0x09, 0x0b, 0x0c, 0x0d or 0x0e, found ", detail::hex(bytes[2])}),
                     detail::at_offset(file, 2), "convert the file to one of these element types"};
   }
   std::size_t const dimensions = bytes[3];
@@ -128,21 +127,20 @@ inline Header parse_header(std::span<std::uint8_t const> bytes, std::string_view
     std::uint64_t size = 0;
     for (std::size_t byte = 0; byte < 4; ++byte) size = size << 8 | bytes[offset + byte];
     if (size == 0) {
-      throw DataError{"TACIT-RD37", "dimension " + std::to_string(dimension) + " is 0: the file holds no data",
+      throw DataError{"TACIT-RD37", tacit::detail::message({"dimension ", dimension, " is 0: the file holds no data"}),
                       detail::at_offset(file, offset), "check where the file comes from"};
     }
     header.dimensions.push_back(static_cast<std::int64_t>(size));
     if (header.payload_bytes > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) / size) {
-      throw DataError{"TACIT-RD38",
-                      "the dimensions " + detail::sizes(header.dimensions) + " overflow the number of bytes",
+      throw DataError{"TACIT-RD38", tacit::detail::message({"the dimensions ", detail::sizes(header.dimensions), " overflow the number of bytes"}),
                       detail::at_offset(file, offset), "the file is damaged"};
     }
     header.payload_bytes *= size;
   }
   if (header.payload_bytes > static_cast<std::uint64_t>(limit.value())) {
     throw DataError{"TACIT-RD39",
-                    "the header announces " + std::to_string(header.payload_bytes) + " bytes of data (" +
-                        detail::sizes(header.dimensions) + "), the limit is " + std::to_string(limit.value()),
+                    tacit::detail::message({"the header announces ", header.payload_bytes, " bytes of data (", detail::sizes(header.dimensions),
+                                            "), the limit is ", limit.value()}),
                     detail::at_offset(file, 4), "give a higher limit if you trust the file"};
   }
   return header;
@@ -152,18 +150,17 @@ inline Header parse_header(std::span<std::uint8_t const> bytes, std::string_view
 [[noreturn]] inline void refuse_truncated(std::string_view file, Header const& header, std::uint64_t offset,
                                           std::string const& actual) {
   throw DataError{"TACIT-RD40",
-                  "the data are cut off: expected " + std::to_string(header.payload_bytes) + " bytes (" +
-                      detail::sizes(header.dimensions) + "), found " + actual,
+                  tacit::detail::message(
+                      {"the data are cut off: expected ", header.payload_bytes, " bytes (", detail::sizes(header.dimensions), "), found ", actual}),
                   detail::at_offset(file, offset), "fetch the file again"};
 }
 
 /// Reports a file that goes on after its data; its length is unknown where it is compressed.
 [[noreturn]] inline void refuse_trailing(std::string_view file, Header const& header) {
-  throw DataError{"TACIT-RD41",
-                  "the file goes on after its " + std::to_string(header.payload_bytes) + " bytes of data (" +
-                      detail::sizes(header.dimensions) + ")",
-                  detail::at_offset(file, header.header_bytes + header.payload_bytes),
-                  "the header does not fit the data; check where the file comes from"};
+  throw DataError{
+      "TACIT-RD41",
+      tacit::detail::message({"the file goes on after its ", header.payload_bytes, " bytes of data (", detail::sizes(header.dimensions), ")"}),
+      detail::at_offset(file, header.header_bytes + header.payload_bytes), "the header does not fit the data; check where the file comes from"};
 }
 
 /// A whole file in memory: its header and where its data lie, big-endian as they are.

@@ -143,8 +143,8 @@ class Fetcher {
 
   /// Throws: DataError TACIT-RD13, with the exception in hand nested in it. To be called in a catch block.
   [[noreturn]] void fail(std::span<std::int64_t const> indices, EpochIndex epoch, std::int64_t batch, std::string const& reason) const {
-    std::throw_with_nested(DataError{"TACIT-RD13", describe(indices) + " failed: " + reason,
-                                     "loader, epoch " + std::to_string(epoch.value()) + ", batch " + std::to_string(batch),
+    std::throw_with_nested(DataError{"TACIT-RD13", tacit::detail::message({describe(indices), " failed: ", reason}),
+                                     tacit::detail::message({"loader, epoch ", epoch.value(), ", batch ", batch}),
                                      "the dataset's own exception is nested in this one"});
   }
 
@@ -184,6 +184,12 @@ class Fetcher {
   std::int64_t failing_ = none;
 };
 
+/// The pool of a loader that fetches no batch ahead.
+struct NoWorkers {
+  static constexpr std::size_t outstanding() noexcept { return 0; }
+  static constexpr void stop() noexcept {}
+};
+
 /// Lets the tensor library of a batch prepare for threads other than the caller's.
 template <class Batch>
 void before_workers() {
@@ -201,8 +207,9 @@ void before_workers() {
 /// of workers. A loader is used by one thread; its workers are joined when it is destroyed, moved, or throws.
 /// Cost: no allocation after the first `start_epoch` but the dataset's own and collate's; the order is kept for about
 /// 65536 samples. Workers cost two locks and one wake-up a batch.
+/// A loader with `Ahead = false` has no workers, and a program whose loaders all are such has no code for threads.
 /// Example: `auto batches = data::loader(train, {.batch_size = 32, .shuffle = true, .workers = 4});`
-template <class D, class Collate = DefaultCollate, class Sampler = OptionsSampler>
+template <class D, class Collate = DefaultCollate, class Sampler = OptionsSampler, bool Ahead = true>
   requires dataset<D>
 class Loader {
   using fetcher_type = detail::Fetcher<std::remove_cvref_t<D>, Collate>;
@@ -221,12 +228,12 @@ class Loader {
     check_options();
     samples_ = static_cast<std::int64_t>(std::as_const(data_).get().size());
     if (samples_ < 1) {
-      throw DataError{"TACIT-RD10", "the dataset is empty: its length is " + std::to_string(samples_), "loader",
+      throw DataError{"TACIT-RD10", tacit::detail::message({"the dataset is empty: its length is ", samples_}), "loader",
                       "check where the data come from"};
     }
     positions_ = sampler_.count(samples_);
     if (positions_ < 1) {
-      throw DataError{"TACIT-RD70", "the sampler yields nothing: its length is " + std::to_string(positions_), "loader",
+      throw DataError{"TACIT-RD70", tacit::detail::message({"the sampler yields nothing: its length is ", positions_}), "loader",
                       "give a sampler with at least one sample"};
     }
     share(0, 1);
@@ -289,7 +296,7 @@ class Loader {
   void seek(std::int64_t batch) {
     check_started();
     if (batch < 0 || batch > size_) {
-      throw UsageError{"TACIT-RD71", "cannot go on at batch " + std::to_string(batch) + " of " + std::to_string(size_),
+      throw UsageError{"TACIT-RD71", tacit::detail::message({"cannot go on at batch ", batch, " of ", size_}),
                        "loader", "give a position from 0 to size(), as position() told"};
     }
     if (pool_.outstanding() != 0) pool_.stop();
@@ -308,7 +315,9 @@ class Loader {
     into.reset();
     check_started();
     if (position_ == size_) return false;
-    if (options_.workers.value_or(0) != 0) return next_from_workers(into);
+    if constexpr (Ahead) {
+      if (options_.workers.value_or(0) != 0) return next_from_workers(into);
+    }
     std::span<std::int64_t> const indices = take_indices();
     ++position_;
     if (indices.empty()) return true;
@@ -348,17 +357,17 @@ class Loader {
   };
 
   static constexpr std::int64_t order_window = 65536;
-  static constexpr std::int64_t most_workers = 1024;
+  static constexpr std::int64_t most_workers = Ahead ? 1024 : 0;
 
   void check_options() const {
     if (options_.batch_size->value() < 1) {
-      throw ConfigError{"TACIT-RC11",
-                        std::string{"the batch size is "} + (options_.batch_size->is_set() ? "0" : "not given"),
-                        "loader", "give .batch_size = 1 or more"};
+      throw ConfigError{"TACIT-RC11", tacit::detail::message({"the batch size is ", (options_.batch_size->is_set() ? "0" : "not given")}), "loader",
+                        "give .batch_size = 1 or more"};
     }
     if (options_.workers.value() > most_workers) {
-      throw ConfigError{"TACIT-RC63", std::to_string(options_.workers.value()) + " workers", "loader",
-                        "give .workers = " + std::to_string(most_workers) + " or fewer; one for each core is plenty"};
+      throw ConfigError{"TACIT-RC63", tacit::detail::message({options_.workers.value(), " workers"}), "loader",
+                        Ahead ? "give .workers = 1024 or fewer; one for each core is plenty"
+                              : "give .workers = 0, or make the loader with Ahead = true"};
     }
     if (options_.prefetch.is_set() && options_.prefetch.value() < 1 && options_.workers.value() > 0) {
       throw ConfigError{"TACIT-RC64", "workers cannot fetch ahead: prefetch is 0", "loader",
@@ -455,7 +464,7 @@ class Loader {
   static void check_rank(int rank, int world_size) {
     if (world_size < 1 || rank < 0 || rank >= world_size) {
       throw ConfigError{"TACIT-RC12",
-                        "there is no rank " + std::to_string(rank) + " among " + std::to_string(world_size) + " ranks",
+                        tacit::detail::message({"there is no rank ", rank, " among ", world_size, " ranks"}),
                         "loader", "give a rank from 0 to world_size - 1"};
     }
   }
@@ -465,9 +474,8 @@ class Loader {
     bool const too_few = options_.batch_size->value() > positions_ || positions_ < global_batch_size(world_size);
     if (options_.drop_last && too_few) {
       throw ConfigError{"TACIT-RC13",
-                        "0 batches: drop_last leaves nothing of " + std::to_string(positions_) +
-                            " samples with batch size " + std::to_string(options_.batch_size->value()) + " on " +
-                            std::to_string(world_size) + (world_size == 1 ? " rank" : " ranks"),
+                        tacit::detail::message({"0 batches: drop_last leaves nothing of ", positions_, " samples with batch size ",
+                                                options_.batch_size->value(), " on ", world_size, (world_size == 1 ? " rank" : " ranks")}),
                         "loader", "take a smaller batch size or drop_last = false"};
     }
     rank_ = rank;
@@ -483,7 +491,7 @@ class Loader {
   }
   // On its own, so that the check is small enough to be inlined.
   [[noreturn]] void refuse(std::int64_t batch) const {
-    throw UsageError{"TACIT-RD11", "there is no batch " + std::to_string(batch) + " in an epoch of " + std::to_string(size_),
+    throw UsageError{"TACIT-RD11", tacit::detail::message({"there is no batch ", batch, " in an epoch of ", size_}),
                      "loader", "ask for batches from 0 to size() - 1"};
   }
 
@@ -521,15 +529,14 @@ class Loader {
     for (std::size_t i = 0; i < indices.size(); ++i) {
       if (indices[i] < 0 || indices[i] >= samples_) {
         throw DataError{"TACIT-RD72",
-                        "the sampler gives sample " + std::to_string(indices[i]) + " at position " +
-                            std::to_string(first + static_cast<std::int64_t>(i)) + ", the dataset has " +
-                            std::to_string(samples_),
-                        "loader, epoch " + std::to_string(epoch_.value()), "let the sampler give 0 to size - 1"};
+                        tacit::detail::message({"the sampler gives sample ", indices[i], " at position ", first + static_cast<std::int64_t>(i),
+                                                ", the dataset has ", samples_}),
+                        tacit::detail::message({"loader, epoch ", epoch_.value()}), "let the sampler give 0 to size - 1"};
       }
     }
   }
 
-  detail::WorkerPool<Slot> pool_{};  // first: a move stops the threads before it takes the data they read
+  std::conditional_t<Ahead, detail::WorkerPool<Slot>, detail::NoWorkers> pool_{};  // first: a move stops the threads before it takes the data they read
   OwnedOrBorrowed<D> data_;
   LoaderOptions options_;
   Collate collate_;

@@ -105,7 +105,7 @@ class HeaderText {
 
  private:
   [[noreturn]] void refuse(std::string const& what, std::size_t at) const {
-    throw DataError{"TACIT-RD108", "the header cannot be read: " + what, at_offset(file_, offset_ + at),
+    throw DataError{"TACIT-RD108", tacit::detail::message({"the header cannot be read: ", what}), at_offset(file_, offset_ + at),
                     "write the file with numpy.save"};
   }
   void skip() {
@@ -164,7 +164,7 @@ class HeaderText {
     if (!known) {
       std::string shown;
       for (char const c : name.substr(0, 32)) shown += c >= ' ' && c <= '~' ? c : '?';
-      throw DataError{"TACIT-RD110", "elements of type " + shown + " cannot be read", at_offset(file_, offset_ + at),
+      throw DataError{"TACIT-RD110", tacit::detail::message({"elements of type ", shown, " cannot be read"}), at_offset(file_, offset_ + at),
                       "save it as a number type: array.astype(numpy.float32)"};
     }
   }
@@ -221,16 +221,16 @@ inline Header parse_header(std::span<std::uint8_t const> bytes, std::string_view
   constexpr std::uint8_t magic[] = {0x93, 'N', 'U', 'M', 'P', 'Y'};
   for (std::size_t i = 0; i < std::size(magic) && i < bytes.size(); ++i) {
     if (bytes[i] != magic[i]) {
-      throw DataError{"TACIT-RD105", "not a .npy file: expected " + idx::detail::hex(magic[i]) + ", found " +
-                          idx::detail::hex(bytes[i]), detail::at_offset(file, i),
-                      "a .npy file starts with 0x93 NUMPY; unpack an .npz file first"};
+      throw DataError{"TACIT-RD105",
+                      tacit::detail::message({"not a .npy file: expected ", idx::detail::hex(magic[i]), ", found ", idx::detail::hex(bytes[i])}),
+                      detail::at_offset(file, i), "a .npy file starts with 0x93 NUMPY; unpack an .npz file first"};
     }
   }
   need(8);
   std::uint8_t const version = bytes[6];
   if (version < 1 || version > 3 || bytes[7] != 0) {
     throw DataError{"TACIT-RD106",
-                    "version " + std::to_string(version) + "." + std::to_string(bytes[7]) + " is not known",
+                    tacit::detail::message({"version ", version, ".", bytes[7], " is not known"}),
                     detail::at_offset(file, 6), "write the file with numpy.save: versions 1.0, 2.0 and 3.0 are read"};
   }
   std::size_t const length_bytes = version == 1 ? 2 : 4;
@@ -238,9 +238,7 @@ inline Header parse_header(std::span<std::uint8_t const> bytes, std::string_view
   std::size_t length = 0;
   for (std::size_t byte = length_bytes; byte > 0; --byte) length = length << 8 | bytes[7 + byte];
   if (length > max_header_bytes) {
-    throw DataError{"TACIT-RD109",
-                    "the header announces " + std::to_string(length) + " bytes of text, the limit is " +
-                        std::to_string(max_header_bytes),
+    throw DataError{"TACIT-RD109", tacit::detail::message({"the header announces ", length, " bytes of text, the limit is ", max_header_bytes}),
                     detail::at_offset(file, 8), "the file is damaged"};
   }
   Header header;
@@ -257,7 +255,7 @@ inline Header parse_header(std::span<std::uint8_t const> bytes, std::string_view
     auto const factor = static_cast<std::uint64_t>(std::max<std::int64_t>(size, 1));
     if (nonzero > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) / factor) {
       throw DataError{"TACIT-RD111",
-                      "the dimensions " + idx::detail::sizes(header.dimensions) + " overflow the number of bytes",
+                      tacit::detail::message({"the dimensions ", idx::detail::sizes(header.dimensions), " overflow the number of bytes"}),
                       detail::at_offset(file, 8 + length_bytes), "the file is damaged"};
     }
     nonzero *= factor;
@@ -265,8 +263,8 @@ inline Header parse_header(std::span<std::uint8_t const> bytes, std::string_view
   header.payload_bytes = empty ? 0 : nonzero;
   if (header.payload_bytes > static_cast<std::uint64_t>(limit.value())) {
     throw DataError{"TACIT-RD112",
-                    "the header announces " + std::to_string(header.payload_bytes) + " bytes of data (" +
-                        idx::detail::sizes(header.dimensions) + "), the limit is " + std::to_string(limit.value()),
+                    tacit::detail::message({"the header announces ", header.payload_bytes, " bytes of data (", idx::detail::sizes(header.dimensions),
+                                            "), the limit is ", limit.value()}),
                     detail::at_offset(file, 8 + length_bytes), "give a higher limit if you trust the file"};
   }
   return header;
@@ -275,18 +273,17 @@ inline Header parse_header(std::span<std::uint8_t const> bytes, std::string_view
 /// Reports a file that ends before its data do.
 [[noreturn]] inline void refuse_truncated(std::string_view file, Header const& header, std::uint64_t found) {
   throw DataError{"TACIT-RD113",
-                  "the data are cut off: expected " + std::to_string(header.payload_bytes) + " bytes (" +
-                      idx::detail::sizes(header.dimensions) + "), found " + std::to_string(found),
+                  tacit::detail::message({"the data are cut off: expected ", header.payload_bytes, " bytes (", idx::detail::sizes(header.dimensions),
+                                          "), found ", found}),
                   detail::at_offset(file, header.header_bytes + found), "fetch the file again"};
 }
 
 /// Reports a file that goes on after its data.
 [[noreturn]] inline void refuse_trailing(std::string_view file, Header const& header) {
-  throw DataError{"TACIT-RD114",
-                  "the file goes on after its " + std::to_string(header.payload_bytes) + " bytes of data (" +
-                      idx::detail::sizes(header.dimensions) + ")",
-                  detail::at_offset(file, header.header_bytes + header.payload_bytes),
-                  "the header does not fit the data; check where the file comes from"};
+  throw DataError{
+      "TACIT-RD114",
+      tacit::detail::message({"the file goes on after its ", header.payload_bytes, " bytes of data (", idx::detail::sizes(header.dimensions), ")"}),
+      detail::at_offset(file, header.header_bytes + header.payload_bytes), "the header does not fit the data; check where the file comes from"};
 }
 
 /// A whole file in memory: its header and where its data lie, in the file's byte order.

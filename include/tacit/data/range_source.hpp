@@ -83,8 +83,7 @@ class RangeSource {
     if (!at_end()) {
       seen_ = true;
     } else if (seen_) {
-      throw DataError{"TACIT-RD14",
-                      "it yields no batch in epoch " + std::to_string(epoch.value()) + ": it can be passed only once",
+      throw DataError{"TACIT-RD14", tacit::detail::message({"it yields no batch in epoch ", epoch.value(), ": it can be passed only once"}),
                       "range of batches", "give a container or a range that begins anew, or train one epoch"};
     } else {
       throw DataError{"TACIT-RD15", "it is empty: its length is 0", "range of batches",
@@ -119,7 +118,7 @@ class RangeSource {
   static void check_rank(int rank, int world_size) {
     if (world_size < 1 || rank < 0 || rank >= world_size) {
       throw ConfigError{"TACIT-RC14",
-                        "there is no rank " + std::to_string(rank) + " among " + std::to_string(world_size) + " ranks",
+                        tacit::detail::message({"there is no rank ", rank, " among ", world_size, " ranks"}),
                         "range of batches", "give a rank from 0 to world_size - 1"};
     }
   }

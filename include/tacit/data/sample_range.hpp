@@ -49,8 +49,7 @@ class SampleRange {
   SampleRange(R&& range, SampleRangeOptions const& options, Collate collate)
       : range_{std::forward<R>(range)}, options_{options}, collate_{std::move(collate)} {
     if (options_.batch_size->value() < 1) {
-      throw ConfigError{"TACIT-RC66",
-                        std::string{"the batch size is "} + (options_.batch_size->is_set() ? "0" : "not given"),
+      throw ConfigError{"TACIT-RC66", tacit::detail::message({"the batch size is ", (options_.batch_size->is_set() ? "0" : "not given")}),
                         "range of samples", "give .batch_size = 1 or more"};
     }
   }
@@ -66,7 +65,7 @@ class SampleRange {
   void start_epoch(std::uint64_t /*seed*/, EpochIndex epoch, int rank = 0, int world_size = 1) {
     if (world_size < 1 || rank < 0 || rank >= world_size) {
       throw ConfigError{"TACIT-RC67",
-                        "there is no rank " + std::to_string(rank) + " among " + std::to_string(world_size) + " ranks",
+                        tacit::detail::message({"there is no rank ", rank, " among ", world_size, " ranks"}),
                         "range of samples", "give a rank from 0 to world_size - 1"};
     }
     at_.reset();
@@ -77,10 +76,10 @@ class SampleRange {
     behind_ = false;
     at_.emplace(tacit::detail::range_for::first(range_.get()));
     if (at_end()) {
-      throw DataError{"TACIT-RD75",
-                      "it yields no sample in epoch " + std::to_string(epoch.value()) +
-                          (seen_ ? ": it can be passed only once" : ": its length is 0"),
-                      "range of samples", "give a container or a range that begins anew, and check where the data come from"};
+      throw DataError{
+          "TACIT-RD75",
+          tacit::detail::message({"it yields no sample in epoch ", epoch.value(), (seen_ ? ": it can be passed only once" : ": its length is 0")}),
+          "range of samples", "give a container or a range that begins anew, and check where the data come from"};
     }
     seen_ = true;
   }
@@ -110,8 +109,8 @@ class SampleRange {
     }
     auto const total = static_cast<std::int64_t>(samples_.size());
     if (total < global && options_.drop_last && position_ == 0) {
-      throw DataError{"TACIT-RD78", "0 batches: drop_last leaves nothing of " + std::to_string(total) + " samples",
-                      "range of samples", "take a smaller batch size or drop_last = false"};
+      throw DataError{"TACIT-RD78", tacit::detail::message({"0 batches: drop_last leaves nothing of ", total, " samples"}), "range of samples",
+                      "take a smaller batch size or drop_last = false"};
     }
     if (total == 0 || (total < global && options_.drop_last)) return false;
     std::int64_t const even = total / world_size_;

@@ -59,7 +59,7 @@ struct ListedOrder {
 inline void check_sizes(char const* where, char const* what, std::size_t given, std::int64_t samples) {
   if (static_cast<std::int64_t>(given) != samples) {
     throw ConfigError{"TACIT-RC16",
-                      std::to_string(given) + " " + what + " for a dataset of " + std::to_string(samples) + " samples",
+                      tacit::detail::message({given, " ", what, " for a dataset of ", samples, " samples"}),
                       where, "give one for each sample"};
   }
 }
@@ -68,13 +68,13 @@ inline void check_weights(std::vector<double> const& weights) {
   double sum = 0;
   for (std::size_t i = 0; i < weights.size(); ++i) {
     if (!(weights[i] >= 0) || std::isinf(weights[i])) {
-      throw ConfigError{"TACIT-RC17", "the weight of sample " + std::to_string(i) + " is " + std::to_string(weights[i]),
+      throw ConfigError{"TACIT-RC17", tacit::detail::message({"the weight of sample ", i, " is ", std::to_string(weights[i])}),
                         "WeightedSampler", "give finite weights of at least 0"};
     }
     sum += weights[i];
   }
   if (!(sum > 0) || std::isinf(sum)) {
-    throw ConfigError{"TACIT-RC17", "the weights add up to " + std::to_string(sum), "WeightedSampler",
+    throw ConfigError{"TACIT-RC17", tacit::detail::message({"the weights add up to ", std::to_string(sum)}), "WeightedSampler",
                       "give at least one weight above 0, and a finite sum"};
   }
 }
@@ -138,8 +138,7 @@ struct WeightedSampler {
     std::int64_t const positive = std::ranges::count_if(weights, [](double weight) { return weight > 0; });
     std::int64_t const wanted = samples.value_or(positive);
     if (wanted > positive) {
-      throw ConfigError{"TACIT-RC18",
-                        std::to_string(wanted) + " samples without replacement from " + std::to_string(positive) + " of weight above 0",
+      throw ConfigError{"TACIT-RC18", tacit::detail::message({wanted, " samples without replacement from ", positive, " of weight above 0"}),
                         "WeightedSampler", "take fewer, or replacement = true"};
     }
     return wanted;

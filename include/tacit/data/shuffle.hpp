@@ -113,8 +113,7 @@ class ShuffledOrder {
         first >= 0 && static_cast<std::uint64_t>(first) <= size_ && count <= size_ - static_cast<std::uint64_t>(first);
     if (!inside) {
       throw DataError{"TACIT-RD01",
-                      "there are no " + std::to_string(count) + " positions from " + std::to_string(first) +
-                          " on in an order of " + std::to_string(size_) + " samples",
+                      tacit::detail::message({"there are no ", count, " positions from ", first, " on in an order of ", size_, " samples"}),
                       "ShuffledOrder", "ask for positions from 0 to size - 1"};
     }
   }

@@ -71,7 +71,7 @@ class Subset {
     for (std::int64_t& index : in_place) {
       if (index < 0 || index >= size()) {
         throw DataError{"TACIT-RD04",
-                        "sample " + std::to_string(index) + " of " + std::to_string(size()) + " was asked for",
+                        tacit::detail::message({"sample ", index, " of ", size(), " was asked for"}),
                         "Subset", "ask for samples from 0 to size - 1"};
       }
       index = indices_[static_cast<std::size_t>(index)];
@@ -108,7 +108,7 @@ std::array<Subset<D>, N> split(D dataset, Samples const (&sizes)[N], Seed seed) 
   std::string sum;
   for (std::size_t part = 0; part < N; ++part) {
     if (sizes[part].value() < 1) {
-      throw ConfigError{"TACIT-RC10", "part " + std::to_string(part) + " of " + std::to_string(N) + " has no samples",
+      throw ConfigError{"TACIT-RC10", tacit::detail::message({"part ", part, " of ", N, " has no samples"}),
                         "split", "give every part a size of at least 1"};
     }
     sum.append(part == 0 ? "" : " + ").append(std::to_string(sizes[part].value()));

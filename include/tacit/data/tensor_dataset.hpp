@@ -31,8 +31,8 @@ class TensorDataset {
       : inputs_{inputs, "inputs"}, targets_{targets, "targets"} {
     if (inputs_.tensor.size(0) != targets_.tensor.size(0)) {
       throw DataError{"TACIT-RD23",
-                      "inputs of shape " + shape(inputs_.tensor) + " and targets of shape " + shape(targets_.tensor) +
-                          " differ in their number of samples",
+                      tacit::detail::message({"inputs of shape ", shape(inputs_.tensor), " and targets of shape ", shape(targets_.tensor),
+                                              " differ in their number of samples"}),
                       "TensorDataset", "give tensors of equal size in dimension 0"};
     }
   }
@@ -63,15 +63,15 @@ class TensorDataset {
 
     Column(at::Tensor const& given, char const* name) {
       if (!given.defined()) {
-        throw DataError{"TACIT-RD20", std::string{name} + " is an undefined tensor", "TensorDataset",
+        throw DataError{"TACIT-RD20", tacit::detail::message({name, " is an undefined tensor"}), "TensorDataset",
                         "give tensors that hold the data"};
       }
       if (given.dim() == 0) {
-        throw DataError{"TACIT-RD21", std::string{name} + " has no dimension that could count samples (shape [])",
-                        "TensorDataset", "give a tensor of shape [samples, ...]"};
+        throw DataError{"TACIT-RD21", tacit::detail::message({name, " has no dimension that could count samples (shape [])"}), "TensorDataset",
+                        "give a tensor of shape [samples, ...]"};
       }
       if (given.numel() == 0) {
-        throw DataError{"TACIT-RD22", std::string{name} + " is empty: its shape is " + shape(given), "TensorDataset",
+        throw DataError{"TACIT-RD22", tacit::detail::message({name, " is empty: its shape is ", shape(given)}), "TensorDataset",
                         "check where the data come from"};
       }
       // Data that hang on a graph would make every backward go through the first batch's graph again.
@@ -129,11 +129,10 @@ class TensorDataset {
   [[noreturn]] void refuse(std::span<std::int64_t const> indices) const {
     std::size_t at = 0;
     while (indices[at] >= 0 && indices[at] < size()) ++at;
-    throw DataError{"TACIT-RD24",
-                    "sample " + std::to_string(indices[at]) + " of " + std::to_string(size()) +
-                        " was asked for, at place " + std::to_string(at) + " of a batch of " +
-                        std::to_string(indices.size()),
-                    "TensorDataset", "ask for samples from 0 to size - 1"};
+    throw DataError{
+        "TACIT-RD24",
+        tacit::detail::message({"sample ", indices[at], " of ", size(), " was asked for, at place ", at, " of a batch of ", indices.size()}),
+        "TensorDataset", "ask for samples from 0 to size - 1"};
   }
 
   Column inputs_;

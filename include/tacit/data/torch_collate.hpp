@@ -33,9 +33,10 @@ struct collation<at::Tensor> {
       bool const same = parts[i].defined() && parts[0].defined() && parts[i].sizes() == parts[0].sizes() &&
                         parts[i].scalar_type() == parts[0].scalar_type();
       if (!same) {
-        throw DataError{"TACIT-RD73",
-                        context.sample(i) + " is a tensor " + describe(parts[i]) + ", " + context.sample(0) + " one " + describe(parts[0]),
-                        "collate", "make them equal, or give sequences to PadCollate or as Ragged<at::Tensor>"};
+        throw DataError{
+            "TACIT-RD73",
+            tacit::detail::message({context.sample(i), " is a tensor ", describe(parts[i]), ", ", context.sample(0), " one ", describe(parts[0])}),
+            "collate", "make them equal, or give sequences to PadCollate or as Ragged<at::Tensor>"};
       }
     }
     return at::stack(at::TensorList{parts.data(), parts.size()});
@@ -58,9 +59,10 @@ struct collation<at::Tensor> {
       bool const fits = parts[i].defined() && parts[0].defined() && parts[i].dim() > 0 && parts[i].dim() == parts[0].dim() &&
                         parts[i].sizes().slice(1) == parts[0].sizes().slice(1) && parts[i].scalar_type() == parts[0].scalar_type();
       if (!fits) {
-        throw DataError{"TACIT-RD74",
-                        context.sample(i) + " is a tensor " + describe(parts[i]) + ", " + context.sample(0) + " one " + describe(parts[0]),
-                        "collate with padding", "make sequences equal in all but dimension 0"};
+        throw DataError{
+            "TACIT-RD74",
+            tacit::detail::message({context.sample(i), " is a tensor ", describe(parts[i]), ", ", context.sample(0), " one ", describe(parts[0])}),
+            "collate with padding", "make sequences equal in all but dimension 0"};
       }
       lengths.push_back(parts[i].size(0));
     }

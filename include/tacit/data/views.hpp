@@ -48,7 +48,7 @@ concept sample_numbers = ranges::random_access_range<std::remove_cvref_t<R> cons
 
 [[noreturn]] inline void refuse_sample(std::int64_t index, std::int64_t size, char const* where) {
   throw DataError{"TACIT-RD100",
-                  "sample " + std::to_string(index) + " of " + std::to_string(size) + " was asked for", where,
+                  tacit::detail::message({"sample ", index, " of ", size, " was asked for"}), where,
                   "ask for samples from 0 to size - 1"};
 }
 
@@ -304,7 +304,7 @@ class ZipView {
           if (!((static_cast<std::int64_t>(tail.get().size()) == size_) && ...)) {
             std::string sizes = std::to_string(size_);
             (sizes.append(", ").append(std::to_string(tail.get().size())), ...);
-            throw DataError{"TACIT-RD103", "the datasets have unequal sizes: " + sizes, "zip",
+            throw DataError{"TACIT-RD103", tacit::detail::message({"the datasets have unequal sizes: ", sizes}), "zip",
                             "take as many samples of each: `data | views::take(n)`"};
           }
         },
@@ -389,8 +389,7 @@ inline auto slice(std::int64_t first, std::int64_t last, Samples step = 1) {
     auto const size = static_cast<std::int64_t>(data.size());
     if (first < 0 || first > last || last > size) {
       throw DataError{"TACIT-RD102",
-                      "samples " + std::to_string(first) + " to " + std::to_string(last) + " of " +
-                          std::to_string(size) + " were asked for",
+                      tacit::detail::message({"samples ", first, " to ", last, " of ", size, " were asked for"}),
                       "views::slice", "give 0 <= first <= last <= size"};
     }
     std::int64_t const count = first == last ? 0 : (last - first - 1) / step + 1;
@@ -408,8 +407,7 @@ auto reorder(Numbers&& numbers) {
       // Compared as unsigned: negative ones become too large.
       if (static_cast<std::uint64_t>(number) >= static_cast<std::uint64_t>(size)) {
         throw DataError{"TACIT-RD104",
-                        "index " + std::to_string(number) + " is outside of a dataset of " + std::to_string(size) +
-                            " samples",
+                        tacit::detail::message({"index ", number, " is outside of a dataset of ", size, " samples"}),
                         "views::reorder", "give indices from 0 to size - 1"};
       }
     }

@@ -114,7 +114,7 @@ class Arguments {
   }
   void declare(Option const& option) {
     if (find(option.name) != nullptr) {
-      throw UsageError{"TACIT-RX12", "the option --" + option.name + " is declared twice", "launch::Arguments",
+      throw UsageError{"TACIT-RX12", tacit::detail::message({"the option --", option.name, " is declared twice"}), "launch::Arguments",
                        "give each option a name of its own"};
     }
     entries_.push_back({option, {}, false});
@@ -156,10 +156,8 @@ class Arguments {
     auto const found =
         std::ranges::find(entries_, name, [](Entry const& one) -> std::string_view { return one.option.name; });
     if (found == entries_.end()) {
-      throw UsageError{"TACIT-RX12",
-                       "the program asks for an option --" + std::string{name} + " that it did not declare",
-                       "launch::Arguments",
-                       "list it in the constructor: {\"" + std::string{name} + "\", \"VALUE\", \"what it is\"}"};
+      throw UsageError{"TACIT-RX12", tacit::detail::message({"the program asks for an option --", name, " that it did not declare"}),
+                       "launch::Arguments", tacit::detail::message({"list it in the constructor: {\"", name, "\", \"VALUE\", \"what it is\"}"})};
     }
     return *found;
   }
@@ -187,7 +185,7 @@ namespace detail {
 /// For who reads a command line and cannot answer `--help`: training must not begin as if nothing had been asked.
 inline void refuse_unanswered_help(Arguments const& arguments) {
   if (!arguments.help_requested()) return;
-  throw ConfigError{"TACIT-RX09", "--help was asked for, and the program went on\n" + arguments.help(), "command line",
+  throw ConfigError{"TACIT-RX09", tacit::detail::message({"--help was asked for, and the program went on\n", arguments.help()}), "command line",
                     "read the command line with tacit::launch::Arguments, whose help_requested() and help() answer it"};
 }
 }  // namespace detail

@@ -160,8 +160,8 @@ Result run_combination(std::array<std::string, Size> const& texts, std::string c
                        Body& body) {
   constexpr std::size_t count = combination_count<Lists>;
   if constexpr (I == count) {
-    throw ConfigError{"TACIT-RX11", "no composition is made for" + asked, "command line",
-                      "the compositions are " + combination_names<Lists>(std::make_index_sequence<count>{})};
+    throw ConfigError{"TACIT-RX11", tacit::detail::message({"no composition is made for", asked}), "command line",
+                      tacit::detail::message({"the compositions are ", combination_names<Lists>(std::make_index_sequence<count>{})})};
   } else {
     return [&]<class... Policies, std::size_t... J>(list<Policies...> policies, std::index_sequence<J...>) -> Result {
       if (!(is_named<Policies>(texts[J]) && ...)) {

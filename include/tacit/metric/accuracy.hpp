@@ -70,7 +70,7 @@ class Accuracy::bound {
       correct_.add(predicted.eq(target.argmax(-1)));
     } else {
       throw DataError{"TACIT-RD60",
-                      std::to_string(traits::numel(predicted)) + " predictions against a target of " + std::to_string(traits::numel(target)) + " numbers",
+                      detail::message({traits::numel(predicted), " predictions against a target of ", traits::numel(target), " numbers"}),
                       "metric::Accuracy", "give a class number for each prediction, or a probability for each class"};
     }
   }

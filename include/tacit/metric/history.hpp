@@ -197,7 +197,7 @@ class History {
     if (entries.empty()) {
       std::string known;
       for (HistoryColumn const& column : columns_) known.append(known.empty() ? "" : ", ").append(column.name);
-      throw UsageError{"TACIT-RU01", "no value of '" + std::string{name} + "' was recorded", "History::latest",
+      throw UsageError{"TACIT-RU01", detail::message({"no value of '", name, "' was recorded"}), "History::latest",
                        known.empty() ? std::string{"nothing was recorded yet"} : "recorded so far: " + known};
     }
     return entries.back().value;

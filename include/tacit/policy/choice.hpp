@@ -30,7 +30,7 @@ inline DeviceChoice parse_device(std::string_view text, std::string_view where) 
     auto const [stop, error] = std::from_chars(text.data() + prefix.size(), end, index);
     if (error == std::errc{} && stop == end && index < 128) return {device_kind::cuda, index};
   }
-  throw ConfigError{"TACIT-RC75", "'" + std::string{text} + "' names no device", where,
+  throw ConfigError{"TACIT-RC75", detail::message({"'", text, "' names no device"}), where,
                     "give auto, cpu, cuda or cuda:N, as in cuda:1"};
 }
 
@@ -41,7 +41,7 @@ inline precision_kind parse_precision(std::string_view text, std::string_view wh
   if (text == "auto" || text == "fp32") return precision_kind::fp32;
   if (text == "fp64") return precision_kind::fp64;
   if (text == "bf16") return precision_kind::bf16;
-  throw ConfigError{"TACIT-RC76", "'" + std::string{text} + "' names no precision", where,
+  throw ConfigError{"TACIT-RC76", detail::message({"'", text, "' names no precision"}), where,
                     "give auto, fp32, fp64 or bf16"};
 }
 

@@ -72,7 +72,7 @@ class Length {
   }
 
   static ConfigError unknown(std::string_view what) {
-    return ConfigError{"TACIT-RC91", "the length of " + std::string{what} + " is not known, and the schedule depends on it", "schedule",
+    return ConfigError{"TACIT-RC91", tacit::detail::message({"the length of ", what, " is not known, and the schedule depends on it"}), "schedule",
                        "limit the run in updates, or give lengths in updates"};
   }
 
@@ -138,8 +138,8 @@ class Bound {
       throw ConfigError{"TACIT-RC94", "two phases take the rest of the run", "schedule", "give a length to all but one: `.over(Epochs{5})`"};
     }
     if (run.updates.is_set() && fixed > run.updates.value()) {
-      throw ConfigError{"TACIT-RC95", "the phases are " + std::to_string(fixed) + " updates long, the run " + std::to_string(run.updates.value()),
-                        "schedule", "shorten the phases or train longer"};
+      throw ConfigError{"TACIT-RC95", tacit::detail::message({"the phases are ", fixed, " updates long, the run ", run.updates.value()}), "schedule",
+                        "shorten the phases or train longer"};
     }
     std::int64_t at = 0;
     for (std::size_t i = 0; i < N; ++i) {

@@ -108,7 +108,8 @@ Manifest read_manifest(Files<F>& files, std::string const& directory) {
   std::string const path = directory + "/" + std::string{manifest_name};
   FileEntry const entry = files.look(path);
   if (entry.kind != FileEntry::Kind::file) throw StateError{"TACIT-RS62", entry.kind == FileEntry::Kind::missing ? "is missing" : "is no regular file", path, fix};
-  if (entry.size > safetensors::max_header) throw StateError{"TACIT-RS63", "has " + std::to_string(entry.size) + " bytes, too many for a manifest", path, fix};
+  if (entry.size > safetensors::max_header)
+    throw StateError{"TACIT-RS63", tacit::detail::message({"has ", entry.size, " bytes, too many for a manifest"}), path, fix};
   Buffer buffer{static_cast<std::size_t>(entry.size)};
   Written const read = files.read(path, buffer.bytes());
   return parse_manifest(buffer.text().substr(0, static_cast<std::size_t>(read.size)), path);
@@ -150,7 +151,9 @@ class Checkpoint {
  private:
   ManifestFile const& find(std::string_view name) const {
     ManifestFile const* listed = manifest_.find(name);
-    if (listed == nullptr) throw StateError{"TACIT-RS65", "has no file " + json::detail::shown(name), directory_, "check that it is the checkpoint of this program"};
+    if (listed == nullptr)
+      throw StateError{"TACIT-RS65", tacit::detail::message({"has no file ", json::detail::shown(name)}), directory_,
+                       "check that it is the checkpoint of this program"};
     return *listed;
   }
   std::string look(ManifestFile const& listed) const {
@@ -158,14 +161,17 @@ class Checkpoint {
     FileEntry const entry = files_.look(path);
     if (entry.kind != FileEntry::Kind::file) throw StateError{"TACIT-RS62", entry.kind == FileEntry::Kind::missing ? "is missing" : "is no regular file", path, "use another checkpoint"};
     if (entry.size != listed.size) {
-      throw StateError{"TACIT-RS63", "has " + std::to_string(entry.size) + " bytes, the manifest says " + std::to_string(listed.size), path, "use another checkpoint"};
+      throw StateError{"TACIT-RS63", tacit::detail::message({"has ", entry.size, " bytes, the manifest says ", listed.size}), path,
+                       "use another checkpoint"};
     }
     return path;
   }
   static void compare(ManifestFile const& listed, std::string const& path, detail::Written const& found) {
     if (found.size != listed.size || found.crc != listed.crc) {
-      throw StateError{"TACIT-RS64", "is damaged: " + std::to_string(found.size) + " bytes of the sum " + detail::hex8(found.crc) + ", the manifest says " +
-                           std::to_string(listed.size) + " of " + detail::hex8(listed.crc), path, "use another checkpoint"};
+      throw StateError{"TACIT-RS64",
+                       tacit::detail::message({"is damaged: ", found.size, " bytes of the sum ", detail::hex8(found.crc), ", the manifest says ",
+                                               listed.size, " of ", detail::hex8(listed.crc)}),
+                       path, "use another checkpoint"};
     }
   }
 
@@ -230,7 +236,8 @@ std::optional<FoundCheckpoint<F>> find_newest_checkpoint(std::filesystem::path c
     if (detail::checkpoint_names(files, directory) != names) continue;
     std::string reasons;
     for (SkippedCheckpoint const& one : skipped) reasons += "\n  " + one.reason;
-    throw StateError{"TACIT-RS61", "none of " + std::to_string(skipped.size()) + " checkpoints is whole:" + reasons, directory, "restore one from a copy, or start anew in another directory"};
+    throw StateError{"TACIT-RS61", tacit::detail::message({"none of ", skipped.size(), " checkpoints is whole:", reasons}), directory,
+                     "restore one from a copy, or start anew in another directory"};
   }
 }
 
@@ -293,7 +300,8 @@ class CheckpointWriter {
         for (ManifestFile const& one : manifest.files) names.push_back(one.name);
         std::ranges::sort(names);
         if (auto const twice = std::ranges::adjacent_find(names); twice != names.end()) {
-          throw StateError{"TACIT-RS66", "two files are named " + json::detail::shown(*twice), name, "put the rank into the names of its files"};
+          throw StateError{"TACIT-RS66", tacit::detail::message({"two files are named ", json::detail::shown(*twice)}), name,
+                           "put the rank into the names of its files"};
         }
         files_.write_new(work + "/" + std::string{manifest_name}, manifest_text(manifest));
         files_.sync_directory(work);
@@ -313,7 +321,8 @@ class CheckpointWriter {
         point_to(name);
         prune();
       } catch (StateError const& error) {
-        throw StateError{"TACIT-RS70", name + " is committed, but tidying up failed: " + error.problem(), error.where(), error.fix()};
+        throw StateError{"TACIT-RS70", tacit::detail::message({name, " is committed, but tidying up failed: ", error.problem()}), error.where(),
+                         error.fix()};
       }
     });
     return final_path;
@@ -344,7 +353,8 @@ class CheckpointWriter {
     if (mine) std::rethrow_exception(mine);
     for (std::size_t rank = 0; rank < texts.size(); ++rank) {
       if (!texts[rank].starts_with('+')) {
-        throw StateError{"TACIT-RS69", "rank " + std::to_string(rank) + " failed: " + texts[rank].substr(texts[rank].empty() ? 0 : 1), root_, "see that rank's message"};
+        throw StateError{"TACIT-RS69", tacit::detail::message({"rank ", rank, " failed: ", texts[rank].substr(texts[rank].empty() ? 0 : 1)}), root_,
+                         "see that rank's message"};
       }
       if (parts != nullptr) {
         std::string const from = "rank " + std::to_string(rank);
@@ -373,7 +383,8 @@ class CheckpointWriter {
     std::string text{"["};
     for (CheckpointFile const& file : files) {
       if (!safetensors::is_plain_file_name(file.name) || file.name == manifest_name) {
-        throw StateError{"TACIT-RS54", json::detail::shown(file.name) + " is no name of a file inside the checkpoint", work, "give a plain name"};
+        throw StateError{"TACIT-RS54", tacit::detail::message({json::detail::shown(file.name), " is no name of a file inside the checkpoint"}), work,
+                         "give a plain name"};
       }
       detail::Written const written = files_.write_new(work + "/" + file.name, file.pieces);
       if (text.size() > 1) text += ',';
@@ -388,8 +399,10 @@ class CheckpointWriter {
     std::string holder;
     int const error = lock_.take(root_ + "/lock", holder);
     if (error == EWOULDBLOCK) {
-      throw StateError{"TACIT-RS68", "another process writes checkpoints here" + (holder.empty() ? std::string{} : ": " + json::detail::shown(holder)), root_,
-                       "wait for it or end it, or give this run a directory of its own"};
+      throw StateError{
+          "TACIT-RS68",
+          tacit::detail::message({"another process writes checkpoints here", (holder.empty() ? std::string{} : ": " + json::detail::shown(holder))}),
+          root_, "wait for it or end it, or give this run a directory of its own"};
     }
     detail::Files<F>::check(error, "lock", root_ + "/lock");
   }

@@ -267,7 +267,7 @@ class Files {
     if (error == ENAMETOOLONG) fix = "give a shorter path";
     if (error == EROFS || error == EACCES || error == EPERM) fix = "give a directory that this user may write to";
     if (error == EMFILE || error == ENFILE) fix = "close files, or raise the limit (ulimit -n)";
-    throw StateError{"TACIT-RS40", "cannot " + std::string{operation} + ": " + reason + " (errno " + std::to_string(error) + ")", path, fix};
+    throw StateError{"TACIT-RS40", tacit::detail::message({"cannot ", operation, ": ", reason, " (errno ", error, ")"}), path, fix};
   }
   static void check(int error, std::string_view operation, std::string const& path) {
     if (error != 0) fail(operation, path, error);

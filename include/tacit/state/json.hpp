@@ -414,7 +414,7 @@ class Reader {
   void allow_only(std::initializer_list<std::string_view> known) const {
     for (Member const& member : object()) {
       if (std::ranges::find(known, member.key) == known.end()) {
-        throw StateError{"TACIT-RS08", "the member " + detail::shown(member.key) + " of " + place() + " is not known",
+        throw StateError{"TACIT-RS08", tacit::detail::message({"the member ", detail::shown(member.key), " of ", place(), " is not known"}),
                          detail::at_offset(file_, member.offset), "the file is damaged, or of a newer version of Tacit"};
       }
     }

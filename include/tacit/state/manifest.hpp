@@ -126,15 +126,17 @@ inline Manifest parse_manifest(std::string_view text, std::string_view file) {
   }
   auto const wanted = detail::from_hex8(sum.substr(detail::sum_before.size(), 8));
   std::uint32_t const found = crc32c(std::as_bytes(std::span{before}));
-  if (wanted != found) throw StateError{"TACIT-RS51", "is damaged: its bytes have the sum " + detail::hex8(found), json::detail::at_offset(file, before.size()), fix};
+  if (wanted != found)
+    throw StateError{"TACIT-RS51", tacit::detail::message({"is damaged: its bytes have the sum ", detail::hex8(found)}),
+                     json::detail::at_offset(file, before.size()), fix};
 
   json::Value const root = json::parse(text, file);
   json::Reader const reader{root, file};
   if (reader["format"].text() != "tacit-checkpoint") reader["format"].fail("TACIT-RS52", "is not a checkpoint of Tacit");
   std::uint64_t const version = reader["version"].whole();
   if (version == 0 || version > manifest_version) {
-    throw StateError{"TACIT-RS53", "is of format version " + std::to_string(version) + ", this program reads up to " + std::to_string(manifest_version), std::string{file},
-                     "read it with the version of Tacit that wrote it, or a newer one"};
+    throw StateError{"TACIT-RS53", tacit::detail::message({"is of format version ", version, ", this program reads up to ", manifest_version}),
+                     std::string{file}, "read it with the version of Tacit that wrote it, or a newer one"};
   }
   reader.allow_only({"format", "version", "number", "world_size", "metric", "files", "crc32c"});
   Manifest manifest;

@@ -268,7 +268,9 @@ class Encoder {
   static json::Value::Object sorted(json::Value::Object members, std::string const& path) {
     std::ranges::sort(members, {}, &json::Member::key);
     auto const twice = std::ranges::adjacent_find(members, {}, &json::Member::key);
-    if (twice != members.end()) throw StateError{"TACIT-RS84", "the key " + json::detail::shown(twice->key) + " is visited twice", path, "give each member a key of its own"};
+    if (twice != members.end())
+      throw StateError{"TACIT-RS84", tacit::detail::message({"the key ", json::detail::shown(twice->key), " is visited twice"}), path,
+                       "give each member a key of its own"};
     return members;
   }
 
@@ -607,7 +609,10 @@ class StateMembers {
     auto const at = std::ranges::lower_bound(object(), member.key, {}, &json::Member::key);
     object().insert(at, std::move(member));
   }
-  [[noreturn]] void fail(std::string const& what) const { throw StateError{"TACIT-RS87", "the migration cannot be done: " + what, path_, "mend migrate_state, or use a checkpoint of this version"}; }
+  [[noreturn]] void fail(std::string const& what) const {
+    throw StateError{"TACIT-RS87", tacit::detail::message({"the migration cannot be done: ", what}), path_,
+                     "mend migrate_state, or use a checkpoint of this version"};
+  }
 
   json::Value* members_;
   std::string path_;
@@ -707,8 +712,9 @@ bool migrate(json::Value& part, std::string const& name, std::string_view file, 
   std::uint64_t version = json::Reader{part, file, name}["version"].whole();
   constexpr std::uint64_t wanted = version_of<T>();
   if (version > wanted) {
-    throw StateError{"TACIT-RS81", "part " + json::detail::shown(name) + " is of version " + std::to_string(version) + ", this program reads up to " + std::to_string(wanted), std::string{file},
-                     "load it with the newer program that saved it"};
+    throw StateError{"TACIT-RS81",
+                     tacit::detail::message({"part ", json::detail::shown(name), " is of version ", version, ", this program reads up to ", wanted}),
+                     std::string{file}, "load it with the newer program that saved it"};
   }
   if (version == wanted) return true;
   json::Value* const members = part.find("members");
@@ -761,8 +767,8 @@ StagedState stage_state(std::string_view text, std::string_view text_file, std::
   if (reader["format"].text() != "tacit-state") reader["format"].fail("TACIT-RS52", "is not a state of Tacit");
   std::uint64_t const version = reader["version"].whole();
   if (version == 0 || version > state_format_version) {
-    throw StateError{"TACIT-RS82", "is of format version " + std::to_string(version) + ", this program reads up to " + std::to_string(state_format_version), std::string{text_file},
-                     "read it with the version of Tacit that wrote it, or a newer one"};
+    throw StateError{"TACIT-RS82", tacit::detail::message({"is of format version ", version, ", this program reads up to ", state_format_version}),
+                     std::string{text_file}, "read it with the version of Tacit that wrote it, or a newer one"};
   }
   reader.allow_only({"format", "version", "parts"});
   (void)reader["parts"].object();
@@ -780,7 +786,9 @@ StagedState stage_state(std::string_view text, std::string_view text_file, std::
     using Access = detail::part_access<std::remove_cvref_t<decltype(part)>>;
     using Object = typename Access::object_type;
     std::string const name{Access::name(part)};
-    if (!wanted.insert(name).second) throw StateError{"TACIT-RS84", "the part " + json::detail::shown(name) + " is given twice", "the parts to load", "name them with named_part"};
+    if (!wanted.insert(name).second)
+      throw StateError{"TACIT-RS84", tacit::detail::message({"the part ", json::detail::shown(name), " is given twice"}), "the parts to load",
+                       "name them with named_part"};
     json::Value* const found = root.find("parts")->find(name);
     if (found == nullptr) {
       if (!decoder.may_be_added(name)) decoder.differences.push_back("missing in the file: part " + name);
@@ -800,8 +808,9 @@ StagedState stage_state(std::string_view text, std::string_view text_file, std::
     std::string list;
     for (std::size_t i = 0; i < std::min<std::size_t>(count, 20); ++i) list += "\n  " + decoder.differences[i];
     if (count > 20) list += "\n  and " + std::to_string(count - 20) + " more";
-    throw StateError{"TACIT-RS80", "does not fit the program, " + std::to_string(count) + (count == 1 ? " difference:" : " differences:") + list + "\n", std::string{text_file},
-                     "load it with the program that saved it, or name what may differ in LoadOptions"};
+    throw StateError{"TACIT-RS80",
+                     tacit::detail::message({"does not fit the program, ", count, (count == 1 ? " difference:" : " differences:"), list, "\n"}),
+                     std::string{text_file}, "load it with the program that saved it, or name what may differ in LoadOptions"};
   }
   return StagedState{std::move(decoder.staged)};
 }
@@ -811,8 +820,9 @@ StagedState stage_state(std::string_view text, std::string_view text_file, std::
 template <file_system F, class... Parts>
 void load_state(Checkpoint<F> const& checkpoint, LoadOptions const& options, Parts&&... parts) {
   if (checkpoint.manifest().world_size != options.world_size) {
-    throw StateError{"TACIT-RS83", "was saved by " + std::to_string(checkpoint.manifest().world_size) + " ranks, this program runs " + std::to_string(options.world_size), checkpoint.directory(),
-                     "run as many ranks as saved it"};
+    throw StateError{"TACIT-RS83",
+                     tacit::detail::message({"was saved by ", checkpoint.manifest().world_size, " ranks, this program runs ", options.world_size}),
+                     checkpoint.directory(), "run as many ranks as saved it"};
   }
   std::string const text_name = detail::state_file_name("json", options.rank, options.world_size);
   std::string const tensor_name = detail::state_file_name("safetensors", options.rank, options.world_size);

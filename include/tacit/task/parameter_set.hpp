@@ -37,7 +37,7 @@ class basic_parameter_set {
   /// Throws: ConfigError if the name is taken.
   void add(std::string name, Tensor tensor) {
     if (find(name) != nullptr) {
-      throw ConfigError{"TACIT-RC02", "two parameters are named '" + name + "'", "ParameterSet", "register each tensor once"};
+      throw ConfigError{"TACIT-RC02", detail::message({"two parameters are named '", name, "'"}), "ParameterSet", "register each tensor once"};
     }
     tensor_traits<Tensor>::clear_grad(tensor);
     tensor_traits<Tensor>::set_requires_grad(tensor, true);

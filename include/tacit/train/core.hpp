@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "tacit/core/error.hpp"
 #include "tacit/core/fixed_string.hpp"
 #include "tacit/core/list.hpp"
 #include "tacit/core/misuse.hpp"
@@ -167,7 +168,7 @@ class Core {
     switch (flow) {
       case Flow::proceed: return;
       case Flow::skip_batch:
-        throw UsageError{"TACIT-RU02", "Flow::skip_batch means nothing at " + event_name(), "a callback",
+        throw UsageError{"TACIT-RU02", detail::message({"Flow::skip_batch means nothing at ", event_name()}), "a callback",
                          "return it from TrainStepStart or EvalStepStart"};
       case Flow::end_epoch:
         if (wish() == 0) set_wish(1);

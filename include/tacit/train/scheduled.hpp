@@ -52,8 +52,8 @@ class Scheduled {
             return std::array<State, Core::phase_count>{State{resolve(field, run, base<I>(core))}...};
           }(std::make_index_sequence<Core::phase_count>{})} {
       if (!field.group.empty()) {
-        throw ConfigError{"TACIT-RC87", "there is no parameter group '" + std::string{field.group} + "'", std::string{name.view()} + " schedule",
-                          "leave the group out"};
+        throw ConfigError{"TACIT-RC87", detail::message({"there is no parameter group '", field.group, "'"}),
+                          detail::message({name.view(), " schedule"}), "leave the group out"};
       }
     }
 

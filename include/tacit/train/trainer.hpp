@@ -55,7 +55,7 @@ template <class Data>
 auto make_source(Data&& data, Samples batch_size, bool shuffle, std::uint64_t seed, char const* option) {
   constexpr auto kind = data::data_kind_of_v<Data>;
   if constexpr (kind == data::data_kind::dataset) {
-    return std::make_unique<data::Loader<Data>>(
+    return std::make_unique<data::Loader<Data, data::DefaultCollate, data::OptionsSampler, false>>(
         std::forward<Data>(data),
         data::LoaderOptions{.batch_size = Samples{batch_size.value_or(default_batch_size)}, .shuffle = shuffle, .drop_last = false, .seed = seed});
   } else {

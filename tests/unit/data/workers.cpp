@@ -333,6 +333,23 @@ TEST_CASE("bad input: numbers of workers and of batches ahead that cannot be") {
   REQUIRE(code_of<ConfigError>([] { (void)loader(Noisy{4}, {.batch_size = 1, .workers = 1, .prefetch = 0}); }) == "TACIT-RC64");
   REQUIRE(code_of<ConfigError>([] { (void)loader(Noisy{4}, {.batch_size = 1, .workers = -1}); }) == "TACIT-RC01");
   REQUIRE(code_of<ConfigError>([] { (void)loader(Noisy{4}, {.batch_size = 1, .workers = tacit::unset}); }) == "none");
+  using Plain = tacit::data::Loader<Noisy, tacit::data::DefaultCollate, tacit::data::OptionsSampler, false>;
+  REQUIRE(code_of<ConfigError>([] { Plain{Noisy{4}, {.batch_size = 1, .workers = 1}}; }) == "TACIT-RC63");
+}
+
+TEST_CASE("a loader that cannot fetch ahead gives the same batches and holds no pool") {
+  using Plain = tacit::data::Loader<Noisy, tacit::data::DefaultCollate, tacit::data::OptionsSampler, false>;
+  static_assert(sizeof(Plain) < sizeof(tacit::data::Loader<Noisy>));
+  Plain plain{Noisy{10}, {.batch_size = 3, .shuffle = true}};
+  auto ahead = loader(Noisy{10}, {.batch_size = 3, .shuffle = true, .workers = 2});
+  plain.start_epoch(7, tacit::EpochIndex{1});
+  ahead.start_epoch(7, tacit::EpochIndex{1});
+  std::optional<Plain::batch_type> left, right;
+  while (plain.next(left)) {
+    REQUIRE(ahead.next(right));
+    REQUIRE(left == right);
+  }
+  REQUIRE(!ahead.next(right));
 }
 
 TEST_CASE("an epoch is a range for a hand-written loop, and can be left early") {

@@ -73,10 +73,8 @@ inline CudaDevice bind_cuda(std::int64_t index, std::string_view where) {
   }
   int const count = cuda_device_count();
   if (index >= count) {
-    throw ConfigError{"TACIT-RC74",
-                      "there is no CUDA device " + std::to_string(index) + ", only " + std::to_string(count) +
-                          " visible, counted from 0",
-                      where, "give a smaller index, or see what CUDA_VISIBLE_DEVICES hides"};
+    throw ConfigError{"TACIT-RC74", detail::message({"there is no CUDA device ", index, ", only ", count, " visible, counted from 0"}), where,
+                      "give a smaller index, or see what CUDA_VISIBLE_DEVICES hides"};
   }
   return CudaDevice{static_cast<c10::DeviceIndex>(index)};
 }

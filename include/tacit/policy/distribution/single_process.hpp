@@ -42,8 +42,8 @@ struct SingleProcess {
   bound<Parameters> bind(Device const&) const {
     if (auto const world = launch::announced_world(); world && world->world_size > 1) {
       throw DistributedError{"TACIT-RX04",
-                             world->launcher + " started " + std::to_string(world->world_size) + " processes (" + world->variables +
-                                 "), but SingleProcess would train a separate model in each",
+                             detail::message({world->launcher, " started ", world->world_size, " processes (", world->variables,
+                                              "), but SingleProcess would train a separate model in each"}),
                              "SingleProcess", "name a distribution policy that joins them, or start one process"};
     }
     return {};

@@ -41,15 +41,15 @@ struct CrossEntropy {
   /// ConfigError for a label smoothing outside [0, 1]. Cost: copies a target that is not on the CPU there.
   void check(at::Tensor const& prediction, at::Tensor const& target) const {
     if (!(label_smoothing >= 0.0 && label_smoothing <= 1.0)) {
-      throw ConfigError{"TACIT-RC38", "label_smoothing is " + printed(label_smoothing), name,
+      throw ConfigError{"TACIT-RC38", detail::message({"label_smoothing is ", printed(label_smoothing)}), name,
                         "give a number from 0 to 1"};
     }
     bool const same_sizes = prediction.sizes().equals(target.sizes());
     if (target.is_floating_point() && same_sizes) return;
     if (target.scalar_type() != at::kLong && target.scalar_type() != at::kByte) {
       throw DataError{"TACIT-RD44",
-                      "the labels are of type " + printed(target.scalar_type()) + " and sizes " +
-                          printed(target.sizes()) + ", the prediction has sizes " + printed(prediction.sizes()),
+                      detail::message({"the labels are of type ", printed(target.scalar_type()), " and sizes ", printed(target.sizes()),
+                                       ", the prediction has sizes ", printed(prediction.sizes())}),
                       name, "class indices are int64: target.to(at::kLong); probabilities have the prediction's sizes"};
     }
     if (!indices_fit(prediction, target)) {

@@ -60,8 +60,8 @@ inline void check_parameters(ParameterSet const& parameters, std::string_view wh
   std::ranges::sort(by_tensor, std::ranges::less{}, tensor_of);
   auto const twice = std::ranges::adjacent_find(by_tensor, std::ranges::equal_to{}, tensor_of);
   if (twice != by_tensor.end()) {
-    throw ConfigError{"TACIT-RC30", "'" + (*twice)->name + "' and '" + (*std::next(twice))->name + "' are one tensor",
-                      where, "add a tied parameter once, under one name"};
+    throw ConfigError{"TACIT-RC30", detail::message({"'", (*twice)->name, "' and '", (*std::next(twice))->name, "' are one tensor"}), where,
+                      "add a tied parameter once, under one name"};
   }
 }
 
@@ -303,13 +303,13 @@ class fused_lists {
 
   void check_parameter(Parameter const& p) const {
     if (!p.master.is_floating_point()) {
-      throw ConfigError{"TACIT-RC31", "'" + p.name + "' is of type " + printed(p.master.scalar_type()), owner_,
+      throw ConfigError{"TACIT-RC31", detail::message({"'", p.name, "' is of type ", printed(p.master.scalar_type())}), owner_,
                         "train real floating types: complex numbers as view_as_real, all else is a buffer"};
     }
     if (p.master.layout() != at::kStrided || !p.master.is_non_overlapping_and_dense()) {
       throw ConfigError{"TACIT-RC32",
-                        "'" + p.name + "' does not fill its memory (sizes " + printed(p.master.sizes()) + ", strides " +
-                            printed(p.master.strides()) + ")",
+                        detail::message({"'", p.name, "' does not fill its memory (sizes ", printed(p.master.sizes()), ", strides ",
+                                         printed(p.master.strides()), ")"}),
                         owner_, "make the parameter from tensor.contiguous()"};
     }
   }
@@ -321,8 +321,8 @@ class fused_lists {
   }
 
   [[noreturn]] void throw_slot(Parameter const& p) const {
-    throw ConfigError{"TACIT-RC33", "the state of '" + p.name + "' has not the parameter's type, device and layout",
-                      owner_, "copy_() into the slots, or call parameters_changed() after replacing them"};
+    throw ConfigError{"TACIT-RC33", detail::message({"the state of '", p.name, "' has not the parameter's type, device and layout"}), owner_,
+                      "copy_() into the slots, or call parameters_changed() after replacing them"};
   }
 
   void check_moved(entry& e, Parameter const& p) const {
@@ -331,33 +331,32 @@ class fused_lists {
                 p.master.is_non_overlapping_and_dense() && (p.master.numel() == 0) == (e.row == nowhere);
     for (std::size_t s = 0; fits && s < forms_.size(); ++s) fits = slot_fits(p, s);
     if (!fits) {
-      throw ConfigError{"TACIT-RC34",
-                        "'" + p.name + "' is now " + printed(p.master.scalar_type()) + " on " +
-                            p.master.device().str() + ", sizes " + printed(p.master.sizes()) + ", strides " +
-                            printed(p.master.strides()) + ", and was other when the optimizer was bound",
-                        owner_,
-                        "move and convert the model before the optimizer is bound, or call parameters_changed()"};
+      throw ConfigError{
+          "TACIT-RC34",
+          detail::message({"'", p.name, "' is now ", printed(p.master.scalar_type()), " on ", p.master.device().str(), ", sizes ",
+                           printed(p.master.sizes()), ", strides ", printed(p.master.strides()), ", and was other when the optimizer was bound"}),
+          owner_, "move and convert the model before the optimizer is bound, or call parameters_changed()"};
     }
     e.storage = storage_of(p.master);
     e.layout = memory_layout{p.master};
   }
 
   [[noreturn]] void throw_changed(std::string const& what) const {
-    throw ConfigError{"TACIT-RC35", "step got " + what + " but was bound to others", owner_,
+    throw ConfigError{"TACIT-RC35", detail::message({"step got ", what, " but was bound to others"}), owner_,
                       "call parameters_changed() after parameters came or went"};
   }
 
   at::Tensor fitted(Parameter const& p, memory_layout const& layout, at::Tensor const& gradient) const {
     if (layout.is_of(gradient)) return gradient;
     if (gradient.layout() != at::kStrided) {
-      throw ConfigError{"TACIT-RC36", "the gradient of '" + p.name + "' is " + printed(gradient.layout()), owner_,
+      throw ConfigError{"TACIT-RC36", detail::message({"the gradient of '", p.name, "' is ", printed(gradient.layout())}), owner_,
                         "make it dense: an Embedding with sparse(false), or another optimizer"};
     }
     if (!gradient.sizes().equals(p.master.sizes())) {
-      throw ConfigError{"TACIT-RC37",
-                        "the gradient of '" + p.name + "' has sizes " + printed(gradient.sizes()) + ", the parameter " +
-                            printed(p.master.sizes()),
-                        owner_, "assign gradients of the parameter's own sizes"};
+      throw ConfigError{
+          "TACIT-RC37",
+          detail::message({"the gradient of '", p.name, "' has sizes ", printed(gradient.sizes()), ", the parameter ", printed(p.master.sizes())}),
+          owner_, "assign gradients of the parameter's own sizes"};
     }
     return at::empty_like(p.master, at::MemoryFormat::Preserve).copy_(gradient);
   }

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "tacit/concepts/optimizer.hpp"
+#include "tacit/core/error.hpp"
 #include "tacit/core/slots.hpp"
 #include "tacit/task/optim/fused_lists.hpp"
 
@@ -132,10 +133,10 @@ class BoundSgd {
     check_option(finite_from_zero(options.weight_decay), "TACIT-RC24", name, "weight_decay", options.weight_decay,
                  "a finite number, 0 or more");
     if (options.nesterov && (options.momentum == 0.0 || options.dampening != 0.0)) {
-      throw ConfigError{"TACIT-RC25",
-                        "nesterov with momentum " + detail::printed(options.momentum) + " and dampening " +
-                            detail::printed(options.dampening),
-                        name, "give a momentum above 0 and no dampening, or leave nesterov out"};
+      throw ConfigError{
+          "TACIT-RC25",
+          detail::message({"nesterov with momentum ", detail::printed(options.momentum), " and dampening ", detail::printed(options.dampening)}),
+          name, "give a momentum above 0 and no dampening, or leave nesterov out"};
     }
   }
 
