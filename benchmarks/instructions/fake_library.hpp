@@ -163,6 +163,7 @@ struct tensor_traits<library::Tensor> {
 
   static bool defined(Tensor const& t) { return t.defined(); }
   static std::int64_t size0(Tensor const& t) { return base::size0(t.value()); }
+  static std::int64_t dimensions(Tensor const&) { return 1; }
   static std::int64_t numel(Tensor const& t) { return base::numel(t.value()); }
   static bool host_readable(Tensor const&) { return true; }
   static double read(Tensor const& t) { return t.item(); }
@@ -201,6 +202,11 @@ struct tensor_traits<library::Tensor> {
     for (Tensor& t : list) {
       for (double& value : t.value()->values) value *= number;
     }
+  }
+  static void clip_value_(std::vector<Tensor>& list, double most) {
+    std::vector<fake::Tensor> values;
+    for (Tensor const& t : list) values.push_back(t.value());
+    base::clip_value_(values, most);
   }
   static Tensor clip_norm_(std::vector<Tensor>& list, double most) {
     std::vector<fake::Tensor> values;

@@ -5,6 +5,7 @@
 /// Opt-in headers, each with its cost:
 ///   tacit/auto.hpp                    Auto: device, precision and distribution chosen at run time; light
 ///   tacit/policy/device/cuda.hpp      Cuda; compiles without the CUDA toolkit; light
+///   tacit/policy/precision/tf32.hpp   Tf32; includes ATen/Context.h, light where a module is included
 ///   tacit/task/optim/torch_optim.hpp  any optimizer of torch::optim; includes torch/optim/optimizer.h, about 10 s where nothing else did
 ///   tacit/data/torch_data.hpp         datasets of torch::data; includes torch/data, about 10 s where nothing else did
 ///   tacit/state/crc32c.hpp            CRC32C of checkpoints and event files; light
@@ -93,8 +94,11 @@
 #include "tacit/policy/precision/auto_precision.hpp"
 #include "tacit/policy/precision/autocast.hpp"
 #include "tacit/policy/precision/bf16.hpp"
+#include "tacit/policy/precision/bf16_pure.hpp"
+#include "tacit/policy/precision/fp16.hpp"
 #include "tacit/policy/precision/fp32.hpp"
 #include "tacit/policy/precision/fp64.hpp"
+#include "tacit/policy/precision/grad_scaler.hpp"
 #include "tacit/report/progress_bar.hpp"
 #include "tacit/report/text.hpp"
 #include "tacit/schedule/describe.hpp"
@@ -110,6 +114,7 @@
 #include "tacit/task/optim/adam.hpp"
 #include "tacit/task/optim/adamw.hpp"
 #include "tacit/task/optim/fused_lists.hpp"
+#include "tacit/task/optim/groups.hpp"
 #include "tacit/task/optim/rmsprop.hpp"
 #include "tacit/task/optim/sgd.hpp"
 #include "tacit/task/parameter_set.hpp"

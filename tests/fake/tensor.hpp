@@ -301,6 +301,7 @@ struct tensor_traits<fake::Tensor> {
   };
   static bool defined(Tensor const& t) { return t.defined(); }
   static std::int64_t size0(Tensor const& t) { return static_cast<std::int64_t>(t->values.size()); }
+  static std::int64_t dimensions(Tensor const&) { return 1; }
   static std::int64_t numel(Tensor const& t) { return static_cast<std::int64_t>(t->values.size()); }
   static bool host_readable(Tensor const& t) { return !t->on_device; }
   static double read(Tensor const& t) { return t.item(); }
@@ -350,6 +351,11 @@ struct tensor_traits<fake::Tensor> {
     double const norm = std::sqrt(squares);
     scale_(list, std::min(1.0, most / (norm + 1e-6)));
     return scalar_like(norm, list.front());
+  }
+  static void clip_value_(std::vector<Tensor>& list, double most) {
+    for (Tensor& t : list) {
+      for (double& value : t->values) value = std::clamp(value, -most, most);
+    }
   }
 };
 

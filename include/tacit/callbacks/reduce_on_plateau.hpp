@@ -91,7 +91,9 @@ class ReduceOnPlateau<Tag>::bound {
 
  private:
   void reduce(auto& optimizer) const {
-    if constexpr (requires { optimizer.options.lr; }) {
+    if constexpr (requires { optimizer.parts(); }) {
+      for (auto& part : optimizer.parts()) reduce(part.optimizer);
+    } else if constexpr (requires { optimizer.options.lr; }) {
       reduce_rate(optimizer.options.lr);
     } else {
       reduce_rate(optimizer.lr);

@@ -17,7 +17,10 @@ namespace tacit::inline v0 {
 /// `casts`: `cast` changes a dtype (of parameters once, of floating inputs every batch); false costs nothing.
 /// `autocast()`: an RAII guard around the task's step. `backward(loss, factor)`: gradients of factor * loss, scaled if the
 /// policy scales. `unscale(parameters)`: whole gradients to their true size; the mask of an update that must change
-/// nothing, or null. `after_update()`: once per update.
+/// nothing, or null. `after_update()`: once per update, after that of the last phase.
+///
+/// Optional: `skipped(LogPoint const*)`, how many updates such masks left out so far, as far as the host knows without
+/// waiting. Schedules do not advance on them.
 template <class Bound, class Parameters>
 concept bound_precision = requires(Bound& bound, typename Parameters::tensor_type const& tensor, Parameters& parameters, double factor) {
   { Bound::casts } -> std::convertible_to<bool>;

@@ -22,6 +22,7 @@ concept tensor = std::copyable<Tensor> && requires(Tensor& t, Tensor const& c, s
   typename tensor_traits<Tensor>::no_grad;  // RAII guard: no graph is recorded while it lives
   { tensor_traits<Tensor>::defined(c) } -> std::same_as<bool>;
   { tensor_traits<Tensor>::size0(c) } -> std::same_as<std::int64_t>;        // rows: the size of dimension 0, 1 for a 0-dim tensor
+  { tensor_traits<Tensor>::dimensions(c) } -> std::same_as<std::int64_t>;
   { tensor_traits<Tensor>::numel(c) } -> std::same_as<std::int64_t>;
   { tensor_traits<Tensor>::host_readable(c) } -> std::same_as<bool>;        // reading it waits for nothing
   { tensor_traits<Tensor>::read(c) } -> std::same_as<double>;               // a scalar's value; waits for the device
@@ -42,6 +43,7 @@ concept tensor = std::copyable<Tensor> && requires(Tensor& t, Tensor const& c, s
   tensor_traits<Tensor>::scale_(list, x);                                   // each *= x, one call for all
   tensor_traits<Tensor>::scale_(list, c);                                   // the same with a scalar on the device
   { tensor_traits<Tensor>::clip_norm_(list, x) } -> std::same_as<Tensor>;   // scales so that the 2-norm of all is at most x; the norm before, no host read
+  tensor_traits<Tensor>::clip_value_(list, x);                              // clamps every element of each to [-x, x]
 };
 
 }  // namespace tacit::inline v0

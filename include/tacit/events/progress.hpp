@@ -36,7 +36,8 @@ struct RunPlan {
   Samples eval_per_device_batch_size = unset;
   Samples eval_total_batch_size = unset;
   MicroBatches gradient_accumulation = 1;
-  double clip_norm = 0.0;                       ///< 0: no clipping
+  double clip_norm = 0.0;                       ///< 0: no clipping by norm
+  double clip_value = 0.0;                      ///< 0: no clipping by value
   std::uint64_t seed = 0;
   int rank = 0;
   int local_rank = 0;
@@ -60,6 +61,7 @@ struct RunPlan {
     visit("eval_total_batch_size", self.eval_total_batch_size);
     visit("gradient_accumulation", self.gradient_accumulation);
     visit("clip_norm", self.clip_norm);
+    visit("clip_value", self.clip_value);
     visit("seed", self.seed);
     visit("rank", self.rank);
     visit("local_rank", self.local_rank);

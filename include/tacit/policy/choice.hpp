@@ -34,15 +34,16 @@ inline DeviceChoice parse_device(std::string_view text, std::string_view where) 
                     "give auto, cpu, cuda or cuda:N, as in cuda:1"};
 }
 
-enum class precision_kind : std::uint8_t { fp32, fp64, bf16 };
+enum class precision_kind : std::uint8_t { fp32, fp64, bf16, fp16 };
 
-/// Throws: ConfigError that names `where`, for anything but auto (which is fp32), fp32, fp64 and bf16.
+/// Throws: ConfigError that names `where`, for anything but auto (which is fp32), fp32, fp64, bf16 and fp16.
 inline precision_kind parse_precision(std::string_view text, std::string_view where) {
   if (text == "auto" || text == "fp32") return precision_kind::fp32;
   if (text == "fp64") return precision_kind::fp64;
   if (text == "bf16") return precision_kind::bf16;
+  if (text == "fp16") return precision_kind::fp16;
   throw ConfigError{"TACIT-RC76", detail::message({"'", text, "' names no precision"}), where,
-                    "give auto, fp32, fp64 or bf16"};
+                    "give auto, fp32, fp64, bf16 or fp16"};
 }
 
 }  // namespace tacit::inline v0::detail

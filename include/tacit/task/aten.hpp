@@ -2,6 +2,8 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/_foreach_clamp_max.h>
+#include <ATen/ops/_foreach_clamp_min.h>
 #include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/empty.h>
@@ -46,6 +48,7 @@ struct tensor_traits<at::Tensor> {
 
   static bool defined(at::Tensor const& t) noexcept { return t.defined(); }
   static std::int64_t size0(at::Tensor const& t) { return t.dim() == 0 ? 1 : t.size(0); }
+  static std::int64_t dimensions(at::Tensor const& t) { return t.dim(); }
   static std::int64_t numel(at::Tensor const& t) { return t.numel(); }
   static bool host_readable(at::Tensor const& t) { return t.is_cpu(); }
 
@@ -175,6 +178,14 @@ struct tensor_traits<at::Tensor> {
                                : double{1.0F / (*detail::host_data<float>(norm) + 1e-6F) * static_cast<float>(max)};
     if (!(factor >= 1.0)) scale_(list, factor);
     return norm;
+  }
+
+  /// Requires: every tensor of the list is defined.
+  static void clip_value_(std::vector<at::Tensor>& list, double most) {
+    if (list.empty()) return;
+    no_grad const guard;
+    at::_foreach_clamp_min_(list, at::Scalar{-most});
+    at::_foreach_clamp_max_(list, at::Scalar{most});
   }
 
  private:

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <concepts>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -17,43 +18,53 @@ concept states_field = requires(Optimizer& optimizer, double value) {
   optimizer.set_field(name<Name>{}, value);
 };
 
+/// The member of that name; void where there is none.
 template <fixed_string Name, class Options>
-constexpr double* find_field(Options& options) {
+constexpr decltype(auto) find_field(Options& options) {
   if constexpr (Name == fixed_string{"lr"} && requires { &options.lr; }) {
-    return &options.lr;
+    return (options.lr);
   } else if constexpr (Name == fixed_string{"momentum"} && requires { &options.momentum; }) {
-    return &options.momentum;
+    return (options.momentum);
   } else if constexpr (Name == fixed_string{"weight_decay"} && requires { &options.weight_decay; }) {
-    return &options.weight_decay;
+    return (options.weight_decay);
   } else if constexpr (requires { options.options; }) {
     return find_field<Name>(options.options);
-  } else {
-    return nullptr;
-  }
-}
-template <fixed_string Name, class Options>
-consteval bool finds_field() {
-  if constexpr (Name == fixed_string{"lr"} && requires(Options& o) { &o.lr; }) {
-    return true;
-  } else if constexpr (Name == fixed_string{"momentum"} && requires(Options& o) { &o.momentum; }) {
-    return true;
-  } else if constexpr (Name == fixed_string{"weight_decay"} && requires(Options& o) { &o.weight_decay; }) {
-    return true;
-  } else if constexpr (requires(Options& o) { o.options; }) {
-    return finds_field<Name, std::remove_cvref_t<decltype(std::declval<Options&>().options)>>();
-  } else {
-    return false;
   }
 }
 template <fixed_string Name, class Optimizer>
-inline constexpr bool has_field = states_field<Name, Optimizer> || finds_field<Name, Optimizer>();
+inline constexpr bool has_own_field = states_field<Name, Optimizer> || std::same_as<decltype(find_field<Name>(std::declval<Optimizer&>())), double&>;
+
+/// An optimizer of parameter groups, each with a bound optimizer of its own.
+template <class Optimizer>
+concept grouped_optimizer = requires(Optimizer& optimizer) { optimizer.parts().front().optimizer; };
+
+template <fixed_string Name, class Optimizer>
+consteval bool finds_field() {
+  if constexpr (grouped_optimizer<Optimizer>) {
+    return has_own_field<Name, std::remove_reference_t<decltype(std::declval<Optimizer&>().parts().front().optimizer)>>;
+  } else {
+    return has_own_field<Name, Optimizer>;
+  }
+}
+template <fixed_string Name, class Optimizer>
+inline constexpr bool has_field = finds_field<Name, Optimizer>();
+
+/// Calls visit(name of the group, its optimizer); an optimizer without groups is one, without a name.
+template <class Optimizer, class Visit>
+void for_each_group(Optimizer& optimizer, Visit&& visit) {
+  if constexpr (grouped_optimizer<Optimizer>) {
+    for (auto& part : optimizer.parts()) visit(std::string_view{part.name}, part.optimizer);
+  } else {
+    visit(std::string_view{}, optimizer);
+  }
+}
 
 template <fixed_string Name, class Optimizer>
 double read_field(Optimizer& optimizer) {
   if constexpr (states_field<Name, Optimizer>) {
     return optimizer.field(name<Name>{});
   } else {
-    return *find_field<Name>(optimizer);
+    return find_field<Name>(optimizer);
   }
 }
 template <fixed_string Name, class Optimizer>
@@ -61,7 +72,7 @@ void write_field(Optimizer& optimizer, double value) {
   if constexpr (states_field<Name, Optimizer>) {
     optimizer.set_field(name<Name>{}, value);
   } else {
-    *find_field<Name>(optimizer) = value;
+    find_field<Name>(optimizer) = value;
   }
 }
 

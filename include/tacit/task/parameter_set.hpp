@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -44,6 +45,9 @@ class basic_parameter_set {
     parameters_.push_back(parameter{std::move(name), tensor, tensor, 0, 0, {}});
   }
 
+  /// Appends a parameter as it is, of another set say, which then shares its tensors. Requires: a name that is not taken.
+  void adopt(parameter one) { parameters_.push_back(std::move(one)); }
+
   /// Forgets the parameter of that name, which gets no gradient any more: it is frozen. True if there was one.
   bool remove(std::string_view name) {
     parameter* const found = find(name);
@@ -76,12 +80,32 @@ class basic_parameter_set {
 
   /// Drops every gradient.
   void clear_gradients() {
-    for (parameter& p : parameters_) tensor_traits<Tensor>::clear_grad(p.model);
+    for (parameter& p : parameters_) {
+      tensor_traits<Tensor>::clear_grad(p.model);
+      if (!tensor_traits<Tensor>::same(p.model, p.master)) tensor_traits<Tensor>::clear_grad(p.master);
+    }
   }
 
  private:
   std::vector<parameter> parameters_;
   std::vector<std::string> slot_names_;
 };
+
+/// The parameters of a model that require a gradient, each once: a tied one under its first name.
+/// Requires: `named_parameters()` as LibTorch's modules have it.
+/// Example: auto parameters = parameters_of(*net);
+template <class Model>
+auto parameters_of(Model& model) {
+  auto all = model.named_parameters();
+  using Tensor = std::remove_cvref_t<decltype(all.begin()->value())>;
+  basic_parameter_set<Tensor> parameters;
+  for (auto& item : all) {
+    Tensor& tensor = item.value();
+    bool known = !tensor_traits<Tensor>::requires_grad(tensor);
+    for (auto const& parameter : parameters) known = known || tensor_traits<Tensor>::same(parameter.model, tensor);
+    if (!known) parameters.add(item.key(), tensor);
+  }
+  return parameters;
+}
 
 }  // namespace tacit::inline v0

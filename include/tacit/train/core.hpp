@@ -47,6 +47,8 @@ class TrainerView {
   auto& optimizer() const {
     return core_->template phase<I>().optimizer;
   }
+  /// The bound precision: with `Fp16`, `precision().scaler().scale()` is the loss scale.
+  auto const& precision() const { return core_->precision(); }
 
  private:
   Core* core_;
@@ -94,6 +96,7 @@ class Core {
   static constexpr auto order = Composition::call_order;
   static constexpr std::size_t phase_count = detail::task_phase_count<task_type>;
   static constexpr bool is_single = distribution_type::is_single;
+  static constexpr bool keeps_masters = requires(precision_type& precision, parameters_type& all) { precision.prepare_parameters(all); };
   static constexpr bool transfers = !device_type::is_host || precision_type::casts;
 
   template <std::size_t I>
@@ -338,20 +341,19 @@ class Core {
 
   template <class Model>
   void move_tensors(Model& model) {
-    for (auto&& item : model.named_parameters()) traits::set_data(item.value(), to_device(item.value()));
+    for (auto&& item : model.named_parameters()) {
+      // A precision with masters takes them from the parameters as they are.
+      bool const trained = keeps_masters && traits::requires_grad(item.value());
+      traits::set_data(item.value(), trained ? device_.to(item.value()) : to_device(item.value()));
+    }
     for (auto&& item : model.named_buffers()) traits::set_data(item.value(), to_device(item.value()));
   }
 
   template <std::size_t I>
   Phase<I> make_phase() {
-    parameters_type parameters;
-    for (auto& item : detail::task_model<I>(task_).named_parameters()) {
-      tensor_type& tensor = item.value();
-      bool known = !traits::requires_grad(tensor);
-      for (auto const& parameter : parameters) known = known || traits::same(parameter.model, tensor);  // tied: updated once
-      if (!known) parameters.add(item.key(), tensor);
-    }
+    parameters_type parameters = parameters_of(detail::task_model<I>(task_));
     if constexpr (!is_single) distribution_.prepare_parameters(parameters);
+    if constexpr (keeps_masters) precision_.prepare_parameters(parameters);
     auto optimizer = detail::task_optimizer<I>(std::as_const(task_)).bind(parameters);
     return {std::move(parameters), std::move(optimizer)};
   }

@@ -21,7 +21,8 @@ struct RunLimit {
 
 /// Gradient clipping, once per update on whole gradients.
 struct Clip {
-  double norm = 0.0;  ///< the largest 2-norm of all gradients together; 0: no clipping
+  double norm = 0.0;   ///< the largest 2-norm of all gradients together; 0: no clipping
+  double value = 0.0;  ///< the largest absolute value of an element; 0: no clipping
 };
 
 /// When the eval sets are evaluated: at the end of epochs and, if asked, inside them.
@@ -89,6 +90,12 @@ inline void check(TrainOptions const& options) {
   }
   if (!(options.clip.norm >= 0.0) || std::isinf(options.clip.norm)) {
     throw refuse("TACIT-RC50", "the clipping norm is not a finite number of 0 or more", "clip.norm", "give a positive number, or 0 for no clipping");
+  }
+  if (!(options.clip.value >= 0.0) || std::isinf(options.clip.value)) {
+    throw refuse("TACIT-RC39", "the clipping value is not a finite number of 0 or more", "clip.value", "give a positive number, or 0 for no clipping");
+  }
+  if (options.clip.norm > 0.0 && options.clip.value > 0.0) {
+    throw refuse("TACIT-RC55", "gradients are to be clipped by norm and by value", "clip", "give one of them");
   }
   if (options.evaluation.every_updates.value() == 0) {
     throw refuse("TACIT-RC51", "evaluation every 0 updates", "evaluation.every_updates", "give 1 or more, or leave it out");

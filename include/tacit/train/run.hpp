@@ -32,11 +32,23 @@
 
 namespace tacit::inline v0::detail {
 
+struct no_scope {};
+
+/// What the precision changes for as long as a run lasts.
+template <class Precision>
+auto run_scope(Precision& precision) {
+  if constexpr (requires { precision.run_scope(); }) {
+    return precision.run_scope();
+  } else {
+    return no_scope{};
+  }
+}
+
 /// One run in the process, on the trainer's thread; released on every way out.
 template <class Core>
 class RunGuard {
  public:
-  explicit RunGuard(Core& core) : core_{core} {
+  explicit RunGuard(Core& core) : core_{core}, scope_{run_scope(core.precision())} {
     if (core.running()) {
       throw UsageError{"TACIT-RU10", "this trainer is running already", "train or evaluate", "do not call it from a callback; use context.evaluate()"};
     }
@@ -63,6 +75,7 @@ class RunGuard {
 
  private:
   Core& core_;
+  decltype(run_scope(std::declval<typename Core::precision_type&>())) scope_;
 };
 
 /// Sets every model of the task to one mode; on the way out each module gets back its own.
@@ -122,8 +135,6 @@ class PhaseScope {
 
   std::vector<tensor_type> quiet_;
 };
-
-struct no_scope {};
 
 /// What training and evaluation share: a source of batches and the outputs of the step in work.
 template <class CoreT, class Source, bool Training>
@@ -376,6 +387,8 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     }
     core.progress() = Progress{};
     core.set_log_point(true);
+    if constexpr (requires { core.precision().discard(); }) core.precision().discard();
+    if constexpr (requires { core.precision().skipped(core.log_point()); }) skipped_before_ = core.precision().skipped(core.log_point());
     this->epoch_limit_ = core.batch_limits().train.value_or(this->epoch_limit_);
   }
 
@@ -514,7 +527,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   void finish_gradients() {
     CoreT& core = this->core_;
     auto& parameters = core.template phase<I>().parameters;
-    schedules_.template set<I>(update_index());
+    if constexpr (!Schedules::empty) schedules_.template set<I>(applied_index());
     if constexpr (!is_single) {
       if constexpr (I == 0) agree_before_update();
       core.distribution().prepare_gradients(parameters);
@@ -528,6 +541,8 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     }
     if (options_.clip.norm > 0.0) {
       for_gradients<I>([this](auto& gradients) { this->core_.set_gradient_norm(traits::clip_norm_(gradients, options_.clip.norm)); });
+    } else if (options_.clip.value > 0.0) {
+      for_gradients<I>([this](auto& gradients) { traits::clip_value_(gradients, options_.clip.value); });
     }
   }
 
@@ -542,11 +557,14 @@ class TrainPass : public PassBase<CoreT, Source, true> {
         mask_ = mask;
       }
       step(phase);
+      if constexpr (requires { core.precision().write_back(phase.parameters); }) core.precision().write_back(phase.parameters);
     }
-    core.precision().after_update();
     phase.parameters.clear_gradients();
     if constexpr (base::phase_count > 1) ++phases_updated_;
-    if constexpr (I + 1 == base::phase_count) ++core.progress().updates;
+    if constexpr (I + 1 == base::phase_count) {
+      core.precision().after_update();
+      ++core.progress().updates;
+    }
   }
 
   /// Takes the wishes and the limits after an update; the next window begins.
@@ -738,11 +756,20 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     if (wish == 1) this->core_.set_wish(0);
   }
 
+  /// The update to come among those that the precision did not leave out.
+  UpdateIndex applied_index() {
+    if constexpr (requires { this->core_.precision().skipped(this->core_.log_point()); }) {
+      return UpdateIndex{updates().value() - (this->core_.precision().skipped(this->core_.log_point()) - skipped_before_)};
+    } else {
+      return update_index();
+    }
+  }
+
   template <std::size_t I, class Use>
   void for_gradients(Use const& use) {
     gradients_.clear();
     for (auto& parameter : this->core_.template phase<I>().parameters) {
-      tensor_type& gradient = traits::grad(parameter.model);
+      tensor_type& gradient = traits::grad(parameter.master);
       if (traits::defined(gradient)) gradients_.push_back(gradient);
     }
     if (!gradients_.empty()) use(gradients_);
@@ -778,6 +805,9 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   void change_one(Change& change, std::size_t& count) {
     auto& phase = this->core_.template phase<I>();
     change(phase.parameters);
+    if constexpr (requires { this->core_.precision().prepare_parameters(phase.parameters); }) {
+      this->core_.precision().prepare_parameters(phase.parameters);
+    }
     if constexpr (!is_single) this->core_.distribution().prepare_parameters(phase.parameters);
     phase.optimizer.parameters_changed(phase.parameters);
     count += phase.parameters.size();
@@ -797,6 +827,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   StopReason reason_ = StopReason::completed;
   std::int64_t epochs_begun_ = 0;
   std::int64_t updates_before_ = 0;
+  std::int64_t skipped_before_ = 0;  // by the precision, before this run
   int agreed_ = 0;
   bool any_flag_ = false;  // at a log point: some rank holds a mask on the device
 

@@ -2,10 +2,11 @@
 
 #include <array>
 #include <cstddef>
-#include <string>
+#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "tacit/core/error.hpp"
 #include "tacit/core/units.hpp"
@@ -21,7 +22,18 @@ namespace tacit::inline v0::detail {
 template <class Core, class... Fields>
 class Scheduled {
  public:
-  Scheduled(Core& core, schedule::RunLength run, Fields const&... fields) : core_{core}, rows_{Row<Fields>{core, run, fields}...} {}
+  static constexpr bool empty = false;
+  /// Throws: ConfigError for a parameter group that no optimizer has, and for two schedules of one field in one group.
+  Scheduled(Core& core, schedule::RunLength run, Fields const&... fields) : core_{core}, rows_{Row<Fields>{core, run, fields}...} {
+    std::array<std::pair<std::string_view, std::string_view>, sizeof...(Fields)> const all{{{Fields::name.view(), fields.group}...}};
+    for (std::size_t a = 0; a < all.size(); ++a) {
+      for (std::size_t b = 0; b < a; ++b) {
+        if (all[a].first != all[b].first || !(all[a].second.empty() || all[b].second.empty() || all[a].second == all[b].second)) continue;
+        throw ConfigError{"TACIT-RC09", detail::message({"two schedules set '", all[a].first, "' of one parameter group"}), "schedules of a run",
+                          "give one to each group, by the group's name"};
+      }
+    }
+  }
   Scheduled(Scheduled const&) = delete;
   Scheduled& operator=(Scheduled const&) = delete;
   /// The configured values are back when the run ends, times what others changed.
@@ -47,28 +59,35 @@ class Scheduled {
     static constexpr bool applies = has_field<name, optimizer_of<I>>;
 
    public:
-    Row(Core& core, schedule::RunLength run, Field const& field)
-        : row_{[&]<std::size_t... I>(std::index_sequence<I...>) {
-            return std::array<State, Core::phase_count>{State{resolve(field, run, base<I>(core))}...};
-          }(std::make_index_sequence<Core::phase_count>{})} {
-      if (!field.group.empty()) {
+    Row(Core& core, schedule::RunLength run, Field const& field) : field_{field}, run_{run} {
+      bool found = field.group.empty();
+      for_each_phase([&]<std::size_t I>(std::integral_constant<std::size_t, I>) {
+        for_each_group(core.template phase<I>().optimizer, [&](std::string_view group, auto& optimizer) {
+          states_[I].push_back(begun(optimizer));
+          found = found || group == field.group;
+        });
+      });
+      if (!found) {
         throw ConfigError{"TACIT-RC87", detail::message({"there is no parameter group '", field.group, "'"}),
-                          detail::message({name.view(), " schedule"}), "leave the group out"};
+                          detail::message({name.view(), " schedule"}), "leave the group out, or give the name of one of optim::Groups"};
       }
     }
 
     template <std::size_t I>
     void set(Core& core, UpdateIndex update) {
-      if constexpr (applies<I>) {
-        State& state = row_[I];
-        auto& optimizer = core.template phase<I>().optimizer;
-        take_change<I>(optimizer);
+      for_each_state<I>(core, [&](State& state, auto& optimizer) {
+        take_change(state, optimizer);
         state.written = state.field.value(update);
         write_field<name>(optimizer, state.written);
-      }
+      });
     }
     void restore(Core& core) {
-      [&]<std::size_t... I>(std::index_sequence<I...>) { (restore_one<I>(core), ...); }(std::make_index_sequence<Core::phase_count>{});
+      for_each_phase([&]<std::size_t I>(std::integral_constant<std::size_t, I>) {
+        for_each_state<I>(core, [](State& state, auto& optimizer) {
+          take_change(state, optimizer);
+          write_field<name>(optimizer, state.field.base);
+        });
+      });
     }
 
    private:
@@ -77,32 +96,39 @@ class Scheduled {
       double written = field.base;
     };
 
-    template <std::size_t I>
-    static double base(Core& core) {
+    /// Calls visit(integral_constant<I>) for each phase whose optimizer has the field.
+    template <class Visit>
+    static void for_each_phase(Visit const& visit) {
+      [&]<std::size_t... I>(std::index_sequence<I...>) {
+        ([&] {
+          if constexpr (applies<I>) visit(std::integral_constant<std::size_t, I>{});
+        }(), ...);
+      }(std::make_index_sequence<Core::phase_count>{});
+    }
+    /// Calls visit(state, optimizer) for each group of phase I that the schedule is for.
+    template <std::size_t I, class Visit>
+    void for_each_state(Core& core, Visit const& visit) {
       if constexpr (applies<I>) {
-        return read_field<name>(core.template phase<I>().optimizer);
-      } else {
-        return 0.0;
+        std::size_t at = 0;
+        for_each_group(core.template phase<I>().optimizer, [&](std::string_view group, auto& optimizer) {
+          if (at == states_[I].size()) states_[I].push_back(begun(optimizer));  // a group that came within the run
+          State& state = states_[I][at++];
+          if (field_.group.empty() || field_.group == group) visit(state, optimizer);
+        });
       }
     }
+
+    State begun(auto& optimizer) const { return State{resolve(field_, run_, read_field<name>(optimizer))}; }
     /// Where the curve is at 0 a change cannot be told from it, and counts as the new value.
-    template <std::size_t I>
-    void take_change(auto& optimizer) {
-      State& state = row_[I];
+    static void take_change(State& state, auto& optimizer) {
       double const now = read_field<name>(optimizer);
       if (now == state.written) return;
       state.field.base = state.written == 0.0 ? now : state.field.base * (now / state.written);
     }
-    template <std::size_t I>
-    void restore_one(Core& core) {
-      if constexpr (applies<I>) {
-        auto& optimizer = core.template phase<I>().optimizer;
-        take_change<I>(optimizer);
-        write_field<name>(optimizer, row_[I].field.base);
-      }
-    }
 
-    std::array<State, Core::phase_count> row_;
+    Field field_;
+    schedule::RunLength run_;
+    std::array<std::vector<State>, Core::phase_count> states_{};
   };
 
   Core& core_;
@@ -113,9 +139,8 @@ class Scheduled {
 template <class Core>
 class Scheduled<Core> {
  public:
+  static constexpr bool empty = true;
   Scheduled(Core&, schedule::RunLength) {}
-  template <std::size_t I>
-  void set(UpdateIndex) {}
 };
 
 }  // namespace tacit::inline v0::detail

@@ -866,6 +866,7 @@ class Trainer {
     plan.epochs = options.epochs;
     plan.gradient_accumulation = options.gradient_accumulation;
     plan.clip_norm = options.clip.norm;
+    plan.clip_value = options.clip.value;
     plan.seed = options.seed.value_or(0);
     plan.per_device_batch_size = detail::batch_size_of(source);
     if (plan.per_device_batch_size.is_set()) {

@@ -41,10 +41,11 @@ TEST_CASE("precisions by name") {
   CHECK(parse_precision("fp32", "") == precision_kind::fp32);
   CHECK(parse_precision("fp64", "") == precision_kind::fp64);
   CHECK(parse_precision("bf16", "") == precision_kind::bf16);
+  CHECK(parse_precision("fp16", "") == precision_kind::fp16);
 }
 
 TEST_CASE("a text that names no precision is refused with what would do") {
-  auto const text = GENERATE("", "fp16", "FP32", "float32", "bf16 ");
+  auto const text = GENERATE("", "half", "FP32", "float32", "bf16 ");
   CAPTURE(text);
   try {
     parse_precision(text, "--precision");
@@ -52,7 +53,7 @@ TEST_CASE("a text that names no precision is refused with what would do") {
   } catch (tacit::ConfigError const& error) {
     CHECK(error.code() == "TACIT-RC76");
     CHECK(error.where() == "--precision");
-    CHECK(error.fix() == "give auto, fp32, fp64 or bf16");
+    CHECK(error.fix() == "give auto, fp32, fp64, bf16 or fp16");
   }
 }
 

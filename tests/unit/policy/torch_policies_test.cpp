@@ -24,7 +24,7 @@ namespace {
 
 using tacit::AutoDevice;
 using tacit::AutoPrecision;
-using tacit::detail::AutocastScope;
+using tacit::AutocastScope;
 
 // Our declarations and LibTorch's are the same ones: a second overload would make these ambiguous.
 static_assert(std::same_as<decltype(at::autocast::is_autocast_enabled), bool(at::DeviceType)>);

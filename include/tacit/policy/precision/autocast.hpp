@@ -21,9 +21,10 @@ TORCH_API int decrement_nesting();
 }  // namespace at::autocast
 // NOLINTEND(readability-redundant-declaration)
 
-namespace tacit::inline v0::detail {
+namespace tacit::inline v0 {
 
 /// While it lives, this thread computes the operations that bear it in a lower precision; then all is as before.
+/// Example: AutocastScope const half{at::kCPU, at::kHalf};
 ///
 /// LibTorch keeps its casts of parameters until the outermost scope ends. Where the caller has a scope of its own
 /// around us, a cast made before an update would be taken after it, and in older versions one made without a graph, as
@@ -59,20 +60,28 @@ class AutocastScope {
   c10::ScalarType was_dtype_ = c10::ScalarType::Undefined;
 };
 
+namespace detail {
+
 /// A bound device that tells what LibTorch calls it.
 template <class Device>
 concept tells_device = requires(Device const& device) {
   { device.device() } -> std::convertible_to<c10::Device>;
 };
 
-/// The type of LibTorch's device; the CPU where the bound device does not tell.
+/// LibTorch's device; the CPU where the bound device does not tell.
 template <class Device>
-c10::DeviceType device_type_of([[maybe_unused]] Device const& device) {
+c10::Device device_of([[maybe_unused]] Device const& device) {
   if constexpr (tells_device<Device>) {
-    return c10::Device{device.device()}.type();
+    return device.device();
   } else {
-    return c10::DeviceType::CPU;
+    return c10::Device{c10::DeviceType::CPU};
   }
 }
+template <class Device>
+c10::DeviceType device_type_of(Device const& device) {
+  return device_of(device).type();
+}
 
-}  // namespace tacit::inline v0::detail
+}  // namespace detail
+
+}  // namespace tacit::inline v0

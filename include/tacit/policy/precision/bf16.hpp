@@ -27,7 +27,7 @@ struct Bf16 {
     explicit bound(c10::DeviceType type) noexcept : type_{type} {}
 
     tensor_type const& cast(tensor_type const& tensor) const noexcept { return tensor; }
-    detail::AutocastScope autocast() const { return {type_, c10::ScalarType::BFloat16}; }
+    AutocastScope autocast() const { return {type_, c10::ScalarType::BFloat16}; }
     void backward(tensor_type const& loss, double factor) const { tensor_traits<tensor_type>::backward(loss, factor); }
     tensor_type const* unscale(Parameters&) const noexcept { return nullptr; }
     void after_update() const noexcept {}
