@@ -203,14 +203,33 @@ struct tensor_traits<library::Tensor> {
       for (double& value : t.value()->values) value *= number;
     }
   }
-  static void clip_value_(std::vector<Tensor>& list, double most) {
+  static std::vector<fake::Tensor> values_of(std::vector<Tensor> const& list) {
     std::vector<fake::Tensor> values;
     for (Tensor const& t : list) values.push_back(t.value());
+    return values;
+  }
+  static bool is_floating(Tensor const& t) { return base::is_floating(t.value()); }
+  static bool is_half(Tensor const&) { return false; }
+  static Tensor clone(Tensor const& t) { return Tensor{base::clone(t.value())}; }
+  static Tensor alias(Tensor const& t) { return clone(t); }
+  static void copy_(std::vector<Tensor>& to, std::vector<Tensor> const& from) {
+    auto values = values_of(to);
+    base::copy_(values, values_of(from));
+  }
+  static void lerp_(std::vector<Tensor>& to, std::vector<Tensor> const& from, double weight) {
+    auto values = values_of(to);
+    base::lerp_(values, values_of(from), weight);
+  }
+  static void masked_lerp_(std::vector<Tensor>& to, std::vector<Tensor> const& from, double weight, Tensor const& mask) {
+    auto values = values_of(to);
+    base::masked_lerp_(values, values_of(from), weight, mask.value());
+  }
+  static void clip_value_(std::vector<Tensor>& list, double most) {
+    auto values = values_of(list);
     base::clip_value_(values, most);
   }
   static Tensor clip_norm_(std::vector<Tensor>& list, double most) {
-    std::vector<fake::Tensor> values;
-    for (Tensor const& t : list) values.push_back(t.value());
+    auto values = values_of(list);
     return Tensor{base::clip_norm_(values, most)};
   }
 };

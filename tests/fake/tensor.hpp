@@ -51,6 +51,7 @@ struct Node {
   bool requires_grad = false;
   bool is_leaf = true;
   bool on_device = false;
+  bool is_integer = false;
   std::vector<std::shared_ptr<Node>> parents;
   std::vector<bool> wanted;  // whether a parent required a gradient when the graph was recorded
   void (*propagate)(Node&) = nullptr;
@@ -351,6 +352,25 @@ struct tensor_traits<fake::Tensor> {
     double const norm = std::sqrt(squares);
     scale_(list, std::min(1.0, most / (norm + 1e-6)));
     return scalar_like(norm, list.front());
+  }
+  static bool is_floating(Tensor const& t) { return !t->is_integer; }
+  static bool is_half(Tensor const&) { return false; }
+  static Tensor clone(Tensor const& t) {
+    Tensor result{t->values};
+    result->on_device = t->on_device;
+    return result;
+  }
+  static Tensor alias(Tensor const& t) { return clone(t); }  // set_data copies
+  static void copy_(std::vector<Tensor>& to, std::vector<Tensor> const& from) {
+    for (std::size_t i = 0; i < to.size(); ++i) to[i]->values = from[i]->values;
+  }
+  static void lerp_(std::vector<Tensor>& to, std::vector<Tensor> const& from, double weight) {
+    for (std::size_t i = 0; i < to.size(); ++i) {
+      for (std::size_t at = 0; at < to[i]->values.size(); ++at) to[i]->values[at] += weight * (from[i]->values[at] - to[i]->values[at]);
+    }
+  }
+  static void masked_lerp_(std::vector<Tensor>& to, std::vector<Tensor> const& from, double weight, Tensor const& mask) {
+    lerp_(to, from, mask->values[0] == 0.0 ? weight : 0.0);
   }
   static void clip_value_(std::vector<Tensor>& list, double most) {
     for (Tensor& t : list) {

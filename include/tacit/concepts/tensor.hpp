@@ -44,6 +44,13 @@ concept tensor = std::copyable<Tensor> && requires(Tensor& t, Tensor const& c, s
   tensor_traits<Tensor>::scale_(list, c);                                   // the same with a scalar on the device
   { tensor_traits<Tensor>::clip_norm_(list, x) } -> std::same_as<Tensor>;   // scales so that the 2-norm of all is at most x; the norm before, no host read
   tensor_traits<Tensor>::clip_value_(list, x);                              // clamps every element of each to [-x, x]
+  { tensor_traits<Tensor>::is_floating(c) } -> std::same_as<bool>;
+  { tensor_traits<Tensor>::is_half(c) } -> std::same_as<bool>;              // floating, of 16 bits or fewer
+  { tensor_traits<Tensor>::clone(c) } -> std::same_as<Tensor>;              // its own data, outside any graph
+  { tensor_traits<Tensor>::alias(c) } -> std::same_as<Tensor>;              // the data of now: stays so when `set_data` gives c others
+  tensor_traits<Tensor>::copy_(list, list);                                 // each of the first takes the values of the second
+  tensor_traits<Tensor>::lerp_(list, list, x);                              // each of the first += x * (second - first)
+  tensor_traits<Tensor>::masked_lerp_(list, list, x, c);                    // the same, but nothing where the flag c is not 0
 };
 
 }  // namespace tacit::inline v0

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string_view>
 #include <string>
 #include <utility>
 
@@ -122,6 +123,8 @@ class gradients_part<Run, Parts, Phase, true> : public mask_part<Run, Parts, Pha
  public:
   /// The 2-norm of all gradients before clipping; null in a run that does not clip.
   typename Run::device_scalar const* gradient_norm() const { return this->run_->core().gradient_norm(); }
+  /// Whether the update changes nothing, as a flag on the device (scalar, not 0 if so); null where nothing masked it.
+  typename Run::tensor_type const* update_mask() const { return this->run_->update_mask(); }
 
  protected:
   using mask_part<Run, Parts, Phase>::mask_part;
@@ -173,9 +176,10 @@ class evaluate_part : public latest_part<Run, Parts, Phase> {
 template <class Run, unsigned Parts, std::size_t Phase>
 class evaluate_part<Run, Parts, Phase, true> : public latest_part<Run, Parts, Phase> {
  public:
-  /// Evaluates on the run's eval sets, now; modes and gradients are as before afterwards.
+  /// Evaluates on the run's eval sets, now; modes and gradients are as before afterwards. With a name, what is recorded
+  /// is that of an eval set so named: "name/eval_loss".
   /// Throws: UsageError in a run without an eval set.
-  void evaluate() const { this->run_->evaluate_nested(); }
+  void evaluate(std::string_view as = {}) const { this->run_->evaluate_nested(as); }
 
  protected:
   using latest_part<Run, Parts, Phase>::latest_part;

@@ -4,6 +4,8 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_foreach_clamp_max.h>
 #include <ATen/ops/_foreach_clamp_min.h>
+#include <ATen/ops/_foreach_copy.h>
+#include <ATen/ops/_foreach_lerp.h>
 #include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/empty.h>
@@ -186,6 +188,34 @@ struct tensor_traits<at::Tensor> {
     no_grad const guard;
     at::_foreach_clamp_min_(list, at::Scalar{-most});
     at::_foreach_clamp_max_(list, at::Scalar{most});
+  }
+
+  static bool is_floating(at::Tensor const& t) { return t.is_floating_point() || t.is_complex(); }
+  static bool is_half(at::Tensor const& t) { return at::isReducedFloatingType(t.scalar_type()); }
+  static at::Tensor clone(at::Tensor const& t) {
+    c10::InferenceMode const normal{false};
+    return t.detach().clone();
+  }
+  static at::Tensor alias(at::Tensor const& t) { return t.detach(); }
+
+  /// Requires of these three: lists of equal length, tensors of equal shapes, types and devices in the same place.
+  static void copy_(std::vector<at::Tensor>& to, std::vector<at::Tensor> const& from) {
+    if (to.empty()) return;
+    no_grad const guard;
+    at::_foreach_copy_(to, from);
+  }
+  static void lerp_(std::vector<at::Tensor>& to, std::vector<at::Tensor> const& from, double weight) {
+    if (to.empty()) return;
+    no_grad const guard;
+    at::_foreach_lerp_(to, from, at::Scalar{weight});
+  }
+  static void masked_lerp_(std::vector<at::Tensor>& to, std::vector<at::Tensor> const& from, double weight, at::Tensor const& mask) {
+    if (to.empty()) return;
+    no_grad const guard;
+    // Not by a weight of 0 alone: what the mask is for may have made `from` NaN.
+    at::Tensor const off = mask.ne(0).reshape({});
+    at::Tensor const wide = at::full_like(mask.reshape({}), weight, at::kDouble).masked_fill(off, 0.0);
+    for (std::size_t i = 0; i < to.size(); ++i) to[i].lerp_(from[i].where(off.logical_not(), to[i]), wide.to(to[i].scalar_type()));
   }
 
  private:

@@ -321,7 +321,7 @@ class EvalPass : public PassBase<CoreT, Source, false> {
 
 /// A training run: its data, its limits, and the window of micro-batches that makes the next update.
 ///
-/// `Evaluate` is a callable (core, intermediate) that evaluates the run's eval sets, or `no_evaluation`.
+/// `Evaluate` is a callable (core, intermediate, name) that evaluates the run's eval sets, or `no_evaluation`.
 struct no_evaluation {};
 template <class CoreT, class Source, class Evaluate, class Schedules = Scheduled<CoreT>>
 class TrainPass : public PassBase<CoreT, Source, true> {
@@ -567,6 +567,14 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     }
   }
 
+  /// The mask of the update in work as a flag; null where there is none.
+  tensor_type const* update_mask() {
+    CoreT& core = this->core_;
+    if (!core.masked()) return mask_;
+    host_mask_ = traits::flag_like(1.0, (*core.template phase<0>().parameters.begin()).model);
+    return &host_mask_;
+  }
+
   /// Takes the wishes and the limits after an update; the next window begins.
   void after_update() {
     this->core_.forget_mask();
@@ -592,13 +600,13 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     }
   }
   void evaluate(bool intermediate) {
-    if constexpr (!std::same_as<Evaluate, no_evaluation>) evaluate_(this->core_, intermediate);
+    if constexpr (!std::same_as<Evaluate, no_evaluation>) evaluate_(this->core_, intermediate, std::string_view{});
   }
-  void evaluate_nested() {
+  void evaluate_nested(std::string_view as) {
     if constexpr (std::same_as<Evaluate, no_evaluation>) {
       throw UsageError{"TACIT-RU03", "this run has no eval set", "context.evaluate()", "call train(train, valid, options)"};
     } else {
-      evaluate_(this->core_, true);
+      evaluate_(this->core_, true, as);
     }
   }
 
@@ -838,6 +846,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   double window_weight_ = 0.0;
   double window_samples_ = 0.0;
   tensor_type const* mask_ = nullptr;
+  tensor_type host_mask_{};  // for `update_mask`, where the host masked the update
   std::vector<tensor_type> gradients_{};
 };
 

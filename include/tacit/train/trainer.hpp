@@ -748,15 +748,15 @@ class Trainer {
       return run_training_with(source, options, detail::no_evaluation{}, schedules);
     } else {
       if constexpr (std::is_void_v<Valid>) {
-        return run_training_with(source, options, [&named](core_type& c, bool intermediate) { evaluate_named(c, named, intermediate); }, schedules);
+        return run_training_with(source, options, [&named](core_type& c, bool intermediate, std::string_view as) { evaluate_named(c, named, intermediate, as); }, schedules);
       } else {
         auto valid_holder = detail::make_source(std::forward<Valid>(*valid), eval_batch_size_for<Valid>(eval_batch_size, options), false, seed,
                                                 "TrainOptions::eval_per_device_batch_size");
         auto& valid_source = detail::source_in(valid_holder);
         plan_evaluation(valid_source);
-        return run_training_with(source, options, [&named, &valid_source](core_type& c, bool intermediate) {
-          evaluate_set(c, valid_source, "", intermediate, unset);
-          evaluate_named(c, named, intermediate);
+        return run_training_with(source, options, [&named, &valid_source](core_type& c, bool intermediate, std::string_view as) {
+          evaluate_set(c, valid_source, as, intermediate, unset);
+          evaluate_named(c, named, intermediate, as);
         }, schedules);
       }
     }
@@ -797,8 +797,9 @@ class Trainer {
     }
   }
   template <class Named>
-  static void evaluate_named(core_type& core, Named& named, bool intermediate) {
-    std::apply([&](auto&... one) { (evaluate_set(core, detail::source_in(one.holder), one.name, intermediate, unset), ...); }, named);
+  static void evaluate_named(core_type& core, [[maybe_unused]] Named& named, bool intermediate, [[maybe_unused]] std::string_view as) {
+    [[maybe_unused]] auto const name = [as](std::string_view set) { return as.empty() ? std::string{set} : detail::message({as, "/", set}); };
+    std::apply([&](auto&... one) { (evaluate_set(core, detail::source_in(one.holder), name(one.name), intermediate, unset), ...); }, named);
   }
   template <class Source>
   static void evaluate_set(core_type& core, Source& source, std::string_view set, bool intermediate, MicroBatches limit) {

@@ -1,5 +1,6 @@
 // needs: libtorch
 #include "tacit/task/aten.hpp"
+#include "tacit/task/weight_average.hpp"
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/full.h>
@@ -11,6 +12,8 @@
 #include <c10/util/Exception.h>
 
 #include <catch2/catch_test_macros.hpp>
+#include <torch/nn/module.h>
+#include <torch/nn/modules/linear.h>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -243,6 +246,60 @@ TEST_CASE("clip_norm_ passes on what is not finite, as torch does, and mixes typ
   std::vector<at::Tensor> mixed{at::full({1}, 3.0, at::kBFloat16), at::full({1}, 4.0, at::kDouble)};
   CHECK(is_scalar(traits::clip_norm_(mixed, 1.0), at::kDouble, 5.0));
   CHECK(std::abs(traits::read(mixed[1]) - 0.8) < 1e-6);
+}
+
+TEST_CASE("an average moves floating tensors, copies others, and swaps with the model without a copy") {
+  struct Net : torch::nn::Module {
+    at::Tensor weight{register_parameter("weight", at::ones({2}))};
+    at::Tensor tied{register_parameter("tied", weight)};
+    at::Tensor mean{register_buffer("mean", at::zeros({1}, at::kDouble))};
+    at::Tensor count{register_buffer("count", at::zeros({1}, at::kLong))};
+  } net;
+  tacit::WeightAverage average{net};
+  {
+    at::NoGradGuard const guard;
+    net.weight.fill_(3.0);
+    net.mean.fill_(8.0);
+    net.count.fill_(7);
+  }
+  void const* const own = net.weight.const_data_ptr();
+  average.update(0.25);
+  {
+    auto const averaged = average.swap();
+    CHECK(net.weight.equal(at::full({2}, 1.5)));
+    CHECK(net.mean.equal(at::full({1}, 2.0, at::kDouble)));
+    CHECK(net.count.item<std::int64_t>() == 7);
+    CHECK(net.weight.requires_grad());
+  }
+  CHECK(net.weight.const_data_ptr() == own);
+  CHECK(net.weight.equal(at::full({2}, 3.0)));
+
+  // A mask that nobody reads on the host, beside weights that it is for.
+  std::vector<at::Tensor> to{at::ones({2}), at::ones({1}, at::kDouble)};
+  std::vector<at::Tensor> const from{at::full({2}, not_a_number), at::full({1}, infinity, at::kDouble)};
+  traits::masked_lerp_(to, from, 0.5, at::ones({}));
+  CHECK(to[0].equal(at::ones({2})));
+  CHECK(to[1].equal(at::ones({1}, at::kDouble)));
+  std::vector<at::Tensor> const good{at::full({2}, 2.0), at::full({1}, 2.0, at::kDouble)};
+  traits::masked_lerp_(to, good, 0.5, at::zeros({}));
+  CHECK(to[0].equal(at::full({2}, 1.5)));
+  CHECK(to[1].equal(at::full({1}, 1.5, at::kDouble)));
+
+  torch::nn::Linear half{2, 2};
+  half->to(at::kBFloat16);
+  try {
+    tacit::WeightAverage wrong{*half};
+    FAIL("accepted");
+  } catch (tacit::ConfigError const& error) {
+    CHECK(error.code() == "TACIT-RC56");
+  }
+}
+
+TEST_CASE("clip_value_ clamps every element") {
+  std::vector<at::Tensor> list{at::arange(-2, 3, at::kFloat), at::full({1}, 0.25, at::kDouble)};
+  traits::clip_value_(list, 1.0);
+  CHECK(list[0].equal(at::tensor({-1.0F, -1.0F, 0.0F, 1.0F, 1.0F})));
+  CHECK(list[1].item<double>() == 0.25);
 }
 
 }  // namespace

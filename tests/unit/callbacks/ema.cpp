@@ -1,0 +1,143 @@
+#include "tacit/callbacks/ema.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "fake/tensor.hpp"
+#include "tacit/callbacks/early_stopping.hpp"
+#include "tacit/callbacks/terminate_on_nan.hpp"
+#include "tacit/train/trainer.hpp"
+
+namespace event = tacit::event;
+using tacit::CallbackPack;
+using tacit::Ema;
+using tacit::WeightAverage;
+namespace tag = tacit::tag;
+using ema_loss = tacit::on<"ema", tag::eval_loss>;
+
+namespace {
+
+/// The average by hand from the weights after each update.
+struct ByHand {
+  double decay;
+  bool warmup;
+  double average;
+  double n = 0.0;
+  void on(event::UpdateEnd const&, auto& context) {
+    double const d = warmup ? std::min(decay, (1.0 + n) / (10.0 + n)) : decay;
+    average += (1.0 - d) * (context.trainer().model().weight.item() - average);
+    n += 1.0;
+  }
+};
+
+/// The weight that evaluations meet, by the name of the eval set.
+struct Seen {
+  std::vector<std::pair<std::string, double>> weights{};
+  void on(event::EvalEpochStart const& evaluation, auto& context) {
+    weights.emplace_back(std::string{evaluation.set}, context.trainer().model().weight.item());
+  }
+};
+
+struct ThrowInEvaluation {
+  void on(event::EvalStepEnd const&, auto&) { throw std::runtime_error{"in an evaluation"}; }
+};
+
+tacit::TrainOptions const options{.epochs = 2, .per_device_batch_size = 2, .sink = tacit::Sink::none()};
+fake::Line const data{8};
+fake::Line const valid{4};
+
+}  // namespace
+
+TEST_CASE("the average follows every update, is evaluated under its own name, and the weights are back afterwards") {
+  for (bool const warmup : {false, true}) {
+    CAPTURE(warmup);
+    auto model = std::make_shared<fake::Linear>();
+    ByHand by_hand{0.75, warmup, model->weight.item()};
+    Seen seen;
+    tacit::Trainer trainer{model, fake::MeanSquaredError{}, fake::Sgd{.lr = 0.1},
+                           CallbackPack{std::ref(by_hand), Ema{.decay = 0.75, .warmup = warmup}, std::ref(seen)}};
+    trainer.train(data, valid, options);
+    REQUIRE(seen.weights.size() == 4);
+    CHECK(seen.weights[0].first == "ema");
+    CHECK(seen.weights[1].first.empty());
+    CHECK(seen.weights[2].second == by_hand.average);
+    CHECK(seen.weights[3].second == model->weight.item());
+    CHECK(by_hand.average != model->weight.item());
+
+    auto const averaged = trainer.history().values(ema_loss{});
+    auto const plain = trainer.history().values(tag::eval_loss{});
+    REQUIRE(averaged.size() == 2);
+    REQUIRE(plain.size() == 2);
+    CHECK(averaged[1].value != plain[1].value);
+
+    // The run is the one that it would be without.
+    auto other = std::make_shared<fake::Linear>();
+    tacit::Trainer without{other, fake::MeanSquaredError{}, fake::Sgd{.lr = 0.1}, CallbackPack{}};
+    without.train(data, valid, options);
+    CHECK(model->weight.item() == other->weight.item());
+  }
+}
+
+TEST_CASE("an exception in the evaluation of the average leaves the model its own weights") {
+  auto model = std::make_shared<fake::Linear>();
+  ByHand by_hand{0.75, false, model->weight.item()};
+  tacit::Trainer trainer{model, fake::MeanSquaredError{}, fake::Sgd{.lr = 0.1},
+                         CallbackPack{std::ref(by_hand), Ema{.decay = 0.75, .warmup = false}, ThrowInEvaluation{}}};
+  CHECK_THROWS_AS(trainer.train(data, valid, options), std::runtime_error);
+  CHECK(model->weight.item() != by_hand.average);
+  auto other = std::make_shared<fake::Linear>();
+  tacit::Trainer without{other, fake::MeanSquaredError{}, fake::Sgd{.lr = 0.1}, CallbackPack{}};
+  without.train(data, {.epochs = 1, .per_device_batch_size = 2, .sink = tacit::Sink::none()});
+  CHECK(model->weight.item() == other->weight.item());
+}
+
+TEST_CASE("the average may stay in the model, goes on in the next run, and can be watched") {
+  auto model = std::make_shared<fake::Linear>();
+  ByHand by_hand{0.75, false, model->weight.item()};
+  tacit::Trainer trainer{
+      model, fake::MeanSquaredError{}, fake::Sgd{.lr = 0.1},
+      CallbackPack{std::ref(by_hand), Ema{.decay = 0.75, .warmup = false, .evaluate_every = 2, .leave_averaged = true}, tacit::EarlyStopping<ema_loss>{.patience = 9}}};
+  trainer.train(data, valid, options);
+  CHECK(model->weight.item() == by_hand.average);
+  CHECK(trainer.history().values(ema_loss{}).size() == 1);
+  trainer.train(data, valid, options);
+  CHECK(model->weight.item() == by_hand.average);
+}
+
+TEST_CASE("masked updates do not count, and without an eval set nothing is evaluated") {
+  auto model = std::make_shared<fake::Linear>();
+  WeightAverage average{*model};
+  fake::Tensor const mask{std::vector<double>{1.0}};
+  model->weight->values[0] = 3.0;
+  average.update(0.5, &mask);
+  {
+    auto const averaged = average.swap();
+    CHECK(model->weight.item() == 0.5);  // as the model began
+  }
+  CHECK(model->weight.item() == 3.0);
+  average.update(0.5);
+  {
+    auto const averaged = average.swap();
+    CHECK(model->weight.item() == 1.75);
+  }
+  fake::Tensor const on_device{std::vector<double>{1.0}};
+  on_device->on_device = true;
+  auto const reads = fake::device_reads;
+  average.update(0.5, &on_device);
+  CHECK(fake::device_reads == reads);
+  average.apply();
+  CHECK(model->weight.item() == 1.75);
+
+  tacit::Trainer trainer{model, fake::MeanSquaredError{}, fake::Sgd{}, CallbackPack{Ema{}}};
+  CHECK_NOTHROW(trainer.train(data, options));
+  CHECK(trainer.history().values(ema_loss{}).empty());
+  try {
+    tacit::Trainer wrong{model, fake::MeanSquaredError{}, fake::Sgd{}, CallbackPack{Ema{.decay = 1.0}}};
+    FAIL("accepted");
+  } catch (tacit::ConfigError const& error) {
+    CHECK(error.code() == "TACIT-RC57");
+  }
+}
