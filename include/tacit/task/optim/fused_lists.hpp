@@ -23,6 +23,7 @@
 #include <utility>
 #include <vector>
 
+#include "tacit/concepts/optimizer.hpp"
 #include "tacit/core/error.hpp"
 #include "tacit/task/aten.hpp"
 
@@ -366,6 +367,25 @@ class fused_lists {
   std::vector<entry> entries_;
   std::vector<slot_form> forms_;
   at::Tensor flag_;
+};
+
+/// `step` of an optimizer whose `step_on_device` obeys a mask on the device.
+template <class Bound>
+class masked_step {
+ public:
+  static constexpr bool maskable = true;
+
+  /// Updates every parameter that has a gradient, by one call of LibTorch per operation, device and type.
+  /// Effects: a mask that is not 0 leaves parameters and state as they are.
+  /// Cost: a mask on the CPU is read, which waits for nothing; any other goes to the device.
+  void step(ParameterSet& parameters, update_input<at::Tensor> const& input = {}) {
+    at::Tensor const* mask = input.mask;
+    if (mask != nullptr && tensor_traits<at::Tensor>::host_readable(*mask)) {
+      if (tensor_traits<at::Tensor>::read(*mask) != 0.0) return;
+      mask = nullptr;
+    }
+    static_cast<Bound*>(this)->step_on_device(parameters, mask);
+  }
 };
 
 }  // namespace tacit::inline v0::detail

@@ -43,10 +43,8 @@ struct Sgd {
 };
 
 /// `Sgd` with the state of a set of parameters.
-class BoundSgd {
+class BoundSgd : public detail::masked_step<BoundSgd> {
  public:
-  static constexpr bool maskable = true;
-
   /// Read at every step, so that a schedule may change it; not checked again.
   Sgd options;
 
@@ -54,18 +52,6 @@ class BoundSgd {
     check();
     for (Parameter& p : parameters) p.slots.clear();
     parameters_changed(parameters);
-  }
-
-  /// Updates every parameter that has a gradient, by one call of LibTorch per device and type.
-  /// Effects: a mask that is not 0 leaves parameters and state as they are.
-  /// Cost: a mask on the CPU is read, which waits for nothing; any other goes to the device.
-  void step(ParameterSet& parameters, update_input<at::Tensor> const& input = {}) {
-    at::Tensor const* mask = input.mask;
-    if (mask != nullptr && tensor_traits<at::Tensor>::host_readable(*mask)) {
-      if (tensor_traits<at::Tensor>::read(*mask) != 0.0) return;
-      mask = nullptr;
-    }
-    step_on_device(parameters, mask);
   }
 
   /// `step` for a mask that nothing reads on the host, wherever it is.
