@@ -1,0 +1,159 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tacit/core/error.hpp"
+#include "tacit/task/parameter_set.hpp"
+
+namespace tacit::inline v0 {
+
+/// A direct child of a model, with all that is in it; the model's own parameters, where it has any, are one without a name.
+struct LayerGroup {
+  std::int64_t index = 0;     ///< from the first, 0
+  std::int64_t from_end = 0;  ///< the same from the last, -1
+  std::string name{};
+  std::int64_t parameters = 0;  ///< tensors
+  bool is_frozen = false;       ///< none of them gets a gradient
+};
+
+/// Freezes and unfreezes the layer groups of a model, as fine-tuning does.
+///
+/// Every parameter is in one group, also those that a module with children owns itself. Batch norms stay as they are unless
+/// asked for; `KeepFrozenNorms` keeps those that are frozen in evaluation mode in a run. The model must outlive the freezer.
+/// Example: ModelFreezer freezer{*net};
+///          freezer.freeze();                                      // all groups but the last: before the trainer is made
+///          context.change_parameters([&](auto& all) { freezer.unfreeze(all, -2, -1); });  // in a callback, later
+template <class Model>
+class ModelFreezer {
+ public:
+  explicit ModelFreezer(Model& model, bool freeze_batch_norms = false) : model_{model} {
+    auto children = model.named_children();
+    auto parameters = model.named_parameters();
+    auto const is_in = [](std::string_view name, std::string_view child) {
+      return name.size() > child.size() && name.starts_with(child) && name[child.size()] == '.';
+    };
+    auto const is_own = [&](std::string_view name) {
+      return std::ranges::none_of(children, [&](auto const& child) { return is_in(name, child.key()); });
+    };
+    Group own{};
+    for (auto const& item : parameters) {
+      if (is_own(item.key())) own.names.push_back(item.key());
+    }
+    if (!own.names.empty()) groups_.push_back(std::move(own));
+    for (auto const& child : children) {
+      Group group{child.key(), {}};
+      for (auto const& item : parameters) {
+        if (is_in(item.key(), child.key())) group.names.push_back(item.key());
+      }
+      groups_.push_back(std::move(group));
+    }
+    if (!freeze_batch_norms) exempt_ = batch_norm_parameters();
+  }
+
+  std::vector<LayerGroup> groups() const {
+    std::vector<LayerGroup> result;
+    auto const count = static_cast<std::int64_t>(groups_.size());
+    for (std::int64_t i = 0; i < count; ++i) {
+      Group const& group = groups_[static_cast<std::size_t>(i)];
+      bool frozen = true;
+      for (auto const& item : model_.named_parameters()) {
+        frozen = frozen && !(has(group.names, item.key()) && item.value().requires_grad());
+      }
+      result.push_back({i, i - count, group.name, static_cast<std::int64_t>(group.names.size()), frozen});
+    }
+    return result;
+  }
+
+  /// The groups from `first` to `last` get no gradients any more; negative numbers count from the end, in either order.
+  /// Returns the names of the parameters that changed.
+  /// Requires: no trainer of this model yet, or no run of it: inside one give the run's parameters, see below.
+  /// Throws: ConfigError for an index that the model does not have.
+  std::vector<std::string> freeze(std::int64_t first = 0, std::int64_t last = -2) { return set(first, last, false); }
+  std::vector<std::string> unfreeze(std::int64_t first = 0, std::int64_t last = -1) { return set(first, last, true); }
+
+  /// The same for the parameters of a run, within `context.change_parameters`; what stays keeps its optimizer state.
+  template <class Parameters>
+  std::vector<std::string> freeze(Parameters& parameters, std::int64_t first = 0, std::int64_t last = -2) {
+    std::vector<std::string> changed;
+    for (std::string const& name : chosen(first, last)) {
+      if (parameters.remove(name)) changed.push_back(name);
+    }
+    return changed;
+  }
+  template <class Parameters>
+  std::vector<std::string> unfreeze(Parameters& parameters, std::int64_t first = 0, std::int64_t last = -1) {
+    std::vector<std::string> changed;
+    auto all = model_.named_parameters();
+    for (std::string const& name : chosen(first, last)) {
+      if (parameters.find(name) != nullptr) continue;
+      parameters.add(name, all[name]);
+      changed.push_back(name);
+    }
+    return changed;
+  }
+
+ private:
+  struct Group {
+    std::string name{};
+    std::vector<std::string> names{};
+  };
+
+  static bool has(std::vector<std::string> const& names, std::string_view name) { return std::ranges::find(names, name) != names.end(); }
+
+  std::vector<std::string> batch_norm_parameters() const {
+    std::vector<std::string> names;
+    auto const look = [&names](std::string const& prefix, auto const& module) {
+      if (!module.named_buffers(/*recurse=*/false).contains("running_mean")) return;
+      for (auto const& item : module.named_parameters(/*recurse=*/false)) names.push_back(prefix + item.key());
+    };
+    look("", model_);
+    // The model itself may be in no shared_ptr, and is then not to be had by name.
+    for (auto const& module : model_.named_modules("", /*include_self=*/false)) look(module.key() + ".", *module.value());
+    return names;
+  }
+
+  std::int64_t place(std::int64_t index) const {
+    auto const count = static_cast<std::int64_t>(groups_.size());
+    if (index < -count || index >= count) {
+      throw ConfigError{"TACIT-RC58", detail::message({"there is no layer group ", index, " among ", count}), "ModelFreezer",
+                        "give an index from 0, or from the end from -1; groups() lists them"};
+    }
+    return index < 0 ? index + count : index;
+  }
+
+  /// The names of the parameters of these groups that may be frozen.
+  std::vector<std::string> chosen(std::int64_t first, std::int64_t last) const {
+    auto const [from, to] = std::minmax({place(first), place(last)});
+    std::vector<std::string> names;
+    for (std::int64_t i = from; i <= to; ++i) {
+      for (std::string const& name : groups_[static_cast<std::size_t>(i)].names) {
+        if (!has(exempt_, name)) names.push_back(name);
+      }
+    }
+    return names;
+  }
+
+  std::vector<std::string> set(std::int64_t first, std::int64_t last, bool trained) {
+    std::vector<std::string> changed;
+    auto all = model_.named_parameters();
+    for (std::string const& name : chosen(first, last)) {
+      auto& tensor = all[name];
+      if (tensor.requires_grad() == trained) continue;
+      tensor.set_requires_grad(trained);
+      if (!trained) tensor.mutable_grad().reset();
+      changed.push_back(name);
+    }
+    return changed;
+  }
+
+  Model& model_;
+  std::vector<Group> groups_{};
+  std::vector<std::string> exempt_{};  // batch norms' parameters, where those are left alone
+};
+
+}  // namespace tacit::inline v0
