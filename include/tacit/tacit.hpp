@@ -6,6 +6,7 @@
 ///   tacit/auto.hpp                    Auto: device, precision and distribution chosen at run time; light
 ///   tacit/policy/device/cuda.hpp      Cuda; compiles without the CUDA toolkit; light
 ///   tacit/policy/precision/tf32.hpp   Tf32; includes ATen/Context.h, light where a module is included
+///   tacit/task/checkpointed.hpp       Checkpointed: activations computed again; includes LibTorch's custom functions, about 5 s where no module did
 ///   tacit/task/optim/torch_optim.hpp  any optimizer of torch::optim; includes torch/optim/optimizer.h, about 10 s where nothing else did
 ///   tacit/data/torch_data.hpp         datasets of torch::data; includes torch/data, about 10 s where nothing else did
 ///   tacit/state/crc32c.hpp            CRC32C of checkpoints and event files; light
@@ -118,6 +119,7 @@
 #include "tacit/task/optim/adamw.hpp"
 #include "tacit/task/optim/fused_lists.hpp"
 #include "tacit/task/optim/groups.hpp"
+#include "tacit/task/optim/lookahead.hpp"
 #include "tacit/task/optim/rmsprop.hpp"
 #include "tacit/task/optim/sgd.hpp"
 #include "tacit/task/parameter_set.hpp"
