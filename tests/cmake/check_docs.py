@@ -5,6 +5,7 @@
   not compile, and tests/fail/ has it. A ```text block may have such a line too, for output that a program compares.
 - Between `<!-- table: events -->` and `<!-- /table -->` stands what include/tacit/events/ says, likewise `contexts` and `context`.
 - Links to other files lead somewhere.
+- docs/from-python.md has a row for each box of the checklist, in order; each names a file that is there, or is open.
 
 --update writes blocks and tables into the pages.
 """
@@ -19,7 +20,7 @@ import tool
 
 EVENTS = "include/tacit/events/events.hpp"
 CONTEXT = "include/tacit/events/context.hpp"
-PARTS = [("batch", "`batch()`"), ("output", "`output()`, `loss()`"), ("mask", "`mask_update()`"), ("gradients", "`gradient_norm()`"),
+PARTS = [("batch", "`batch()`"), ("output", "`output()`, `loss()`"), ("mask", "`mask_update()`"), ("gradients", "`gradient_norm()`, `update_mask()`"),
          ("record", "`record()`"), ("latest", "`latest()`"), ("evaluate", "`evaluate()`"), ("parameters", "`change_parameters()`"),
          ("emit", "`emit()`")]
 BLOCK = re.compile(r"(?:^<!-- code: (?P<file>\S+) (?P<name>\S+) -->\n)?^```(?P<kind>cpp|text)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -135,6 +136,24 @@ def check_links(source, page, text):
             yield f"the link to {target} leads nowhere"
 
 
+# How many boxes the checklist of the Python library has in each section.
+BOXES = {"A": 7, "B": 4, "C": 9, "D": 5, "E": 5, "F": 4, "G": 4, "H": 3, "I": 14, "J": 7, "K": 4, "L": 3, "M": 2, "N": 5, "O": 1, "P": 6}
+
+
+def check_boxes(source, text):
+    rows = re.findall(r"^\| ([A-Z]\d+) \| (.*) \| (.*) \| (.*?) ?\|$", text, re.MULTILINE)
+    wanted = [f"{section}{n + 1}" for section, count in BOXES.items() for n in range(count)]
+    if [row[0] for row in rows] != wanted:
+        yield f"the boxes are {' '.join(row[0] for row in rows)}, wanted: {' '.join(wanted)}"
+    for box, _, here, shown in rows:
+        files = re.findall(r"`([^`]+)`", shown)
+        if not files and not re.search(r"\bopen\b", here):
+            yield f"{box} names no file that shows it, and is not open"
+        for file in files:
+            if not (source / file).exists():
+                yield f"{box}: there is no {file}"
+
+
 def pages(source):
     found = [source / "README.md"] if (source / "README.md").exists() else []
     return found + [page for page in tool.files(source / "docs", "*.md") if page.parent.name == "docs"]
@@ -155,6 +174,8 @@ def check(source, update):
                 was, now = next((a, b) for a, b in zip(text.splitlines() + [""], new.splitlines() + [""]) if a != b)
                 problems.append(f"differs from the source (tests/cmake/check_docs.py TOOLCHAIN --update renews it):\n  page   {was}\n  source {now}")
         problems += check_links(source, page, text)
+        if page.name == "from-python.md":
+            problems += check_boxes(source, text)
         result += [f"{page.relative_to(source)}: {problem}" for problem in problems]
     print(f"{blocks} blocks of code in {len(pages(source))} pages")
     return result
@@ -167,7 +188,12 @@ HEADER = ("namespace event {\n/// Once.\nstruct A {};\n/// Twice.\nstruct B {\n 
           "inline constexpr unsigned event_parts<event::B> = " + " | ".join(f"part::{p}" for p, _ in PARTS) + ";\n")
 EVENT_ROWS = ("<!-- table: events -->\n| Event | When it fires, what holds | Fields |\n| --- | --- | --- |\n| `A` | Once. | - |\n"
               "| `B` | Twice. | `n` (count) |\n<!-- /table -->\n")
+BOX_ROWS = "".join(f"| {section}{n + 1} | there | here, or open | |\n" for section, count in BOXES.items() for n in range(count))
 SELF_TEST = [
+    ({"docs/from-python.md": BOX_ROWS}, None),
+    ({"docs/from-python.md": BOX_ROWS.replace("| A2 ", "| A3 ")}, "the boxes are A1 A3"),
+    ({"docs/from-python.md": BOX_ROWS.replace("here, or open | |", "here | |", 1)}, "A1 names no file"),
+    ({"docs/from-python.md": BOX_ROWS.replace("here, or open | |", "here | `tests/a.cpp` |", 1)}, "there is no tests/a.cpp"),
     ({"docs/a.md": GOOD, "examples/a.cpp": EXAMPLE}, None),
     ({"README.md": GOOD, "examples/a.cpp": EXAMPLE.replace("x", "y")}, "differs"),
     ({"docs/a.md": GOOD.split("\n", 1)[1], "examples/a.cpp": EXAMPLE}, "has no line"),

@@ -177,7 +177,7 @@ enum : unsigned {
   batch = 1u << 0,        // batch()
   output = 1u << 1,       // output(), loss()
   mask = 1u << 2,         // mask_update()
-  gradients = 1u << 3,    // gradient_norm()
+  gradients = 1u << 3,    // gradient_norm(), update_mask()
   record = 1u << 4,       // record(), reductions over ranks
   latest = 1u << 5,       // latest()
   evaluate = 1u << 6,     // evaluate()
