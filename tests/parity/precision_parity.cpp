@@ -120,6 +120,16 @@ struct Look {
   void on(tacit::event::UpdateStart const&, auto&) { *seen = switched(); }
 };
 
+struct ComeAndGo {
+  void on(tacit::event::TrainEpochStart const& epoch, auto& context) {
+    auto net = context.trainer().model().first;
+    context.change_parameters([&](auto& all) {
+      if (epoch.epoch.value() == 0) all.remove("first.weight");
+      if (epoch.epoch.value() == 1) all.add("first.weight", net->weight);
+    });
+  }
+};
+
 struct ThrowOnce {
   bool* thrown;
   void on(tacit::event::UpdateStart const&, auto&) {
@@ -241,6 +251,14 @@ TEST_CASE("Bf16Pure updates float32 masters, begun before the cast") {
     CHECK_FALSE(parameter.master.grad().defined());
   }
   CHECK(difference(masters, master_parameters) < 1e-6);
+}
+
+TEST_CASE("with masters a parameter may leave a run and come back") {
+  auto net = std::make_shared<Net>();
+  tacit::Trainer trainer{net, tacit::loss::Mse{}, optim::Sgd{.lr = 0.05, .momentum = 0.9}, tacit::Bf16Pure{}, tacit::CallbackPack{ComeAndGo{}}};
+  CHECK(trainer.train(data(), {.epochs = 3, .per_device_batch_size = 8, .sink = tacit::Sink::none()}).updates == 12);
+  CHECK(trainer.view().parameters().size() == 4);
+  for (auto const& parameter : trainer.view().parameters()) CHECK(parameter.model.equal(parameter.master.to(at::kBFloat16)));
 }
 
 TEST_CASE("a parameter of two phases has no master of its own, which is an error") {

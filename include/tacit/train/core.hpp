@@ -114,7 +114,9 @@ class Core {
         distribution_{distribution.template bind<parameters_type>(device_)},
         precision_{precision.template bind<parameters_type>(device_)},
         phases_{make_phases(std::make_index_sequence<phase_count>{})},
-        callbacks_{std::forward<Refs>(callbacks)} {}
+        callbacks_{std::forward<Refs>(callbacks)} {
+    if constexpr (keeps_masters && phase_count > 1) require_own_masters(std::make_index_sequence<phase_count>{});
+  }
 
   Core(Core const&) = delete;
   Core& operator=(Core const&) = delete;
@@ -356,6 +358,23 @@ class Core {
     if constexpr (keeps_masters) precision_.prepare_parameters(parameters);
     auto optimizer = detail::task_optimizer<I>(std::as_const(task_)).bind(parameters);
     return {std::move(parameters), std::move(optimizer)};
+  }
+
+  /// A parameter of two phases would have two masters.
+  template <std::size_t... I>
+  void require_own_masters(std::index_sequence<I...>) {
+    std::vector<tensor_type> seen;
+    auto look = [&seen](auto& parameters) {
+      for (auto const& parameter : parameters) {
+        for (tensor_type const& other : seen) {
+          if (!traits::same(other, parameter.model)) continue;
+          throw ConfigError{"TACIT-RC06", detail::message({"'", parameter.name, "' is trained by two phases, and would have two masters"}), "the task",
+                            "train it in one of them, or take a precision without masters, Bf16 say"};
+        }
+      }
+      for (auto const& parameter : parameters) seen.push_back(parameter.model);
+    };
+    (look(phase<I>().parameters), ...);
   }
 
   template <std::size_t... I>

@@ -4,12 +4,9 @@
 #include <ATen/core/grad_mode.h>
 #include <c10/core/ScalarType.h>
 
-#include <algorithm>
 #include <concepts>
-#include <vector>
 
 #include "tacit/concepts/precision_policy.hpp"
-#include "tacit/core/error.hpp"
 #include "tacit/task/aten.hpp"
 
 namespace tacit::inline v0 {
@@ -17,7 +14,8 @@ namespace tacit::inline v0 {
 /// The whole model in bfloat16: parameters, buffers, inputs, gradients. The optimizer updates float32 masters of the
 /// parameters, so that small updates are not lost; its state is float32, too.
 ///
-/// Masters begin with the parameters as they were before the cast. Gradients are clipped and applied in float32.
+/// Masters begin with the parameters as they were before the cast. Gradients are clipped and applied in float32. A parameter
+/// that two phases train would have two masters, which is an error.
 struct Bf16Pure {
   using slot = slot::precision;
 
@@ -35,16 +33,10 @@ struct Bf16Pure {
     void backward(tensor_type const& loss, double factor) const { tensor_traits<tensor_type>::backward(loss, factor); }
 
     /// Gives every parameter that has none its master, and the model bfloat16.
-    /// Throws: ConfigError for a parameter that two phases train, for it would have two masters.
-    void prepare_parameters(Parameters& parameters) {
+    void prepare_parameters(Parameters& parameters) const {
       at::NoGradGuard const guard;
       for (auto& parameter : parameters) {
         if (!parameter.master.is_same(parameter.model) || !parameter.model.is_floating_point()) continue;
-        if (std::ranges::any_of(seen_, [&](at::Tensor const& tensor) { return tensor.is_same(parameter.model); })) {
-          throw ConfigError{"TACIT-RC06", detail::message({"'", parameter.name, "' is trained by two phases"}), "Bf16Pure",
-                            "train it in one of them, or take Bf16"};
-        }
-        seen_.push_back(parameter.model);
         parameter.master = parameter.model.detach().to(at::kFloat, /*non_blocking=*/false, /*copy=*/true);
         parameter.model.set_data(parameter.model.to(at::kBFloat16));
       }
@@ -69,9 +61,6 @@ struct Bf16Pure {
     }
     void after_update() const noexcept {}
     static constexpr char const* name() noexcept { return "bf16-pure"; }
-
-   private:
-    std::vector<tensor_type> seen_{};  // parameters with a master
   };
 
   template <class Parameters, class Device>
