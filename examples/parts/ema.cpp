@@ -1,7 +1,7 @@
 // An average of the weights in a loop of one's own, and the same run by the trainer with the callback Ema: every weight of
 // the averages agrees to the last bit.
 // expect: ^averages are the same bits: yes
-// expect: ^epoch +4/4 .*ema/eval_loss
+// expect: ^epoch +4/4.*ema/eval_loss
 
 #include <torch/torch.h>
 #include <tacit/task/aten.hpp>

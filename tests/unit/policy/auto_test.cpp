@@ -87,7 +87,7 @@ TEST_CASE("an option for a slot that is taken is an error, for it would be ignor
 TEST_CASE("a wrong command line is an error before anything is made") {
   CHECK_THROWS_AS((Auto{Line{"--device", "gpu"}.argc(), Line{"--device", "gpu"}.argv()}), tacit::ConfigError);
   CHECK(code_of({"--device", "gpu"}) == "TACIT-RC75");
-  CHECK(code_of({"--precision", "fp16"}) == "TACIT-RC76");
+  CHECK(code_of({"--precision", "half"}) == "TACIT-RC76");
   CHECK(code_of({"--epochs", "3"}) == "TACIT-RX05");
   try {
     said({"--help"});
