@@ -23,6 +23,7 @@
 
 #include "tacit/callbacks/adapters.hpp"
 #include "tacit/callbacks/any_callback.hpp"
+#include "tacit/callbacks/averaging.hpp"
 #include "tacit/callbacks/default_callbacks.hpp"
 #include "tacit/callbacks/early_stopping.hpp"
 #include "tacit/callbacks/ema.hpp"
@@ -35,6 +36,7 @@
 #include "tacit/callbacks/print_progress.hpp"
 #include "tacit/callbacks/progress_bar.hpp"
 #include "tacit/callbacks/reduce_on_plateau.hpp"
+#include "tacit/callbacks/swa.hpp"
 #include "tacit/callbacks/terminate_on_nan.hpp"
 #include "tacit/callbacks/trace.hpp"
 #include "tacit/concepts/batch_source.hpp"

@@ -8,7 +8,7 @@
 
 #include "fake/tensor.hpp"
 #include "tacit/callbacks/early_stopping.hpp"
-#include "tacit/callbacks/terminate_on_nan.hpp"
+#include "tacit/callbacks/swa.hpp"
 #include "tacit/train/trainer.hpp"
 
 namespace event = tacit::event;
@@ -43,6 +43,11 @@ struct Seen {
 
 struct ThrowInEvaluation {
   void on(event::EvalStepEnd const&, auto&) { throw std::runtime_error{"in an evaluation"}; }
+};
+
+struct EpochWeights {
+  std::vector<double>* weights;
+  void on(event::TrainEpochEnd const&, auto& context) { weights->push_back(context.trainer().model().weight.item()); }
 };
 
 tacit::TrainOptions const options{.epochs = 2, .per_device_batch_size = 2, .sink = tacit::Sink::none()};
@@ -139,5 +144,32 @@ TEST_CASE("masked updates do not count, and without an eval set nothing is evalu
     FAIL("accepted");
   } catch (tacit::ConfigError const& error) {
     CHECK(error.code() == "TACIT-RC57");
+  }
+}
+
+TEST_CASE("Swa has the mean of the weights at the ends of epochs") {
+  struct Ends {
+    std::vector<double> weights{};
+  } ends;
+  auto model = std::make_shared<fake::Linear>();
+  Seen seen;
+  tacit::Trainer trainer{model, fake::MeanSquaredError{}, fake::Sgd{.lr = 0.1},
+                         CallbackPack{EpochWeights{&ends.weights}, tacit::Swa{.start = 1, .every = 2}, std::ref(seen)}};
+  trainer.train(data, valid, {.epochs = 4, .per_device_batch_size = 2, .sink = tacit::Sink::none()});
+  REQUIRE(ends.weights.size() == 4);
+  double const mean = ends.weights[1] + 0.5 * (ends.weights[3] - ends.weights[1]);
+  CHECK(model->weight.item() == mean);
+  // After epochs 1 and 3, beside the evaluation of each epoch.
+  REQUIRE(seen.weights.size() == 6);
+  CHECK(seen.weights[1].first == "swa");
+  CHECK(seen.weights[1].second == ends.weights[1]);
+  CHECK(seen.weights[4].first == "swa");
+  CHECK(seen.weights[4].second == mean);
+  CHECK(trainer.history().values(tacit::on<"swa", tag::eval_loss>{}).size() == 2);
+  try {
+    tacit::Trainer wrong{model, fake::MeanSquaredError{}, fake::Sgd{}, CallbackPack{tacit::Swa{.every = 0}}};
+    FAIL("accepted");
+  } catch (tacit::ConfigError const& error) {
+    CHECK(error.code() == "TACIT-RC68");
   }
 }

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "tacit/core/units.hpp"
+#include "tacit/events/events.hpp"
+#include "tacit/task/task.hpp"
+#include "tacit/task/weight_average.hpp"
+
+namespace tacit::inline v0::detail {
+
+/// What the callbacks that average weights share: the average of the model, and its evaluations under a name.
+template <class Composition>
+class averaging {
+ public:
+  using traits = tensor_traits<typename Composition::tensor_type>;
+  using model_type = std::remove_cvref_t<decltype(task_model<0>(std::declval<typename Composition::task&>()))>;
+
+  averaging(std::string_view name, Epochs evaluate_every) : name_{name}, every_{evaluate_every.value()} {}
+
+  void begin(event::TrainingRunStart const& event, auto& context) {
+    evaluates_ = event.has_evaluation && every_ > 0;
+    if (!average_) average_.emplace(context.trainer().model());
+  }
+  /// Evaluates the average where it is time; the model has its own weights afterwards, on every way out.
+  void evaluate(event::TrainEpochEnd const& event, auto& context) {
+    if (!evaluates_ || (event.epoch.value() + 1) % every_ != 0) return;
+    auto const averaged = average_->swap();
+    context.evaluate(name_);
+  }
+  WeightAverage<model_type>& average() { return *average_; }
+
+  static void visit_state(auto& self, auto&& visit) {
+    if (self.average_) WeightAverage<model_type>::visit_state(*self.average_, visit);
+  }
+
+ private:
+  std::string_view name_;
+  std::int64_t every_;
+  std::optional<WeightAverage<model_type>> average_{};
+  bool evaluates_ = false;
+};
+
+}  // namespace tacit::inline v0::detail

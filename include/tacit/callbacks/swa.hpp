@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstdint>
+
+#include "tacit/callbacks/averaging.hpp"
+#include "tacit/core/error.hpp"
+#include "tacit/core/units.hpp"
+#include "tacit/events/events.hpp"
+#include "tacit/metric/tags.hpp"
+
+namespace tacit::inline v0 {
+
+/// Stochastic weight averaging (Izmailov et al., 2018): the mean of the weights at the end of epochs, from epoch `start` on.
+///
+/// The mean is evaluated after each epoch that it takes in; what that records is named "swa/eval_loss", "swa/accuracy" and so
+/// on. Running statistics of norms are averaged with the weights; before the first mean nothing is evaluated. The schedule of the
+/// rate is the run's: `lr(cosine().then(constant(0.05).over(Epochs{5})))` say.
+/// Requires: a task of one phase. Throws: ConfigError when the trainer is made, for `every` 0.
+/// Example: CallbackPack{default_callbacks, Swa{.start = 10}}
+struct Swa {
+  using events = event::list<event::TrainingRunStart, event::TrainEpochEnd, event::TrainingRunEnd>;
+  using records = tacit::records<on<"swa", tag::eval_loss>>;
+
+  Epochs start = 0;            ///< epochs of a run that are left out at its start
+  Epochs every = 1;
+  bool evaluates = true;       ///< it takes a run with an eval set
+  bool leave_averaged = true;  ///< true: the model has the mean after the run, for good
+
+  template <class Composition>
+  class bound;
+
+  static void visit_config(auto& self, auto&& visit) {
+    visit("start", self.start);
+    visit("every", self.every);
+    visit("evaluates", self.evaluates);
+    visit("leave_averaged", self.leave_averaged);
+  }
+};
+
+template <class Composition>
+class Swa::bound {
+ public:
+  using events = Swa::events;
+
+  explicit bound(Swa const& config) : config_{config}, averaging_{"swa", config.evaluates ? 1 : 0} {
+    if (config_.every.value_or(0) < 1) {
+      throw ConfigError{"TACIT-RC68", "weights are to be averaged every 0 epochs", "Swa::every", "give 1 or more"};
+    }
+  }
+
+  void on(event::TrainingRunStart const& event, auto& context) { averaging_.begin(event, context); }
+
+  void on(event::TrainEpochEnd const& event, auto& context) {
+    std::int64_t const since = event.epoch.value() - config_.start.value_or(0);
+    if (since < 0 || since % config_.every.value() != 0) return;
+    averaging_.average().update(1.0 / static_cast<double>(++taken_));
+    averaging_.evaluate(event, context);
+  }
+  void on(event::TrainingRunEnd const&, auto&) {
+    if (config_.leave_averaged && taken_ > 0) averaging_.average().apply();
+  }
+
+  static void visit_config(auto& self, auto&& visit) { Swa::visit_config(self.config_, visit); }
+  static void visit_state(auto& self, auto&& visit) {
+    visit("taken", self.taken_);
+    detail::averaging<Composition>::visit_state(self.averaging_, visit);
+  }
+
+ private:
+  Swa config_;
+  detail::averaging<Composition> averaging_;
+  std::int64_t taken_ = 0;  // epochs in the mean
+};
+
+}  // namespace tacit::inline v0
