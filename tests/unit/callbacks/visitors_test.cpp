@@ -10,8 +10,12 @@
 #include "tacit/callbacks/any_callback.hpp"
 #include "tacit/callbacks/default_callbacks.hpp"
 #include "tacit/callbacks/early_stopping.hpp"
+#include "tacit/callbacks/ema.hpp"
+#include "tacit/callbacks/keep_frozen_norms.hpp"
 #include "tacit/callbacks/lambda.hpp"
 #include "tacit/callbacks/limit_batches.hpp"
+#include "tacit/callbacks/reduce_on_plateau.hpp"
+#include "tacit/callbacks/swa.hpp"
 #include "tacit/callbacks/trace.hpp"
 #include "tacit/metric/accuracy.hpp"
 #include "tacit/state/visit.hpp"
@@ -41,6 +45,10 @@ static_assert(is_in_order<tacit::ProgressBar>);
 static_assert(is_in_order<tacit::LogMetrics>);
 static_assert(is_in_order<tacit::EarlyStopping<tag::eval_loss>>);
 static_assert(is_in_order<tacit::LimitBatches>);
+static_assert(is_in_order<tacit::ReduceOnPlateau<tag::eval_loss>>);
+static_assert(is_in_order<tacit::Ema>);
+static_assert(is_in_order<tacit::Swa>);
+static_assert(is_in_order<tacit::KeepFrozenNorms>);
 static_assert(is_in_order<tacit::Trace>);
 static_assert(is_in_order<tacit::AnyCallback>);
 static_assert(is_in_order<tacit::metric::Accuracy>);
@@ -63,6 +71,7 @@ TEST_CASE("all of them stand in a pack that saves") {
   auto step = [](fake::Linear& net, fake::Batch const& batch, auto&) { return NoPrediction{fake::mean(net.forward(batch.input))}; };
   tacit::Trainer one{tacit::Task{std::make_shared<fake::Linear>(), fake::Sgd{}, step},
                      CallbackPack{tacit::default_callbacks, Saves{}, tacit::EarlyStopping<tag::eval_loss>{.patience = 3}, tacit::LimitBatches{},
+                                  tacit::Ema{}, tacit::Swa{},
                                   tacit::Trace{.sink = tacit::Sink::none()}, tacit::AnyCallback{"a", [](tacit::AnyEvent const&, tacit::AnyContext&) {}},
                                   tacit::EveryN{.n = 2, .inner = tacit::named<"t">(tacit::Trace{.sink = tacit::Sink::none()})},
                                   tacit::stateless([](event::UpdateEnd const&, auto&) {}), tacit::stateful([](event::UpdateEnd const&, auto&, int& n) { ++n; }, 0)}};
@@ -77,6 +86,8 @@ TEST_CASE("configuration and state are printed by their names") {
     return visitor.text();
   };
   CHECK(config(tacit::EarlyStopping<tag::eval_loss>{.patience = 3}) == "patience = 3\nthreshold = 0.010000\nreset_on_train = true\n");
+  CHECK(config(tacit::Ema{.decay = 0.5}) == "decay = 0.500000\nwarmup = true\nevaluate_every = 1\nleave_averaged = false\n");
+  CHECK(config(tacit::Swa{.start = 2}) == "start = 2\nevery = 1\nevaluates = true\nleave_averaged = true\n");
   CHECK(config(tacit::LimitBatches{.train = 2}) == "train = 2\neval = unset\n");
   CHECK(config(tacit::EveryN{.n = 7, .inner = tacit::LimitBatches{.eval = 1}}) == "n = 7\ntrain = unset\neval = 1\n");
 }

@@ -15,6 +15,8 @@
 #include "tacit/policy/device/auto_device.hpp"
 #include "tacit/policy/precision/auto_precision.hpp"
 #include "tacit/policy/precision/bf16.hpp"
+#include "tacit/policy/precision/bf16_pure.hpp"
+#include "tacit/policy/precision/fp16.hpp"
 #include "tacit/policy/precision/fp64.hpp"
 
 // Last: LibTorch has a macro CHECK, too, and the later one counts.
@@ -45,7 +47,9 @@ TEST_CASE("policies on LibTorch's tensor keep their laws") {
   CHECK(laws::check_precision<at::Tensor>(tacit::Fp32{}, tacit::Cpu{}, small::make) == Broken{});
   CHECK(laws::check_precision<at::Tensor>(tacit::Fp64{}, tacit::Cpu{}, small::make) == Broken{});
   CHECK(laws::check_precision<at::Tensor>(tacit::Bf16{}, tacit::Cpu{}, small::make) == Broken{});
-  for (char const* choice : {"auto", "fp32", "fp64", "bf16"}) {
+  CHECK(laws::check_precision<at::Tensor>(tacit::Fp16{}, tacit::Cpu{}, small::make) == Broken{});
+  CHECK(laws::check_precision<at::Tensor>(tacit::Bf16Pure{}, tacit::Cpu{}, small::make) == Broken{});
+  for (char const* choice : {"auto", "fp32", "fp64", "bf16", "fp16"}) {
     CAPTURE(choice);
     CHECK(laws::check_precision<at::Tensor>(AutoPrecision{.choice = choice}, tacit::Cpu{}, small::make) == Broken{});
     CHECK(laws::check_precision<at::Tensor>(AutoPrecision{.choice = choice}, AutoDevice{.choice = "cpu"},
