@@ -16,8 +16,10 @@
 ///   tacit/state/checkpoint.hpp        checkpoint directories: writer, reader, retention; includes json.hpp
 ///   tacit/state/state.hpp             parts of a program to and from checkpoints; includes checkpoint.hpp
 ///   tacit/state/async_writer.hpp      the same on a thread of its own
+///   tacit/data/char_tokenizer.hpp     characters as tokens; light
 ///   tacit/data/csv_file.hpp           CSV text, its columns as numbers; csv_format.hpp is the parser alone; light
 ///   tacit/data/npy_file.hpp           arrays of numpy, checked; npy_format.hpp is the header alone; light
+///   tacit/data/token_file.hpp         files of tokens, mapped into memory (POSIX); tacit/data/token_windows.hpp cuts them into samples; light
 ///   tacit/data/views.hpp              lazy views over datasets; includes range-v3
 ///   tacit/fwd.hpp                     forward declarations only
 
