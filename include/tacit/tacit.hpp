@@ -17,9 +17,11 @@
 ///   tacit/state/state.hpp             parts of a program to and from checkpoints; includes checkpoint.hpp
 ///   tacit/state/async_writer.hpp      the same on a thread of its own
 ///   tacit/data/char_tokenizer.hpp     characters as tokens; light
+///   tacit/data/cifar.hpp              CIFAR-10 and CIFAR-100; cifar_file.hpp reads them without LibTorch; light
 ///   tacit/data/csv_file.hpp           CSV text, its columns as numbers; csv_format.hpp is the parser alone; light
 ///   tacit/data/npy_file.hpp           arrays of numpy, checked; npy_format.hpp is the header alone; light
-///   tacit/data/token_file.hpp         files of tokens, mapped into memory (POSIX); tacit/data/token_windows.hpp cuts them into samples; light
+///   tacit/data/token_dataset.hpp      windows of tokens as batches; token_windows.hpp is the same without LibTorch; light
+///   tacit/data/token_file.hpp         files of tokens, mapped into memory (POSIX); light
 ///   tacit/data/views.hpp              lazy views over datasets; includes range-v3
 ///   tacit/fwd.hpp                     forward declarations only
 

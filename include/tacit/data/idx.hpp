@@ -48,9 +48,6 @@ inline at::Tensor read_idx(std::filesystem::path const& path, Bytes limit = idx:
   return result;
 }
 
-/// Which half of a data set: the first or the second pair of files.
-enum class Part { train, test };
-
 /// A training set and a test set.
 struct TrainAndTest {
   TensorDataset train;
@@ -58,19 +55,6 @@ struct TrainAndTest {
 };
 
 namespace detail {
-
-/// `directory / name`, or with .gz behind it where only that exists.
-/// Throws: DataError where neither exists.
-inline std::filesystem::path find_idx(std::filesystem::path const& directory, std::string_view name) {
-  std::filesystem::path plain = directory / name;
-  std::filesystem::path packed = plain;
-  packed += ".gz";
-  std::error_code ignored;
-  if (std::filesystem::exists(plain, ignored)) return plain;
-  if (std::filesystem::exists(packed, ignored)) return packed;
-  throw DataError{"TACIT-RD50", tacit::detail::message({"there is neither ", name, " nor ", name, ".gz"}),
-                  tacit::detail::message({"directory ", directory.string()}), "give the directory with the four IDX files of the data set"};
-}
 
 inline std::string shape_text(at::Tensor const& tensor) { return idx::detail::sizes(tensor.sizes().vec()); }
 
@@ -84,8 +68,9 @@ inline std::string shape_text(at::Tensor const& tensor) { return idx::detail::si
 /// Throws: DataError for files that are missing, malformed, or do not belong together.
 inline TensorDataset image_classification(std::filesystem::path const& directory, Part part) {
   std::string const prefix = part == Part::train ? "train" : "t10k";
-  std::filesystem::path const image_file = detail::find_idx(directory, prefix + "-images-idx3-ubyte");
-  std::filesystem::path const label_file = detail::find_idx(directory, prefix + "-labels-idx1-ubyte");
+  constexpr std::string_view files = "give the directory with the four IDX files of the data set";
+  std::filesystem::path const image_file = detail::find_file(directory, prefix + "-images-idx3-ubyte", files);
+  std::filesystem::path const label_file = detail::find_file(directory, prefix + "-labels-idx1-ubyte", files);
   at::Tensor const labels = read_idx(label_file);
   if (labels.dim() != 1 || labels.scalar_type() != at::kByte) {
     throw DataError{"TACIT-RD51",

@@ -14,6 +14,7 @@
 #include <new>
 #include <span>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -22,7 +23,23 @@
 
 namespace tacit::inline v0::data {
 
+/// Which half of a data set.
+enum class Part { train, test };
+
 namespace detail {
+
+/// `directory / name`, or with .gz behind it where only that exists.
+/// Throws: DataError where neither exists; `fix` says which directory is wanted.
+inline std::filesystem::path find_file(std::filesystem::path const& directory, std::string_view name, std::string_view fix) {
+  std::filesystem::path plain = directory / name;
+  std::filesystem::path packed = plain;
+  packed += ".gz";
+  std::error_code ignored;
+  if (std::filesystem::exists(plain, ignored)) return plain;
+  if (std::filesystem::exists(packed, ignored)) return packed;
+  throw DataError{"TACIT-RD50", tacit::detail::message({"there is neither ", name, " nor ", name, ".gz"}),
+                  tacit::detail::message({"directory ", directory.string()}), fix};
+}
 
 /// A file read from its start to its end, unpacked on the way if it is gzip: by its first bytes, not by its name.
 ///
