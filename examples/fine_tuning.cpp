@@ -56,7 +56,7 @@ int main() {
   std::cout << "\n";
 
   // [train]
-  tacit::optim::Groups<tacit::optim::AdamW> optimizer{.base = {.lr = 1e-3}, .groups = {{"new", tacit::optim::named("head."), {.lr = 1e-2}}}};
+  tacit::optim::Groups<tacit::optim::AdamW> optimizer{.base = {.lr = 1e-3}, .groups = {{.name = "new", .takes = tacit::optim::named("head."), .options = {.lr = 1e-2}}}};
   tacit::Trainer trainer{net, tacit::loss::Mse{}, optimizer,
                          tacit::CallbackPack{tacit::default_callbacks, tacit::KeepFrozenNorms{}, UnfreezeAt{freezer, 3}}};
   trainer.train(second_task, {.epochs = 6, .per_device_batch_size = 32});

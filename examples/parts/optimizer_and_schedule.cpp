@@ -29,7 +29,7 @@ constexpr std::int64_t epochs = 4;
 auto recipe() {
   tacit::optim::AdamW const adamw{.lr = 1e-2, .weight_decay = 0.1};
   auto groups = tacit::optim::no_decay_for_biases_and_norms(adamw);
-  groups.groups.push_back({"head", tacit::optim::named("head."), {.lr = 5e-2, .weight_decay = 0.1}});
+  groups.groups.push_back({.name = "head", .takes = tacit::optim::named("head."), .options = {.lr = 5e-2, .weight_decay = 0.1}});
   return groups;
 }
 auto const curve = tacit::schedule::warmup(tacit::Updates{8}).then(tacit::schedule::cosine());

@@ -18,7 +18,7 @@ using Parameters = tacit::basic_parameter_set<fake::Tensor>;
 
 namespace {
 
-FakeGroups const two{.base = {.lr = 0.1, .momentum = 0.5}, .groups = {{"offset", optim::named("bias"), {.lr = 0.01}}}};
+FakeGroups const two{.base = {.lr = 0.1, .momentum = 0.5}, .groups = {{.name = "offset", .takes = optim::named("bias"), .options = {.lr = 0.01}}}};
 
 /// What every update used, by group.
 struct Rates {
@@ -116,6 +116,22 @@ TEST_CASE("state that was replaced is used, and parameters come and go with thei
   CHECK(bound.options("offset").lr == 0.01);
 }
 
+TEST_CASE("a group may wait for parameters that are frozen at first") {
+  fake::Tensor const weight{{1.0}, true};
+  fake::Tensor const bias{{2.0}, true};
+  Parameters set;
+  set.add("weight", weight);
+  CHECK(code_of([&] { two.bind(set); }) == "TACIT-RC07");
+  FakeGroups waiting = two;
+  waiting.groups[0].may_be_empty = true;
+  auto bound = waiting.bind(set);
+  set.add("bias", bias);
+  bound.parameters_changed(set);
+  bias->grad = fake::Tensor{{4.0}};
+  bound.step(set);
+  CHECK(bias.item() == 2.0 - 0.01 * 4.0);
+}
+
 TEST_CASE("schedules are for all groups or for the one they name") {
   Rates rates;
   tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, two, CallbackPack{std::ref(rates)}};
@@ -164,7 +180,7 @@ TEST_CASE("the first group that takes a parameter has it, and the short forms ar
   CHECK(layers.base.lr == 1.0);
 
   FakeGroups twice = two;
-  twice.groups.push_back({"again", optim::named("bias"), {}});
+  twice.groups.push_back({.name = "again", .takes = optim::named("bias")});
   CHECK(code_of([&] { trained(twice); }) == "TACIT-RC07");
 }
 
@@ -174,11 +190,11 @@ TEST_CASE("groups that make no sense are errors when the optimizer is bound") {
     wrong.groups.push_back(group);
     return code_of([&] { trained(wrong); });
   };
-  CHECK(code({"", optim::named("weight"), {}}) == "TACIT-RC03");
-  CHECK(code({"base", optim::named("weight"), {}}) == "TACIT-RC03");
-  CHECK(code({"offset", optim::named("weight"), {}}) == "TACIT-RC03");
-  CHECK(code({"empty", {}, {}}) == "TACIT-RC03");
-  CHECK(code({"none", optim::named("nothing"), {}}) == "TACIT-RC07");
+  CHECK(code({.name = "", .takes = optim::named("weight")}) == "TACIT-RC03");
+  CHECK(code({.name = "base", .takes = optim::named("weight")}) == "TACIT-RC03");
+  CHECK(code({.name = "offset", .takes = optim::named("weight")}) == "TACIT-RC03");
+  CHECK(code({.name = "empty"}) == "TACIT-RC03");
+  CHECK(code({.name = "none", .takes = optim::named("nothing")}) == "TACIT-RC07");
 }
 
 namespace {

@@ -23,6 +23,7 @@
 #include "tacit/task/optim/adagrad.hpp"
 #include "tacit/task/optim/adam.hpp"
 #include "tacit/task/optim/adamw.hpp"
+#include "tacit/task/optim/groups.hpp"
 #include "tacit/task/optim/rmsprop.hpp"
 #include "tacit/task/optim/sgd.hpp"
 #include "tacit/task/optim/torch_optim.hpp"
@@ -571,6 +572,26 @@ TEST_CASE("options are read at every step") {
   CHECK(set.slot_names() == std::vector<std::string>{"square_avg", "grad_avg", "momentum_buffer"});
   CHECK(at_index(set, 0).slots[1].is_same(average));
   CHECK(traits::read(average) == 0.75);
+}
+
+TEST_CASE("a group whose optimizer makes new slots keeps them, and the whole set has them") {
+  at::Tensor const a = at::ones({2});
+  at::Tensor const b = at::ones({2});
+  ParameterSet set = set_of({a, b});
+  auto optimizer = tacit::optim::Groups<Sgd>{.base = {.lr = 0.5}, .groups = {{.name = "first", .takes = tacit::optim::named("p0"), .options = {.lr = 0.25}}}}.bind(set);
+  CHECK(set.slot_names().empty());
+  give_gradients(set, 1.0);
+  optimizer.step(set);
+  optimizer.options("first").momentum = 0.5;  // momentum from now on: a slot more
+  for (int update = 0; update < 3; ++update) {
+    give_gradients(set, 1.0);
+    optimizer.step(set);
+  }
+  CHECK(set.slot_names() == std::vector<std::string>{"momentum"});
+  CHECK(at_index(set, 0).slots.at(0).equal(at::full({2}, 1.75)));  // 1, 1.5, 1.75
+  CHECK(at_index(set, 1).slots.empty());
+  CHECK(a.equal(at::full({2}, 1.0 - 0.25 * (1.0 + 1.0 + 1.5 + 1.75))));
+  CHECK(b.equal(at::full({2}, 1.0 - 0.5 * 4.0)));
 }
 
 TEST_CASE("from_torch takes over LibTorch's optimizers") {

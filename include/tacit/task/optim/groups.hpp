@@ -38,6 +38,7 @@ struct Group {
   std::string name{};
   ParameterPredicate takes{};
   Recipe options{};
+  bool may_be_empty = false;  ///< true: all its parameters are frozen at first
 };
 
 template <class Recipe, class Parameters>
@@ -70,7 +71,7 @@ template <class Recipe>
 Groups<Recipe> no_decay_for_biases_and_norms(Recipe const& recipe) {
   Recipe without = recipe;
   without.weight_decay = 0.0;
-  return {recipe, {{"no_decay", biases_and_norms, std::move(without)}}};
+  return {recipe, {{.name = "no_decay", .takes = biases_and_norms, .options = std::move(without)}}};
 }
 
 /// Learning rates that shrink by `decay` from each layer to the one before it: the last layer has the recipe's. A layer is
@@ -85,7 +86,7 @@ Groups<Recipe> layerwise_rates(Recipe const& recipe, double decay, std::vector<s
   for (auto prefix = prefixes.rbegin(); prefix != prefixes.rend(); ++prefix, factor *= decay) {
     Recipe slower = recipe;
     slower.lr *= factor;
-    result.groups.push_back({*prefix, named(*prefix), std::move(slower)});
+    result.groups.push_back({.name = *prefix, .takes = named(*prefix), .options = std::move(slower)});
   }
   return result;
 }
@@ -112,9 +113,9 @@ class BoundGroups {
     check_names();
     parameters_changed(parameters);
     for (std::size_t g = 0; g < recipe_.groups.size(); ++g) {
-      if (find(static_cast<int>(g)) != nullptr) continue;
+      if (recipe_.groups[g].may_be_empty || find(static_cast<int>(g)) != nullptr) continue;
       throw ConfigError{"TACIT-RC07", detail::message({"the group '", recipe_.groups[g].name, "' takes no parameter"}), "optim::Groups",
-                        "look at its predicate, and at those of the groups before it"};
+                        "look at its predicate and those of the groups before it; where it is frozen at first, .may_be_empty = true"};
     }
   }
 
@@ -134,9 +135,14 @@ class BoundGroups {
   /// Updates every parameter that has a gradient, group by group.
   void step(Parameters& parameters, update_input<tensor_type> const& input = {}) {
     take_slots(parameters);
+    bool more_slots = false;
     for (Part& part : parts_) {
-      if (!part.parameters.empty()) part.optimizer.step(part.parameters, input);
+      if (part.parameters.empty()) continue;
+      std::size_t const before = part.parameters.slot_names().size();
+      part.optimizer.step(part.parameters, input);
+      more_slots |= part.parameters.slot_names().size() != before;
     }
+    if (more_slots) give_slots(parameters);
   }
 
   /// Gives new parameters their group and slots and keeps the others'; to be called as well after state was loaded.
