@@ -75,7 +75,7 @@ inline void append_utf8(std::string& text, std::uint32_t value) {
 ///
 /// The same text gives the same tokens on every machine, and those of nanoGPT's character-level data. The vocabulary is the
 /// tokenizer's state: saved with a checkpoint, it comes back whole, also into one that was made without a text.
-/// Cost: a look-up takes log2(size) comparisons.
+/// Cost: a character takes log2(size) comparisons; each call looks once through the vocabulary, which may have been loaded.
 /// Example: `data::CharTokenizer const tokenizer{text}; auto tokens = tokenizer.encode("to be");`
 class CharTokenizer {
  public:

@@ -88,8 +88,9 @@ class MappedFile {
 
 /// Tokens of a flat binary file, mapped into memory: pages are read when they are used, and shared between processes.
 ///
-/// A file says nothing of its type; read as the wrong one it gives wrong tokens, which `WindowOptions::vocabulary` finds. Copies
-/// share the mapping, which goes with the last of them. May be read from several threads.
+/// A file says nothing of its type. One of 16 bits that is read as 32 gives tokens that `WindowOptions::vocabulary` refuses; the
+/// reverse, every other token 0, passes. Copies share the mapping, which goes with the last of them. May be read from several
+/// threads.
 /// Requires: nobody shortens the file while it is mapped; reading what is gone ends the process with SIGBUS.
 /// Example: `data::TokenFile const tokens{"train.bin"};`
 class TokenFile {

@@ -25,7 +25,7 @@ concept token_sequence = std::movable<T> && requires(T const& tokens) {
 /// How tokens are cut into windows.
 struct WindowOptions {
   required<Tokens> length;      ///< tokens of one input, and of one target
-  Tokens stride = unset;        ///< from the start of one window to that of the next; `length` where not given: each token is a target once
+  Tokens stride = unset;        ///< from the start of one window to that of the next; `length` where not given: no token is a target twice
   Tokens vocabulary = unset;    ///< a window with a token of this or more is refused; not looked at where not given
 };
 
