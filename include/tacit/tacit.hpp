@@ -22,6 +22,7 @@
 ///   tacit/data/npy_file.hpp           arrays of numpy, checked; npy_format.hpp is the header alone; light
 ///   tacit/data/token_dataset.hpp      windows of tokens as batches; token_windows.hpp is the same without LibTorch; light
 ///   tacit/data/token_file.hpp         files of tokens, mapped into memory (POSIX); light
+///   tacit/data/transforms.hpp         random transforms of batches of images; transformed.hpp applies them to a dataset; some more of ATen
 ///   tacit/data/views.hpp              lazy views over datasets; includes range-v3
 ///   tacit/fwd.hpp                     forward declarations only
 

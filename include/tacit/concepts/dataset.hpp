@@ -22,6 +22,10 @@ concept has_get_batch = requires(D const& data, std::span<std::int64_t const> in
   requires std::is_object_v<std::remove_cvref_t<decltype(data.get_batch(indices))>>;
 };
 template <class D>
+concept has_random_get_batch = requires(D const& data, std::span<std::int64_t const> indices, std::span<Random> random) {
+  requires std::is_object_v<std::remove_cvref_t<decltype(data.get_batch(indices, random))>>;
+};
+template <class D>
 concept has_get = requires(D const& data, std::int64_t index) {
   requires std::is_object_v<std::remove_cvref_t<decltype(data.get(index))>>;
 };
@@ -31,9 +35,13 @@ concept has_random_get = requires(D const& data, std::int64_t index, Random& ran
 };
 }  // namespace detail
 
-/// Samples that can be asked for in batches: `size()` of them, by `get_batch(indices)`.
+/// Samples that can be asked for in batches: `size()` of them, by `get_batch(indices)` or `get_batch(indices, random)`.
+///
+/// `random` is a `std::span<Random>`, each sample's own generator, made as for `sample_dataset`.
 template <class D>
-concept batch_dataset = detail::has_size<std::remove_cvref_t<D>> && detail::has_get_batch<std::remove_cvref_t<D>>;
+concept batch_dataset =
+    detail::has_size<std::remove_cvref_t<D>> &&
+    (detail::has_get_batch<std::remove_cvref_t<D>> || detail::has_random_get_batch<std::remove_cvref_t<D>>);
 
 /// Samples that can be asked for one by one: `size()` of them, by `get(index)` or `get(index, random)`.
 ///
@@ -53,10 +61,21 @@ concept sample_dataset =
 template <class D>
 concept dataset = batch_dataset<D> || sample_dataset<D>;
 
+namespace detail {
+template <class D>
+decltype(auto) get_batch(D const& data, std::span<std::int64_t const> indices, std::span<Random> random) {
+  if constexpr (has_random_get_batch<D>) {
+    return data.get_batch(indices, random);
+  } else {
+    return data.get_batch(indices);
+  }
+}
+}  // namespace detail
+
 /// What a dataset's `get_batch` returns, by value.
 template <batch_dataset D>
-using batch_of_t = std::remove_cvref_t<decltype(std::declval<std::remove_cvref_t<D> const&>().get_batch(
-    std::declval<std::span<std::int64_t const>>()))>;
+using batch_of_t = std::remove_cvref_t<decltype(detail::get_batch(
+    std::declval<std::remove_cvref_t<D> const&>(), std::declval<std::span<std::int64_t const>>(), std::declval<std::span<Random>>()))>;
 
 namespace detail {
 template <class D>

@@ -17,6 +17,7 @@
 
 #include <boost/pfr/core.hpp>
 
+#include "tacit/concepts/dataset.hpp"
 #include "tacit/core/error.hpp"
 #include "tacit/version.hpp"
 
@@ -340,6 +341,28 @@ auto collate_with(C const& collate, std::span<S> samples, CollateContext const& 
     return collate(samples);
   }
 }
+
+namespace detail {
+
+/// The dataset that an index view, or a view of a view, renumbers.
+template <class D>
+consteval auto find_innermost() {
+  if constexpr (index_view<D>) {
+    return find_innermost<std::remove_cvref_t<decltype(std::declval<D const&>().base())>>();
+  } else {
+    return std::type_identity<D>{};
+  }
+}
+template <class D>
+using innermost_t = typename decltype(find_innermost<D>())::type;
+
+/// Whether batches come from `get_batch`: not where a collate function is given, nor where only `get` wants a generator.
+template <class D, class Collate>
+inline constexpr bool takes_batches_v =
+    std::same_as<Collate, DefaultCollate> && (tacit::detail::has_random_get_batch<innermost_t<D>> ||
+                                              (batch_dataset<innermost_t<D>> && !tacit::detail::has_random_get<innermost_t<D>>));
+
+}  // namespace detail
 
 /// A function from samples to a batch.
 template <class C, class S>

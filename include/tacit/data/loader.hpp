@@ -65,23 +65,6 @@ struct OptionsSampler {
 
 namespace detail {
 
-/// The dataset that an index view, or a view of a view, renumbers.
-template <class D>
-consteval auto find_innermost() {
-  if constexpr (index_view<D>) {
-    return find_innermost<std::remove_cvref_t<decltype(std::declval<D const&>().base())>>();
-  } else {
-    return std::type_identity<D>{};
-  }
-}
-template <class D>
-using innermost_t = typename decltype(find_innermost<D>())::type;
-
-/// Whether batches come from `get_batch`: not where a collate function is given, nor where samples want a generator.
-template <class D, class Collate>
-inline constexpr bool takes_batches_v =
-    std::same_as<Collate, DefaultCollate> && batch_dataset<innermost_t<D>> && !tacit::detail::has_random_get<innermost_t<D>>;
-
 /// The first thing that a loader's arguments lack.
 template <class D, class Collate, class Sampler>
 consteval auto missing_in_loader() {
@@ -156,6 +139,10 @@ class Fetcher {
     if constexpr (index_view<Data>) {
       data.map_indices(indices);
       return from(data.base(), collate, seed, epoch, indices);
+    } else if constexpr (takes_batches_v<D, Collate> && tacit::detail::has_random_get_batch<Data>) {
+      random_.clear();
+      for (std::int64_t const index : indices) random_.emplace_back(sample_stream(seed, epoch, SampleIndex{index}));
+      return data.get_batch(indices, std::span{random_});
     } else if constexpr (takes_batches_v<D, Collate>) {
       return data.get_batch(indices);
     } else {
@@ -181,6 +168,9 @@ class Fetcher {
   }
 
   [[no_unique_address]] typename decltype(find_samples())::type samples_{};
+  struct no_random {};
+  using random_type = std::conditional_t<tacit::detail::has_random_get_batch<innermost_t<D>>, std::vector<Random>, no_random>;
+  [[no_unique_address]] random_type random_{};
   std::int64_t failing_ = none;
 };
 

@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "tacit/core/error.hpp"
+#include "tacit/core/random.hpp"
 #include "tacit/core/units.hpp"
 
 namespace tacit::inline v0::data {
@@ -55,6 +57,15 @@ constexpr std::uint64_t sample_stream(std::uint64_t seed, EpochIndex epoch, Samp
   std::uint64_t const key =
       detail::absorb(detail::absorb(detail::stream_purpose, seed), static_cast<std::uint64_t>(epoch.value()));
   return detail::absorb(key, static_cast<std::uint64_t>(sample.value()));
+}
+
+/// The generators of some samples, each at its start: what transforms in a loop of one's own draw from.
+/// Example: `auto random = data::sample_generators(seed, EpochIndex{e}, indices);`
+inline std::vector<Random> sample_generators(std::uint64_t seed, EpochIndex epoch, std::span<std::int64_t const> samples) {
+  std::vector<Random> generators;
+  generators.reserve(samples.size());
+  for (std::int64_t const sample : samples) generators.emplace_back(sample_stream(seed, epoch, SampleIndex{sample}));
+  return generators;
 }
 
 /// A shuffled order of the numbers below `size`: a pure function of (size, seed, epoch, position), in O(1) memory.

@@ -11,6 +11,7 @@
 
 #include "tacit/concepts/dataset.hpp"
 #include "tacit/core/error.hpp"
+#include "tacit/core/random.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/data/fetch.hpp"
 #include "tacit/data/shuffle.hpp"
@@ -44,11 +45,18 @@ class Subset {
   /// Throws: DataError for an index outside [0, size).
   /// Cost: one list of indices beside the dataset's own; a loader avoids it by `map_indices`.
   auto get_batch(std::span<std::int64_t const> indices) const
-    requires batch_dataset<D>
+    requires tacit::detail::has_get_batch<D>
   {
     std::vector<std::int64_t> mapped(indices.begin(), indices.end());
     map_indices(mapped);
     return fetch(*base_, mapped);
+  }
+  auto get_batch(std::span<std::int64_t const> indices, std::span<Random> random) const
+    requires tacit::detail::has_random_get_batch<D>
+  {
+    std::vector<std::int64_t> mapped(indices.begin(), indices.end());
+    map_indices(mapped);
+    return base_->get_batch(mapped, random);
   }
 
   /// Throws: DataError for an index outside [0, size).

@@ -23,6 +23,7 @@
 
 #include "tacit/concepts/dataset.hpp"
 #include "tacit/core/error.hpp"
+#include "tacit/core/random.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/data/fetch.hpp"
 #include "tacit/data/owned_or_borrowed.hpp"
@@ -97,10 +98,19 @@ class IndexView {
 
   /// Throws: DataError for an index outside [0, size).
   /// Cost: one list of indices beside the dataset's own; a loader avoids it by `map_indices`.
-  auto get_batch(std::span<std::int64_t const> indices) const {
+  auto get_batch(std::span<std::int64_t const> indices) const
+    requires tacit::detail::has_get_batch<std::remove_cvref_t<D>>
+  {
     std::vector<std::int64_t> mapped(indices.begin(), indices.end());
     map_indices(mapped);
     return fetch(base(), mapped);
+  }
+  auto get_batch(std::span<std::int64_t const> indices, std::span<Random> random) const
+    requires tacit::detail::has_random_get_batch<std::remove_cvref_t<D>>
+  {
+    std::vector<std::int64_t> mapped(indices.begin(), indices.end());
+    map_indices(mapped);
+    return base().get_batch(mapped, random);
   }
 
   auto get(std::int64_t index) const
@@ -145,7 +155,7 @@ class MapView {
   std::int64_t size() const { return static_cast<std::int64_t>(base().size()); }
 
   auto get_batch(Indices indices) const
-    requires(with_indices || std::invocable<F const&, batch_of_t<D>>)
+    requires tacit::detail::has_get_batch<std::remove_cvref_t<D>> && (with_indices || std::invocable<F const&, batch_of_t<D>>)
   {
     if constexpr (with_indices) {
       return function_(detail::fetch_unchanged(base(), indices), indices);
