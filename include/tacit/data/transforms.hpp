@@ -2,6 +2,7 @@
 
 /// All transforms of images, and the datasets that apply them.
 
+#include "tacit/data/shuffle.hpp"
 #include "tacit/data/torch_collate.hpp"
 #include "tacit/data/transformed.hpp"
 #include "tacit/data/transforms/color.hpp"

@@ -230,7 +230,8 @@ class ConcatenateView {
   /// Throws: DataError for an index outside [0, size).
   /// Cost: one batch of each dataset that is touched and one `join_batches`, or nothing where only one is touched.
   batch_type get_batch(std::span<std::int64_t const> indices) const
-    requires joinable_batch<batch_type>
+    requires joinable_batch<batch_type> && tacit::detail::has_get_batch<std::remove_cvref_t<First>> &&
+             (tacit::detail::has_get_batch<std::remove_cvref_t<Rest>> && ...)
   {
     detail::check_samples(indices, size(), "ConcatenateView");
     std::array<std::vector<std::int64_t>, count> asked;
@@ -323,7 +324,10 @@ class ZipView {
 
   std::int64_t size() const noexcept { return size_; }
 
-  auto get_batch(std::span<std::int64_t const> indices) const {
+  auto get_batch(std::span<std::int64_t const> indices) const
+    requires tacit::detail::has_get_batch<std::remove_cvref_t<First>> && tacit::detail::has_get_batch<std::remove_cvref_t<Second>> &&
+             (tacit::detail::has_get_batch<std::remove_cvref_t<Rest>> && ...)
+  {
     return std::apply(
         [&](auto const&... part) { return row(detail::fetch_unchanged(part.get(), indices)...); }, parts_);
   }

@@ -472,6 +472,20 @@ struct Whole {
 };
 }  // namespace
 
+TEST_CASE("views that pass no generators on refuse random datasets", "[transforms]") {
+  TensorDataset const plain{shaded(3, 1, 2, 2), at::arange(3, at::kLong)};
+  auto const random = data::transformed(plain, transform::HorizontalFlip{});
+  auto const mapped = random | data::views::map([](Batch const& batch) { return batch; });
+  static_assert(!tacit::dataset<decltype(mapped)>);
+  static_assert(!tacit::dataset<decltype(data::views::zip(random, plain))>);
+  static_assert(!tacit::dataset<decltype(data::views::concatenate(random, random))>);
+  CHECK(mapped.size() == 3);
+  auto const whole = data::transformed(plain | data::views::map([](Batch const& batch) { return Batch{batch.input.neg(), batch.target}; }),
+                                       transform::HorizontalFlip{.probability = 1});
+  auto generator = generators(2);
+  CHECK(at::equal(whole.get_batch(std::vector<std::int64_t>{2, 0}, generator).input[0], plain.inputs()[2].flip(2).neg()));
+}
+
 TEST_CASE("datasets of samples, and transforms of one's own", "[transforms]") {
   auto const brighter = [](at::Tensor const& images, std::span<Random> random) {
     std::vector<double> factors;
