@@ -16,6 +16,11 @@
 ///   tacit/state/checkpoint.hpp        checkpoint directories: writer, reader, retention; includes json.hpp
 ///   tacit/state/state.hpp             parts of a program to and from checkpoints; includes checkpoint.hpp
 ///   tacit/state/async_writer.hpp      the same on a thread of its own
+///   tacit/state/module_state.hpp      parameters and buffers of a module as a part; light
+///   tacit/state/optimizer_state.hpp   a bound optimizer with its slots as a part; light
+///   tacit/state/torch/tensor.hpp      LibTorch's tensors and generators in checkpoints; includes state.hpp
+///   tacit/state/torch/optim.hpp       the optimizers of torch::optim as parts
+///   tacit/state/weights.hpp           safetensors files of other programs into a module by name, and back; includes <regex>
 ///   tacit/data/char_tokenizer.hpp     characters as tokens; light
 ///   tacit/data/cifar.hpp              CIFAR-10 and CIFAR-100; cifar_file.hpp reads them without LibTorch; light
 ///   tacit/data/csv_file.hpp           CSV text, its columns as numbers; csv_format.hpp is the parser alone; light

@@ -13,7 +13,7 @@ from includes import LIBTORCH, Tree
 LAYERS = [["core", "detail"], ["concepts"], ["events"], ["policy", "task", "data", "state", "schedule", "metric"],
           ["train"], ["callbacks", "report", "launch", "interop"]]
 RANK = {folder: rank for rank, folders in enumerate(LAYERS) for folder in folders}
-NO_LIBTORCH = {"core", "concepts", "events", "schedule", "metric", "train", "callbacks"}
+NO_LIBTORCH = {"state", "core", "concepts", "events", "schedule", "metric", "train", "callbacks"}
 TOO_WIDE = {"torch/torch.h", "torch/all.h", "torch/nn.h", "torch/optim.h", "torch/data.h", "torch/extension.h"}
 TOP_LEVEL = {"CMakeLists.txt", "CMakePresets.json", "README.md", "LICENSE", "include", "examples", "tests", "benchmarks", "docs"}
 TEXT = {".hpp", ".cpp", ".cmake", ".in", ".txt", ".json", ".py", ".md", ".patch", ".h", ""}
@@ -53,7 +53,7 @@ def direction(source):
                 problems.append(f"{header}: includes {name}, which lies above it")
         if folder == "callbacks" and "tacit/train/trainer.hpp" in tree.reach(header):
             problems.append(f"{header}: reaches train/trainer.hpp; callbacks see concepts and events only")
-        if folder in NO_LIBTORCH:
+        if folder in NO_LIBTORCH and not header.startswith("tacit/state/torch/"):
             for name in sorted(n for n in tree.reach(header) if LIBTORCH.match(n)):
                 via = [h for h in [header, *tree.reach(header)] if name in tree.includes.get(h, [])]
                 problems.append(f"{header}: reaches <{name}> of LibTorch through {via[0]}")

@@ -35,20 +35,6 @@
 /// loading, and a commit that cannot fail.
 namespace tacit::inline v0 {
 
-/// What saving asks of a tensor type; specialised beside the tensor library. All members are static:
-///
-///   bool defined(T const&)
-///   safetensors::Dtype dtype(T const&)             // of a defined one
-///   safetensors::Shape shape(T const&)
-///   void const* identity(T const&)                 // equal for tensors that share all of their elements: saved once
-///   void copy_to(T const&, std::span<std::byte>)   // elements in row-major order
-///   T make(T const* current, safetensors::Dtype, safetensors::Shape const&, std::span<std::byte const>)
-///                                                  // `current`, null for none, says where it is to live
-///   void commit(T& into, T&& staged) noexcept      // keeps the identity of `into` where that matters
-///   std::optional<std::span<std::byte const>> borrow(T const&)  // optional: the elements where they lie, if they can be read so
-template <class T>
-struct state_tensor;
-
 /// A part with the name and version under which a checkpoint knows it. `state_version` is 1 where a type states none; a type
 /// that states more reads older parts through `static void migrate_state(std::uint64_t from, StateMembers& members)`, which
 /// brings members of version `from` to `from + 1`.
@@ -73,8 +59,6 @@ inline constexpr std::uint64_t state_format_version = 1;
 
 namespace detail {
 
-template <class T>
-concept saved_tensor = requires { sizeof(state_tensor<T>); };
 template <class T>
 concept nested_members = visitable_state<T> || visitable_config<T>;
 
@@ -181,6 +165,17 @@ inline std::optional<std::string> from_hex(std::string_view text) {
 
 inline std::string joined(std::string const& path, std::string_view key) { return path.empty() ? std::string{key} : path + "." + std::string{key}; }
 
+/// Runs `work`; an error that has no place gets `path` as its place.
+template <class Work>
+auto placed(std::string const& path, Work const& work) {
+  try {
+    return work();
+  } catch (StateError const& error) {
+    if (!error.where().empty()) throw;
+    throw StateError{error.code(), error.problem(), path, error.fix()};
+  }
+}
+
 /// A tensor to be saved, with its bytes or a view of them.
 struct SavedTensor {
   safetensors::TensorView view{};
@@ -279,11 +274,11 @@ class Encoder {
   json::Value tensor(T const& member, std::string const& path) {
     using Traits = state_tensor<T>;
     if (!Traits::defined(member)) return {};
-    void const* const identity = Traits::identity(member);
-    auto const known = identity == nullptr ? names_.end() : names_.find(identity);
+    std::string const identity = Traits::identity(member);
+    auto const known = identity.empty() ? names_.end() : names_.find(identity);
     if (known != names_.end()) return json::Value{known->second};
     SavedTensor saved;
-    saved.view = {path, Traits::dtype(member), Traits::shape(member), {}};
+    saved.view = placed(path, [&] { return safetensors::TensorView{path, Traits::dtype(member), Traits::shape(member), {}}; });
     std::optional<std::span<std::byte const>> borrowed;
     if constexpr (requires { Traits::borrow(member); }) {
       if (!copy_) borrowed = Traits::borrow(member);
@@ -297,12 +292,12 @@ class Encoder {
       saved.view.bytes = saved.owned.bytes();
     }
     tensors.push_back(std::move(saved));
-    if (identity != nullptr) names_.emplace(identity, path);
+    if (!identity.empty()) names_.emplace(identity, path);
     return json::Value{path};
   }
 
   bool copy_;
-  std::map<void const*, std::string> names_{};
+  std::map<std::string, std::string> names_{};
 };
 
 /// A tensor of a file that is read.
@@ -312,6 +307,12 @@ struct LoadedTensor {
   std::span<std::byte const> bytes{};
 };
 using LoadedTensors = std::map<std::string, LoadedTensor, std::less<>>;
+
+/// A part whose tensors others hold as well: it writes into them, and cannot make one undefined.
+template <class T>
+concept lends_tensors = requires {
+  { std::bool_constant<T::lends_tensors>{} } -> std::same_as<std::true_type>;
+};
 
 /// A value that waits for its commit.
 class Staged {
@@ -340,6 +341,21 @@ class StagedValue final : public Staged {
   T value_;
 };
 
+/// A part that hears when its members are in their places: `static void state_loaded(auto& self) noexcept`.
+template <class T>
+concept hears_of_load = requires(T& part) {
+  { T::state_loaded(part) } noexcept;
+};
+template <class T>
+class StagedNews final : public Staged {
+ public:
+  explicit StagedNews(T& part) : part_{&part} {}
+  void commit() noexcept override { T::state_loaded(*part_); }
+
+ private:
+  T* part_;
+};
+
 /// Turns JSON back into values, and notes what does not fit.
 class Decoder {
  public:
@@ -363,11 +379,18 @@ class Decoder {
         if constexpr (!std::default_initializable<Member> || !(saved_tensor<Member> || std::is_nothrow_move_assignable_v<Member>)) {
           report(bad<misuse::EV06, Member>{});
         } else {
+          if constexpr (saved_tensor<Member> && lends_tensors<T>) {
+            if (value.value().is_null() && state_tensor<Member>::defined(member)) {
+              differences.push_back("other tensor: " + where + " is undefined in the file");
+              return;
+            }
+          }
           Member into{};
           if (read(into, &member, value, where)) staged.push_back(std::make_unique<StagedValue<Member>>(member, std::move(into)));
         }
       }
     });
+    if constexpr (hears_of_load<T>) staged.push_back(std::make_unique<StagedNews<T>>(object));
   }
 
   /// Reads a value; false if a difference was noted in its place.
@@ -541,13 +564,21 @@ class Decoder {
                               described(Traits::dtype(*current), Traits::shape(*current)) + " in the program");
         return false;
       }
+      std::string const identity = Traits::identity(*current);
+      if (!identity.empty()) {
+        auto const [known, first] = shared_.emplace(identity, name);
+        if (!first && known->second != name) {
+          differences.push_back("shared tensor: " + path + " is " + printable(known->second) + " in the program, in the file they are two");
+          return false;
+        }
+      }
     }
     // Tied tensors come back tied: one that is staged already is shared.
     auto& made = made_[name];
     if (auto const* same = std::any_cast<T>(&made)) {
       into = *same;
     } else {
-      into = Traits::make(current, loaded.dtype, loaded.shape, loaded.bytes);
+      into = placed(path, [&] { return Traits::make(current, loaded.dtype, loaded.shape, loaded.bytes); });
       made = into;
     }
     return true;
@@ -557,6 +588,7 @@ class Decoder {
   std::set<std::string, std::less<>> added_;
   std::set<std::string, std::less<>> removed_;
   std::map<std::string, std::any> made_{};
+  std::map<std::string, std::string> shared_{};  // of the program's tensors: which one of the file each takes
 };
 
 }  // namespace detail

@@ -22,6 +22,23 @@
 
 namespace tacit::inline v0 {
 
+/// What saving asks of a tensor type; specialised beside the tensor library. All members are static:
+///
+///   bool defined(T const&)
+///   safetensors::Dtype dtype(T const&)             // of a defined one; a StateError without place where there is none
+///   safetensors::Shape shape(T const&)
+///   std::string identity(T const&)                 // equal for tensors that share all of their elements: saved once
+///   void copy_to(T const&, std::span<std::byte>)   // elements in row-major order
+///   T make(T const* current, safetensors::Dtype, safetensors::Shape const&, std::span<std::byte const>)
+///                                                  // `current`, null for none, says where it is to live
+///   void commit(T& into, T&& staged) noexcept      // writes into a defined tensor, replaces an undefined one
+///   std::optional<std::span<std::byte const>> borrow(T const&)  // optional: the elements where they lie, if they can be read so
+///
+/// What is no tensor but has its state as one, a random generator say, may be saved so too; without `tensor_traits` it is
+/// hashed through `visit_bytes(T const&, function)`, which calls function(char const*, std::size_t).
+template <class T>
+struct state_tensor;
+
 /// The form of both visitors: `static void visit_state(auto& self, auto&& visit)` calls `visit("key", self.member)` for each
 /// member. One function serves reading and writing: `self` is const for the first and not for the second.
 
@@ -106,6 +123,10 @@ concept count_like = requires(T const& value) {
 template <class T>
 concept tensor_like = requires { sizeof(tensor_traits<T>); };
 
+/// What is saved as a tensor: `state_tensor` says how.
+template <class T>
+concept saved_tensor = requires { sizeof(state_tensor<T>); };
+
 template <class T>
 concept duration_like = requires(T const& value) {
   typename T::period;
@@ -165,6 +186,8 @@ class PrintingVisitor {
     } else if constexpr (detail::tensor_like<T>) {
       if (!tensor_traits<T>::defined(value)) return "tensor, undefined";
       return "tensor of " + std::to_string(tensor_traits<T>::numel(value));
+    } else if constexpr (detail::saved_tensor<T>) {
+      return state_tensor<T>::defined(value) ? "tensor" : "tensor, undefined";
     } else if constexpr (detail::duration_like<T>) {
       return std::to_string(value.count());
     } else if constexpr (detail::optional_like<T>) {
@@ -213,6 +236,10 @@ class HashingVisitor {
       bool const defined = tensor_traits<T>::defined(value);
       add(defined);
       if (defined) tensor_traits<T>::visit_bytes(value, [this](char const* data, std::size_t size) { bytes(data, size); });
+    } else if constexpr (detail::saved_tensor<T>) {
+      bool const defined = state_tensor<T>::defined(value);
+      add(defined);
+      if (defined) state_tensor<T>::visit_bytes(value, [this](char const* data, std::size_t size) { bytes(data, size); });
     } else if constexpr (detail::duration_like<T>) {
       add(value.count());
     } else if constexpr (detail::optional_like<T>) {

@@ -52,7 +52,7 @@ struct tacit::state_tensor<Tensor> {
   static bool defined(Tensor const& t) { return t.storage != nullptr; }
   static st::Dtype dtype(Tensor const& t) { return t.storage->dtype; }
   static st::Shape shape(Tensor const& t) { return t.storage->shape; }
-  static void const* identity(Tensor const& t) { return t.storage.get(); }
+  static std::string identity(Tensor const& t) { return std::to_string(reinterpret_cast<std::uintptr_t>(t.storage.get())); }
   static void copy_to(Tensor const& t, std::span<std::byte> into) {
     if (!into.empty()) std::memcpy(into.data(), t.storage->bytes.data(), into.size());
   }

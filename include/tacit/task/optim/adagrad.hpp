@@ -33,6 +33,15 @@ struct Adagrad {
   /// device, in its type and strides.
   /// Throws: ConfigError for options out of range, for no parameters, for parameters that cannot be updated.
   BoundAdagrad bind(ParameterSet& parameters) const;
+
+  static void visit_config(auto& self, auto&& visit) {
+    visit("lr", self.lr);
+    visit("lr_decay", self.lr_decay);
+    visit("weight_decay", self.weight_decay);
+    visit("initial_accumulator_value", self.initial_accumulator_value);
+    visit("eps", self.eps);
+    visit("maximize", self.maximize);
+  }
 };
 
 /// `Adagrad` with the state of a set of parameters.
@@ -69,6 +78,8 @@ class BoundAdagrad : public detail::masked_step<BoundAdagrad> {
     std::array<detail::slot_form, 2> const forms{{{"step", true}, {"sum", false, options.initial_accumulator_value}}};
     lists_.rebuild(parameters, forms);
   }
+
+  static void visit_state(auto& self, auto&& visit) { visit("options", self.options); }
 
  private:
   static constexpr std::string_view name = "optim::Adagrad";

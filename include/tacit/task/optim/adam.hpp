@@ -37,6 +37,16 @@ struct Adam {
   /// "exp_avg_sq", with amsgrad also "max_exp_avg_sq", on its device, in its type and strides.
   /// Throws: ConfigError for options out of range, for no parameters, for parameters that cannot be updated.
   BoundAdamOf<Adam> bind(ParameterSet& parameters) const;
+
+  static void visit_config(auto& self, auto&& visit) {
+    visit("lr", self.lr);
+    visit("betas", self.betas);
+    visit("eps", self.eps);
+    visit("weight_decay", self.weight_decay);
+    visit("amsgrad", self.amsgrad);
+    visit("maximize", self.maximize);
+    visit("decoupled_weight_decay", self.decoupled_weight_decay);
+  }
 };
 
 /// A recipe of Adam's family, which gives the options and says how weight decays, with the state of a set of
@@ -85,6 +95,8 @@ class BoundAdamOf : public detail::masked_step<BoundAdamOf<Recipe>> {
     forms_ = std::max(forms_wanted(), forms_);
     lists_.rebuild(parameters, std::span{forms}.first(forms_));
   }
+
+  static void visit_state(auto& self, auto&& visit) { visit("options", self.options); }
 
  private:
   static constexpr std::array<detail::slot_form, 4> forms{

@@ -26,6 +26,15 @@ struct AdamW {
   /// "exp_avg_sq", with amsgrad also "max_exp_avg_sq", on its device, in its type and strides.
   /// Throws: ConfigError for options out of range, for no parameters, for parameters that cannot be updated.
   BoundAdamOf<AdamW> bind(ParameterSet& parameters) const;
+
+  static void visit_config(auto& self, auto&& visit) {
+    visit("lr", self.lr);
+    visit("betas", self.betas);
+    visit("eps", self.eps);
+    visit("weight_decay", self.weight_decay);
+    visit("amsgrad", self.amsgrad);
+    visit("maximize", self.maximize);
+  }
 };
 
 using BoundAdamW = BoundAdamOf<AdamW>;

@@ -12,6 +12,7 @@
 #include "tacit/concepts/tensor.hpp"
 #include "tacit/core/error.hpp"
 #include "tacit/core/slots.hpp"
+#include "tacit/state/visit.hpp"
 #include "tacit/task/parameter_set.hpp"
 
 namespace tacit::inline v0::optim {
@@ -166,6 +167,17 @@ class BoundGroups {
       }
     }
     give_slots(parameters);
+  }
+
+  static void visit_state(auto& self, auto&& visit)
+    requires visitable_state<bound_type>
+  {
+    for (auto& part : self.parts_) visit(std::string_view{part.name}, part.optimizer);
+  }
+  void state_loaded() noexcept {
+    if constexpr (requires(bound_type& inner) { inner.state_loaded(); }) {
+      for (Part& part : parts_) part.optimizer.state_loaded();
+    }
   }
 
  private:

@@ -12,6 +12,7 @@
 #include "tacit/core/error.hpp"
 #include "tacit/core/slots.hpp"
 #include "tacit/core/units.hpp"
+#include "tacit/state/visit.hpp"
 #include "tacit/task/field.hpp"
 #include "tacit/task/parameter_set.hpp"
 
@@ -104,7 +105,13 @@ class BoundLookahead {
   inner_type& inner() noexcept { return inner_; }
   std::int64_t updates() const noexcept { return updates_; }
 
-  static void visit_state(auto& self, auto&& visit) { visit("updates", self.updates_); }
+  static void visit_state(auto& self, auto&& visit) {
+    visit("updates", self.updates_);
+    if constexpr (visitable_state<inner_type>) visit("inner", self.inner_);
+  }
+  void state_loaded() noexcept {
+    if constexpr (requires(inner_type& inner) { inner.state_loaded(); }) inner_.state_loaded();
+  }
 
  private:
   /// The inner optimizer knows nothing of the last slot, and could take it for one of its own.

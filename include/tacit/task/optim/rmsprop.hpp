@@ -40,6 +40,16 @@ struct RMSprop {
   /// also "grad_avg", on its device, in its type and strides.
   /// Throws: ConfigError for options out of range, for no parameters, for parameters that cannot be updated.
   BoundRMSprop bind(ParameterSet& parameters) const;
+
+  static void visit_config(auto& self, auto&& visit) {
+    visit("lr", self.lr);
+    visit("alpha", self.alpha);
+    visit("eps", self.eps);
+    visit("weight_decay", self.weight_decay);
+    visit("momentum", self.momentum);
+    visit("centered", self.centered);
+    visit("maximize", self.maximize);
+  }
 };
 
 /// `RMSprop` with the state of a set of parameters.
@@ -94,6 +104,8 @@ class BoundRMSprop : public detail::masked_step<BoundRMSprop> {
     }
     lists_.rebuild(parameters, forms_);
   }
+
+  static void visit_state(auto& self, auto&& visit) { visit("options", self.options); }
 
  private:
   using lists = detail::fused_lists<3>;

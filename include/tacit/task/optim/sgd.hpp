@@ -40,6 +40,15 @@ struct Sgd {
   /// and the float32 scalar "started" where dampening is not 0 either.
   /// Throws: ConfigError for options out of range, for no parameters, for parameters that cannot be updated.
   BoundSgd bind(ParameterSet& parameters) const;
+
+  static void visit_config(auto& self, auto&& visit) {
+    visit("lr", self.lr);
+    visit("momentum", self.momentum);
+    visit("dampening", self.dampening);
+    visit("weight_decay", self.weight_decay);
+    visit("nesterov", self.nesterov);
+    visit("maximize", self.maximize);
+  }
 };
 
 /// `Sgd` with the state of a set of parameters.
@@ -100,6 +109,12 @@ class BoundSgd : public detail::masked_step<BoundSgd> {
         known = tensor_traits<at::Tensor>::read(p.slots[1]) == 0.0 ? start::due : start::done;
       }
     }
+  }
+
+  static void visit_state(auto& self, auto&& visit) { visit("options", self.options); }
+  /// Whether the momenta that were put into the slots have begun is in the slots alone.
+  void state_loaded() noexcept {
+    if (forms_ == forms.size()) std::ranges::fill(started_, start::unknown);
   }
 
  private:
