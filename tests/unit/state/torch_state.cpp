@@ -430,10 +430,9 @@ TEST_CASE("state of another optimizer is refused") {
 }
 
 TEST_CASE("the state of LBFGS is not put beside parameters of another device") {
-  torch::nn::Linear far{2, 1};
-  far->to(at::kMeta);
-  torch::optim::LBFGS optimizer{far->parameters(), torch::optim::LBFGSOptions(0.5)};
-  tacit::TorchOptimizerState state{optimizer, *far};
+  Tied far{torch::empty({2}, at::kMeta)};
+  torch::optim::LBFGS optimizer{far.parameters(), torch::optim::LBFGSOptions(0.5)};
+  tacit::TorchOptimizerState state{optimizer, far};
   Saved const saved = save(state);
   REQUIRE_THAT(error_of([&] { load(saved, state); }), ContainsSubstring("[TACIT-RS95] weight"));
 }
