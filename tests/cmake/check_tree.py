@@ -167,7 +167,27 @@ def style(source):
     return problems
 
 
-CHECKS = {"direction": direction, "umbrella": umbrella, "errors": errors, "style": style}
+UNSAFE_CALL = re.compile(r"\b(torch::load\s*\(|jit::(load|import_ir_module|pickle_load|unpickle)\b|InputArchive\b|Unpickler\b)")
+UNSAFE_SYMBOL = re.compile(r"torch::jit::(load|import_ir_module|pickle_load|unpickle)\(|InputArchive::load_from\(|Unpickler::")
+
+
+def loading(source, *programs):
+    """Archives that may run code when they are read are read nowhere: by no source and by no program that was linked."""
+    source = pathlib.Path(source)
+    problems = []
+    for path in tool.files(source / "include", "*.hpp") + tool.files(source / "examples", "*.cpp"):
+        code = re.sub(r"//[^\n]*", "", path.read_text())
+        for found in UNSAFE_CALL.finditer(code):
+            problems.append(f"{path.relative_to(source)}: {found.group(0)}: reads pickles or TorchScript")
+    for program in programs:
+        symbols = subprocess.run(["nm", "-DC", "--undefined-only", program], check=True, capture_output=True, text=True).stdout
+        if "at::" not in symbols:
+            problems.append(f"{program}: no symbol of LibTorch to be seen")
+        problems += [f"{program}: links {line.split(maxsplit=1)[-1]}" for line in symbols.splitlines() if UNSAFE_SYMBOL.search(line)]
+    return problems
+
+
+CHECKS = {"loading": loading, "direction": direction, "umbrella": umbrella, "errors": errors, "style": style}
 
 # A tree per rule, each broken in one place, with words of the report; `header` is include/tacit/<key>.
 ONCE = "#pragma once\n"
@@ -193,6 +213,9 @@ SELF_TEST = [
     ("errors", {"a.hpp": "", "../../docs/errors.md": "TACIT-EA01"}, "not in include/"),
     ("errors", {"a.hpp": "TACIT-EA01", "../../docs/errors.md": "TACIT-EA01"}, "not in any `// expect:`"),
     ("errors", {"a.hpp": "TACIT-R07", "../../docs/errors.md": "TACIT-R07"}, "not in any test"),
+    ("loading", {"a.hpp": "// torch::load(\nauto x = fix(\"torch.load(\");"}, None),
+    ("loading", {"a.hpp": "torch::load(x, path);"}, "reads pickles"),
+    ("loading", {"a.hpp": "", "../../examples/a.cpp": "auto m = torch::jit::load(p);"}, "reads pickles"),
     ("style", {"a.hpp": ONCE + '/// text\n'}, None),
     ("style", {"a.hpp": ""}, "no #pragma once"),
     ("style", {"a.hpp": ONCE + "using namespace std;\n"}, "using namespace"),
@@ -223,7 +246,7 @@ def self_test():
 def main():
     if sys.argv[2] == "--self-test":
         return self_test()
-    problems = CHECKS[sys.argv[2]](tool.Toolchain(sys.argv[1]).source)
+    problems = CHECKS[sys.argv[2]](tool.Toolchain(sys.argv[1]).source, *sys.argv[3:])
     print("\n".join(problems))
     return 1 if problems else 0
 

@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -326,18 +327,28 @@ class Files {
   Written write_new(std::string const& path, std::span<std::span<std::byte const> const> pieces) {
     Handle file{*this, path, [&](int& handle) { return fs_.open_new(path, handle); }, "create"};
     Written result;
-    for (std::span<std::byte const> piece : pieces) {
-      result.size += piece.size();
-      while (!piece.empty()) {
-        // Summed while it is in the cache.
-        std::span<std::byte const> part = piece.first(std::min<std::size_t>(piece.size(), std::size_t{1} << 20U));
-        piece = piece.subspan(part.size());
-        result.crc = crc32c(part, result.crc);
-        while (!part.empty()) {
+    for (std::span<std::byte const> const piece : pieces) result.size += piece.size();
+    auto const sum_up = [&] {
+      for (std::span<std::byte const> const piece : pieces) result.crc = crc32c(piece, result.crc);
+    };
+    {
+      // A large file is summed while it is written; where no thread is to be had, before.
+      std::jthread summing;
+      bool beside = result.size >= 2 * chunk;
+      if (beside) {
+        try {
+          summing = std::jthread{sum_up};
+        } catch (std::system_error const&) {
+          beside = false;
+        }
+      }
+      if (!beside) sum_up();
+      for (std::span<std::byte const> piece : pieces) {
+        while (!piece.empty()) {
           std::size_t done = 0;
-          int const error = again([&] { return fs_.write(file.number(), part, done); });
+          int const error = again([&] { return fs_.write(file.number(), piece.first(std::min(piece.size(), chunk)), done); });
           if (error != 0 || done == 0) fail("write to", path, error);
-          part = part.subspan(done);
+          piece = piece.subspan(done);
         }
       }
     }
@@ -350,10 +361,10 @@ class Files {
     return write_new(path, std::span{&piece, 1});
   }
 
-  /// Passes a file's bytes on, a MiB at a time, and gives their sum.
+  /// Reads a file part by part and gives its sum.
   Written sum(std::string const& path) {
     Handle file{*this, path, [&](int& handle) { return fs_.open(path, handle); }, "open"};
-    Buffer buffer{std::size_t{1} << 20U};
+    Buffer buffer{chunk};
     Written result;
     for (;;) {
       std::size_t done = 0;
@@ -371,7 +382,7 @@ class Files {
     Written result;
     while (result.size < into.size()) {
       std::size_t done = 0;
-      std::span<std::byte> const part = into.subspan(static_cast<std::size_t>(result.size), std::min<std::size_t>(into.size() - static_cast<std::size_t>(result.size), std::size_t{1} << 20U));
+      std::span<std::byte> const part = into.subspan(static_cast<std::size_t>(result.size), std::min(into.size() - static_cast<std::size_t>(result.size), chunk));
       check(again([&] { return fs_.read(file.number(), result.size, part, done); }), "read", path);
       if (done == 0) break;
       result.crc = crc32c(part.first(done), result.crc);
@@ -381,6 +392,9 @@ class Files {
   }
 
  private:
+  /// What is written, or read and summed, in one go: stays in the cache.
+  static constexpr std::size_t chunk = std::size_t{1} << 20U;
+
   template <class Call>
   static int again(Call&& call) {
     int error = call();

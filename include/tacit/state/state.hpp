@@ -314,6 +314,17 @@ concept lends_tensors = requires {
   { std::bool_constant<T::lends_tensors>{} } -> std::same_as<std::true_type>;
 };
 
+/// A tensor whose elements `current` is going to take; the bytes live until then.
+template <class T>
+T to_write_into(T const& current, safetensors::Dtype dtype, safetensors::Shape const& shape, std::span<std::byte const> bytes) {
+  using Traits = state_tensor<T>;
+  if constexpr (requires { Traits::view(current, dtype, shape, bytes); }) {
+    return Traits::view(current, dtype, shape, bytes);
+  } else {
+    return Traits::make(&current, dtype, shape, bytes);
+  }
+}
+
 /// A value that waits for its commit.
 class Staged {
  public:
@@ -386,7 +397,13 @@ class Decoder {
             }
           }
           Member into{};
-          if (read(into, &member, value, where)) staged.push_back(std::make_unique<StagedValue<Member>>(member, std::move(into)));
+          bool whole = false;
+          if constexpr (saved_tensor<Member>) {
+            whole = tensor(into, &member, value, where, /*in_place=*/true);
+          } else {
+            whole = read(into, &member, value, where);
+          }
+          if (whole) staged.push_back(std::make_unique<StagedValue<Member>>(member, std::move(into)));
         }
       }
     });
@@ -404,7 +421,7 @@ class Decoder {
       });
       return whole;
     } else if constexpr (saved_tensor<T>) {
-      return tensor(into, current, file, path);
+      return tensor(into, current, file, path, /*in_place=*/false);
     } else if constexpr (std::same_as<T, bool>) {
       into = file.flag();
       return true;
@@ -545,7 +562,7 @@ class Decoder {
   }
 
   template <class T>
-  bool tensor(T& into, T const* current, json::Reader const& file, std::string const& path) {
+  bool tensor(T& into, T const* current, json::Reader const& file, std::string const& path, bool in_place) {
     using Traits = state_tensor<T>;
     if (file.value().is_null()) {
       into = T{};
@@ -572,6 +589,10 @@ class Decoder {
           return false;
         }
       }
+    }
+    if (in_place && Traits::defined(*current)) {
+      into = placed(path, [&] { return to_write_into(*current, loaded.dtype, loaded.shape, loaded.bytes); });
+      return true;
     }
     // Tied tensors come back tied: one that is staged already is shared.
     auto& made = made_[name];
@@ -790,7 +811,7 @@ std::string save_state(CheckpointWriter<F, Group>& writer, Updates number, std::
 }
 
 /// Reads parts from the text of a state file and the bytes of its tensor file, and compares all of it with the program.
-/// Nothing is changed before `commit()`.
+/// Nothing is changed before `commit()`. The bytes of tensors are borrowed until then.
 /// Throws: StateError for damaged files, newer versions, and (TACIT-RS80) with all differences at once, the first 20 printed.
 template <class... Parts>
 StagedState stage_state(std::string_view text, std::string_view text_file, std::span<std::byte const> tensor_bytes, std::string_view tensor_file, LoadOptions const& options, Parts&&... parts) {

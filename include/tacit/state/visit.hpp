@@ -33,6 +33,9 @@ namespace tacit::inline v0 {
 ///                                                  // `current`, null for none, says where it is to live
 ///   void commit(T& into, T&& staged) noexcept      // writes into a defined tensor, replaces an undefined one
 ///   std::optional<std::span<std::byte const>> borrow(T const&)  // optional: the elements where they lie, if they can be read so
+///   T view(T const& current, safetensors::Dtype, safetensors::Shape const&, std::span<std::byte const>)
+///                                                  // optional, for `make`: `current` is defined and will be written into, so
+///                                                  // that the elements may stay where they lie until then
 ///
 /// What is no tensor but has its state as one, a random generator say, may be saved so too; without `tensor_traits` it is
 /// hashed through `visit_bytes(T const&, function)`, which calls function(char const*, std::size_t).

@@ -315,7 +315,7 @@ WeightsReport plan_weights(std::filesystem::path const& path, Model& model, Load
 /// of them or, where anything does not fit, none.
 ///
 /// `path` is a file, an index, or a directory with `model.safetensors` or its index. Tied tensors may be there under one of
-/// their names. Cost: the module's size once more, and the largest file.
+/// their names. Cost: memory for the files, and once more for what is cast.
 /// Throws: StateError as `plan_weights`, and (TACIT-RS97) with all differences at once, the first 20 printed.
 /// Example: load_weights("resnet18.safetensors", *net, {.allow_missing = {"^head\\."}, .allow_unexpected = {"^fc\\."}});
 template <class Model, file_system F = PosixFileSystem>
@@ -327,14 +327,15 @@ WeightsReport load_weights(std::filesystem::path const& path, Model& model, Load
   detail::WeightPlan plan = detail::plan(tensors, files, path.string(), options);
   if (!plan.report.fits()) detail::throw_differences(plan.report);
 
+  std::vector<Buffer> buffers;  // staged tensors borrow of them
   std::vector<std::pair<Tensor*, Tensor>> staged;
   std::map<std::string, std::pair<std::string, std::uint64_t>> taken;  // identity: name and hash of what a tied tensor takes
   for (std::size_t file = 0; file < files.all.size(); ++file) {
-    Buffer const buffer = files.read(files.all[file]);
+    Buffer const& buffer = buffers.emplace_back(files.read(files.all[file]));
     for (auto const& move : plan.moves) {
       if (move.file != file) continue;
       auto& [name, tensor] = tensors[move.into];
-      auto const bytes = std::span<std::byte const>{buffer.bytes()}.subspan(static_cast<std::size_t>(files.all[file].header.data_begin + move.info->begin), static_cast<std::size_t>(move.info->end - move.info->begin));
+      auto const bytes = buffer.bytes().subspan(static_cast<std::size_t>(files.all[file].header.data_begin + move.info->begin), static_cast<std::size_t>(move.info->end - move.info->begin));
       std::string const identity = Traits::identity(tensor);
       HashingVisitor hash;
       if (!identity.empty()) {
@@ -346,7 +347,7 @@ WeightsReport load_weights(std::filesystem::path const& path, Model& model, Load
         }
       }
       staged.emplace_back(&tensor, detail::placed(name, [&] {
-                            Tensor made = Traits::make(&tensor, move.info->dtype, move.info->shape, bytes);
+                            Tensor made = detail::to_write_into(tensor, move.info->dtype, move.info->shape, bytes);
                             safetensors::Dtype const dtype = Traits::dtype(tensor);
                             return dtype == move.info->dtype ? made : Traits::cast(made, dtype);
                           }));

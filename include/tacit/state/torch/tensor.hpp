@@ -5,7 +5,7 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
+#include <ATen/ops/from_blob.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/core/ScalarType.h>
 
@@ -84,8 +84,8 @@ inline bool is_plain_on_host(at::Tensor const& t) {
   return t.is_cpu() && !t.key_set().has_any(lazy);
 }
 
-/// The elements in row-major order as a tensor of their own on the host.
-inline at::Tensor from_bytes(safetensors::Dtype dtype, safetensors::Shape const& shape, std::span<std::byte const> bytes) {
+/// The elements in row-major order as a tensor on the host, of its own or, with `borrow`, where they lie if that can be done.
+inline at::Tensor from_bytes(safetensors::Dtype dtype, safetensors::Shape const& shape, std::span<std::byte const> bytes, bool borrow = false) {
   std::vector<std::int64_t> sizes;
   for (std::uint64_t const size : shape) {
     // A 0 beside it makes the product small, and LibTorch counts in int64.
@@ -94,7 +94,12 @@ inline at::Tensor from_bytes(safetensors::Dtype dtype, safetensors::Shape const&
     }
     sizes.push_back(static_cast<std::int64_t>(size));
   }
-  at::Tensor made = at::empty(sizes, at::TensorOptions{scalar_type_of(dtype)});
+  at::TensorOptions const options{scalar_type_of(dtype)};
+  bool const aligned = reinterpret_cast<std::uintptr_t>(bytes.data()) % 16 == 0 || reinterpret_cast<std::uintptr_t>(bytes.data()) % (safetensors::bits_of(dtype) / 8) == 0;
+  if (borrow && aligned && dtype != safetensors::Dtype::boolean && !bytes.empty()) {
+    return at::from_blob(const_cast<std::byte*>(bytes.data()), sizes, options);  // it is only read
+  }
+  at::Tensor made = at::empty(sizes, options);
   if (bytes.empty()) return made;
   if (dtype == safetensors::Dtype::boolean) {
     // Any other byte than 0 and 1 would be no bool.
@@ -151,13 +156,16 @@ struct state_tensor<at::Tensor> {
     c10::InferenceMode const normal{false};
     at::NoGradGuard const guard;
     at::Tensor made = detail::from_bytes(dtype, shape, bytes);
-    if (current == nullptr || !current->defined()) return made;
-    if (current->is_inference()) {
+    return current == nullptr || !current->defined() ? made : made.to(current->device());
+  }
+  static at::Tensor view(at::Tensor const& current, safetensors::Dtype dtype, safetensors::Shape const& shape, std::span<std::byte const> bytes) {
+    c10::InferenceMode const normal{false};
+    at::NoGradGuard const guard;
+    if (current.is_inference()) {
       throw StateError{"TACIT-RS93", "a tensor of the program was made in inference mode and cannot be written", "",
                        "make the model outside c10::InferenceMode"};
     }
-    if (made.device() == current->device()) return made;
-    return made.to(current->device());
+    return detail::from_bytes(dtype, shape, bytes, /*borrow=*/true).to(current.device());
   }
   /// As `Tensor::to`. Requires: both types are floating, or both are integers or bools.
   static at::Tensor cast(at::Tensor const& t, safetensors::Dtype dtype) {
