@@ -115,6 +115,74 @@ Manifest read_manifest(Files<F>& files, std::string const& directory) {
   return parse_manifest(buffer.text().substr(0, static_cast<std::size_t>(read.size)), path);
 }
 
+/// The checkpoints that a retention lets go, oldest first. Only what has a manifest is counted or removed: a damaged one is left
+/// for a look at it.
+template <class F>
+std::vector<std::string> surplus(Files<F>& files, std::string const& root, Retention const& keep) {
+  bool const others = keep.best.value_or(0) > 0 || keep.every.value_or(0) > 0;
+  if (!keep.last.is_set() && !others) return {};
+  struct Kept {
+    NumberedName name;
+    std::optional<double> metric;
+    bool stays = false;
+  };
+  std::vector<Kept> all;
+  for (NumberedName& name : checkpoint_names(files, root)) {
+    try {
+      Manifest const manifest = read_manifest(files, root + "/" + name.name);
+      all.push_back({std::move(name), manifest.metric});
+    } catch (StateError const& error) {
+      if (error.code() == "TACIT-RS40") throw;
+    }
+  }
+  auto const last = static_cast<std::size_t>(keep.last.value_or(1));
+  for (std::size_t i = all.size() - std::min(last, all.size()); i < all.size(); ++i) all[i].stays = true;
+  if (keep.every.value_or(0) > 0) {
+    for (Kept& one : all) one.stays = one.stays || one.name.number % static_cast<std::uint64_t>(keep.every.value()) == 0;
+  }
+  if (keep.best.value_or(0) > 0) {
+    std::vector<Kept*> ranked;
+    for (Kept& one : all) {
+      if (one.metric) ranked.push_back(&one);
+    }
+    // Of equal ones the older is better, as in EarlyStopping.
+    std::ranges::sort(ranked, [&](Kept const* a, Kept const* b) {
+      if (*a->metric == *b->metric) return a->name.number < b->name.number;
+      return (*a->metric < *b->metric) != keep.higher_is_better;
+    });
+    for (std::size_t i = 0; i < std::min(ranked.size(), static_cast<std::size_t>(keep.best.value())); ++i) ranked[i]->stays = true;
+  }
+  std::vector<std::string> result;
+  for (Kept& one : all) {
+    if (!one.stays) result.push_back(std::move(one.name.name));
+  }
+  return result;
+}
+
+template <class F>
+void remove_entry(Files<F>& files, std::string const& path) {
+  if (files.look(path).kind == FileEntry::Kind::directory) {
+    files.remove_tree(path);
+  } else {
+    files.remove_file(path);
+  }
+}
+/// A removal that a power cut may hit anywhere: the checkpoint's name is gone from the disk before its files are.
+template <class F>
+void remove_checkpoint(Files<F>& files, std::string const& root, std::string const& name) {
+  std::string const gone = root + "/" + std::string{unfinished_prefix} + "removed-" + name;
+  if (files.look(gone).kind != FileEntry::Kind::missing) remove_entry(files, gone);
+  files.rename(root + "/" + name, gone);
+  files.sync_directory(root);
+  remove_entry(files, gone);
+}
+
+inline void check_retention(Retention const& keep) {
+  if (keep.last.is_set() && keep.last.value() == 0) {
+    throw ConfigError{"TACIT-RS71", "Retention::last is 0", "Retention", "keep 1 or more, or leave it out to keep all"};
+  }
+}
+
 }  // namespace detail
 
 /// A checkpoint that was opened for reading: its manifest is checked, its files when they are read.
@@ -211,6 +279,15 @@ std::vector<std::string> list_checkpoints(std::filesystem::path const& root, F f
   return result;
 }
 
+/// The names of the checkpoints in a directory that a retention would let go, oldest first; nothing is removed.
+/// Throws: ConfigError for `last` 0.
+template <file_system F = PosixFileSystem>
+std::vector<std::string> surplus_checkpoints(std::filesystem::path const& root, Retention const& keep, F fs = {}) {
+  detail::check_retention(keep);
+  detail::Files<F> files{std::move(fs)};
+  return detail::surplus(files, root.string(), keep);
+}
+
 /// Finds the newest checkpoint of which every file is whole; nothing where there is none at all. Takes no lock.
 /// Throws: StateError if there are checkpoints and none is whole, with the reason for each.
 /// Cost: reads every file of the checkpoint once.
@@ -252,15 +329,13 @@ class CheckpointWriter {
   /// Throws: StateError if the directory cannot be made or another process writes there; on all ranks.
   explicit CheckpointWriter(std::filesystem::path const& root, Retention keep = {}, F fs = {}, Group group = {})
       : files_{fs}, group_{std::move(group)}, root_{trimmed(fs.absolute(root.string()))}, keep_{keep}, lock_{fs} {
-    if (keep_.last.is_set() && keep_.last.value() == 0) {
-      throw ConfigError{"TACIT-RS71", "Retention::last is 0", "CheckpointWriter", "keep 1 or more, or leave it out to keep all"};
-    }
+    detail::check_retention(keep_);
     together([&] {
       if (group_.rank() != 0) return;
       files_.make_directories(root_);
       take_lock();
       for (std::string const& name : files_.list(root_)) {
-        if (name.starts_with(detail::unfinished_prefix)) remove(root_ + "/" + name);
+        if (name.starts_with(detail::unfinished_prefix)) detail::remove_entry(files_, root_ + "/" + name);
       }
     });
   }
@@ -319,13 +394,23 @@ class CheckpointWriter {
       if (group_.rank() != 0) return;
       try {
         point_to(name);
-        prune();
+        remove_surplus();
       } catch (StateError const& error) {
         throw StateError{"TACIT-RS70", tacit::detail::message({name, " is committed, but tidying up failed: ", error.problem()}), error.where(),
                          error.fix()};
       }
     });
     return final_path;
+  }
+
+  /// Removes what the retention lets go, without a save; gives the names on rank 0. All ranks call it together.
+  /// Throws: StateError on every rank if any failed.
+  std::vector<std::string> prune() {
+    std::vector<std::string> gone;
+    together([&] {
+      if (group_.rank() == 0) gone = remove_surplus();
+    });
+    return gone;
   }
 
  private:
@@ -407,22 +492,6 @@ class CheckpointWriter {
     detail::Files<F>::check(error, "lock", root_ + "/lock");
   }
 
-  /// A removal that a power cut may hit anywhere: the checkpoint's name is gone from the disk before its files are.
-  void remove(std::string const& path) {
-    if (files_.look(path).kind == FileEntry::Kind::directory) {
-      files_.remove_tree(path);
-    } else {
-      files_.remove_file(path);
-    }
-  }
-  void remove_checkpoint(std::string const& name) {
-    std::string const gone = root_ + "/" + std::string{detail::unfinished_prefix} + "removed-" + name;
-    if (files_.look(gone).kind != FileEntry::Kind::missing) remove(gone);
-    files_.rename(root_ + "/" + name, gone);
-    files_.sync_directory(root_);
-    remove(gone);
-  }
-
   /// After a failure before the commit: takes away what is there, if that can be done at all.
   void undo(std::string const& work, std::string const& final_path, bool renamed) {
     try {
@@ -445,44 +514,10 @@ class CheckpointWriter {
     files_.sync_directory(root_);
   }
 
-  /// Only what has a manifest is counted or removed: a damaged checkpoint is left for a look at it.
-  void prune() {
-    bool const others = keep_.best.value_or(0) > 0 || keep_.every.value_or(0) > 0;
-    if (!keep_.last.is_set() && !others) return;
-    struct Kept {
-      detail::NumberedName name;
-      std::optional<double> metric;
-      bool stays = false;
-    };
-    std::vector<Kept> all;
-    for (detail::NumberedName& name : detail::checkpoint_names(files_, root_)) {
-      try {
-        Manifest const manifest = detail::read_manifest(files_, root_ + "/" + name.name);
-        all.push_back({std::move(name), manifest.metric});
-      } catch (StateError const& error) {
-        if (error.code() == "TACIT-RS40") throw;
-      }
-    }
-    auto const last = static_cast<std::size_t>(keep_.last.value_or(1));
-    for (std::size_t i = all.size() - std::min(last, all.size()); i < all.size(); ++i) all[i].stays = true;
-    if (keep_.every.value_or(0) > 0) {
-      for (Kept& one : all) one.stays = one.stays || one.name.number % static_cast<std::uint64_t>(keep_.every.value()) == 0;
-    }
-    if (keep_.best.value_or(0) > 0) {
-      std::vector<Kept*> ranked;
-      for (Kept& one : all) {
-        if (one.metric) ranked.push_back(&one);
-      }
-      // Of equal ones the older is better, as in EarlyStopping.
-      std::ranges::sort(ranked, [&](Kept const* a, Kept const* b) {
-        if (*a->metric == *b->metric) return a->name.number < b->name.number;
-        return (*a->metric < *b->metric) != keep_.higher_is_better;
-      });
-      for (std::size_t i = 0; i < std::min(ranked.size(), static_cast<std::size_t>(keep_.best.value())); ++i) ranked[i]->stays = true;
-    }
-    for (Kept const& one : all) {
-      if (!one.stays) remove_checkpoint(one.name.name);
-    }
+  std::vector<std::string> remove_surplus() {
+    std::vector<std::string> names = detail::surplus(files_, root_, keep_);
+    for (std::string const& name : names) detail::remove_checkpoint(files_, root_, name);
+    return names;
   }
 
   detail::Files<F> files_;
