@@ -70,7 +70,7 @@ def main():
         check.run(["list", root, "--quick"], 0, "latest")
         check.run(["verify", root], 0, r"checkpoint-0000000060: whole, 2 files$", r"checkpoint-0000000064: whole, 2 files$")
         text = check.run(["show", newest], 0, r"checkpoint-0000000064: update 64, 2 files, [\d.]+ KiB, saved 20", r"^optimizer\.options\.lr +0\.01$", r"^progress\.update +64$",
-                         r"^model \(version\) +1$", r"^generator\.state +U8 \[5056\] ", r"^\d+ tensors, [\d.]+ KiB$")
+                         r"^model \(version\) +1$", r"^generator\.state +U8 +\[5056\] +0 to 255, mean ", r"^\d+ tensors, [\d.]+ KiB$")
         entry, raw = tensors_of(newest / "state.safetensors")["model.hidden.weight"]
         values = struct.unpack(f"<{len(raw) // 4}f", raw)
         shown = re.search(r"^model\.hidden\.weight +F32 \[32, 8\]  (\S+) to (\S+), mean (\S+)$", text.replace("  [", " ["), re.MULTILINE)
