@@ -149,7 +149,7 @@ class NoFileSync : public fake::FileSystem {
 
 }  // namespace
 
-TEST_CASE("R4: no power cut loses an acknowledged checkpoint, in any state that the disk may be in") {
+TEST_CASE("R4: no power cut loses an acknowledged checkpoint, in any state that the disk may be in", "[long]") {
   Run<fake::FileSystem> const run{5};
   Count const count = try_power_cuts(run);
   INFO(count.first);
@@ -158,13 +158,13 @@ TEST_CASE("R4: no power cut loses an acknowledged checkpoint, in any state that 
   CHECK(count.states >= 20'000);
 }
 
-TEST_CASE("R4: a power cut in a save that removes the one before") {
+TEST_CASE("R4: a power cut in a save that removes the one before", "[long]") {
   Count const count = try_power_cuts(Run<fake::FileSystem>{2, 1});
   INFO(count.first);
   CHECK(count.lost == 0);
 }
 
-TEST_CASE("R4: the check notices a file system that does not sync") {
+TEST_CASE("R4: the check notices a file system that does not sync", "[long]") {
   CHECK(try_power_cuts(Run<NoDirectorySync>{2}).lost > 0);
   CHECK(try_power_cuts(Run<NoFileSync>{2}).lost > 0);
 }
@@ -260,6 +260,36 @@ TEST_CASE("R5: a reader whose calls fail says so or takes an older checkpoint") 
       }
     }
   }
+}
+
+TEST_CASE("a large file is summed while it is written; an error in the midst waits for the sum") {
+  std::string const bytes = content(1, 5'000'003, "large");
+  auto const whole = std::as_bytes(std::span{bytes});
+  std::vector<tacit::CheckpointFile> const files{{"large", {whole.first(1), whole.subspan(1, 3'000'000), whole.subspan(3'000'001)}}};
+  auto const disk = std::make_shared<Disk>();
+  fake::FileSystem const quiet{disk};
+  {
+    tacit::CheckpointWriter writer{"c", {}, quiet};
+    writer.save(1, files);
+  }
+  tacit::Checkpoint const checkpoint{"c/checkpoint-0000000001", quiet};
+  CHECK((checkpoint.read("large").text() == bytes));
+  CHECK(checkpoint.manifest().files.at(0).crc == tacit::crc32c(whole));
+
+  int failed = 0;
+  for (std::int64_t at = 0;; ++at) {
+    auto const fault = std::make_shared<Fault>(Fault{.at = at, .error = EIO});
+    fake::FileSystem const failing{disk, fault};
+    try {
+      tacit::CheckpointWriter writer{"c", {}, failing};
+      writer.save(2 + at, files);
+    } catch (tacit::StateError const&) {
+      failed += fault->calls > at && fault->log[static_cast<std::size_t>(at)].starts_with("write") ? 1 : 0;
+    }
+    REQUIRE(failing.open_handles() == 0);
+    if (fault->calls <= at) break;
+  }
+  CHECK(failed >= 6);  // a MiB at a time
 }
 
 namespace {
@@ -442,7 +472,7 @@ struct SmallDisk {
 
 }  // namespace
 
-TEST_CASE("R7: every flipped bit and every truncation of a 64 KiB checkpoint is noticed") {
+TEST_CASE("R7: every flipped bit and every truncation of a 64 KiB checkpoint is noticed", "[long]") {
   SmallDisk small;
   std::vector<std::string> bytes;
   std::vector<tacit::CheckpointFile> files;

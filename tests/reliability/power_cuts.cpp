@@ -189,5 +189,5 @@ void check(std::string const& type, std::uint64_t size) {
 
 }  // namespace
 
-TEST_CASE("100 power cuts on ext4 lose no acknowledged checkpoint") { check("ext4", std::uint64_t{32} << 20U); }
-TEST_CASE("100 power cuts on xfs lose no acknowledged checkpoint") { check("xfs", std::uint64_t{320} << 20U); }
+TEST_CASE("100 power cuts on ext4 lose no acknowledged checkpoint", "[long]") { check("ext4", std::uint64_t{32} << 20U); }
+TEST_CASE("100 power cuts on xfs lose no acknowledged checkpoint", "[long]") { check("xfs", std::uint64_t{320} << 20U); }

@@ -323,6 +323,22 @@ TEST_CASE("retention keeps the last, the best and every k-th, and never the newe
   CHECK(code_of([] { tacit::CheckpointWriter{"c", {.last = 0}, fake::FileSystem{std::make_shared<fake::Disk>()}}; }) == "TACIT-RS71");
 }
 
+TEST_CASE("what a retention lets go can be asked for, and removed without a save") {
+  Scratch const scratch;
+  {
+    tacit::CheckpointWriter writer{scratch.path()};
+    for (std::int64_t number = 1; number <= 4; ++number) save(writer, number);
+  }
+  CHECK(tacit::surplus_checkpoints(scratch.path(), {}).empty());
+  CHECK(tacit::surplus_checkpoints(scratch.path(), {.last = 3}) == std::vector<std::string>{"checkpoint-0000000001"});
+  CHECK(code_of([&] { (void)tacit::surplus_checkpoints(scratch.path(), {.last = 0}); }) == "TACIT-RS71");
+  CHECK(tacit::list_checkpoints(scratch.path()).size() == 4);
+  tacit::CheckpointWriter writer{scratch.path(), {.last = 1, .every = 2}};
+  CHECK(writer.prune() == std::vector<std::string>{"checkpoint-0000000001", "checkpoint-0000000003"});
+  CHECK(writer.prune().empty());
+  CHECK(tacit::list_checkpoints(scratch.path()) == std::vector<std::string>{"checkpoint-0000000002", "checkpoint-0000000004"});
+}
+
 TEST_CASE("a damaged checkpoint takes no place among the last ones and is left for a look at it") {
   Scratch const scratch;
   tacit::CheckpointWriter writer{scratch.path(), {.last = 2}};

@@ -1,0 +1,40 @@
+# The preset `reliability`: the layer of durable state under sanitizers and valgrind, and the numbers that it is held to, all printed.
+# The fuzzers beside it are TacitFuzz.cmake's.
+
+tacit_find_catch2()
+file(GLOB sources CONFIGURE_DEPENDS tests/unit/state/*.cpp tests/reliability/*.cpp)
+tacit_split_by_need("${sources}" state_sources with_libtorch)
+
+function(tacit_add_state_tests name sources)
+  add_executable(state_${name} ${sources})
+  target_include_directories(state_${name} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/tests")
+  target_compile_definitions(state_${name} PRIVATE "TACIT_TESTS_DIRECTORY=\"${CMAKE_CURRENT_SOURCE_DIR}/tests\"")
+  target_compile_options(state_${name} PRIVATE ${ARGN})
+  target_link_options(state_${name} PRIVATE ${ARGN})
+  target_link_libraries(state_${name} PRIVATE tacit_core Catch2::Catch2WithMain)
+endfunction()
+
+tacit_add_state_tests(plain "${state_sources}")
+tacit_add_state_tests(asan "${state_sources}" -fsanitize=address,undefined -fno-sanitize-recover=undefined)
+# Where there are threads.
+set(threaded_sources "")
+foreach(source IN LISTS state_sources)
+  file(STRINGS "${source}" threads REGEX "include <thread>|async_writer" LIMIT_COUNT 1)
+  if(threads)
+    list(APPEND threaded_sources "${source}")
+  endif()
+endforeach()
+tacit_add_state_tests(tsan "${threaded_sources}" -fsanitize=thread)
+
+add_test(NAME reliability.asan_ubsan COMMAND state_asan)
+add_test(NAME reliability.tsan COMMAND state_tsan)
+find_program(TACIT_VALGRIND NAMES valgrind NO_CACHE)
+if(TACIT_VALGRIND)
+  # Half a million flipped bits and 58 000 crash states take an hour there; they run under the sanitizers.
+  add_test(NAME reliability.valgrind COMMAND "${TACIT_VALGRIND}" -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite $<TARGET_FILE:state_plain> "~[long]")
+else()
+  tacit_add_skipped_test(reliability.valgrind "no valgrind (apt: valgrind)" reliability)
+endif()
+get_property(tests DIRECTORY PROPERTY TESTS)
+list(FILTER tests INCLUDE REGEX "^reliability")
+set_tests_properties(${tests} PROPERTIES LABELS reliability TIMEOUT 1800 ENVIRONMENT "OMP_NUM_THREADS=1")
