@@ -46,7 +46,7 @@ int main() {
   }
 
   // [freeze]
-  tacit::ModelFreezer freezer{*net, /*freeze_batch_norms=*/true};
+  tacit::ModelFreezer freezer{*net, {.batch_norms = true}};
   freezer.freeze(0, -3);  // the first group to the third from the end: norm and body
   // [/freeze]
   std::cout << "frozen";

@@ -14,7 +14,11 @@ function(tacit_add_state_tests name sources)
   target_link_libraries(state_${name} PRIVATE tacit_core Catch2::Catch2WithMain)
 endfunction()
 
-tacit_add_state_tests(plain "${state_sources}")
+# For valgrind: its version 3.19 cannot read the debug information that clang writes by default, its `operator new` takes the place of the counting
+# one of hostile_files.cpp, and its own limit on open files that of real_disks.cpp.
+set(plain_sources ${state_sources})
+list(FILTER plain_sources EXCLUDE REGEX "/(hostile_files|real_disks).cpp$")
+tacit_add_state_tests(plain "${plain_sources}" -gdwarf-4)
 tacit_add_state_tests(asan "${state_sources}" -fsanitize=address,undefined -fno-sanitize-recover=undefined)
 # Where there are threads.
 set(threaded_sources "")

@@ -4,7 +4,9 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
+#include <new>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -304,6 +306,12 @@ struct tensor_traits<fake::Tensor> {
   static std::int64_t size0(Tensor const& t) { return static_cast<std::int64_t>(t->values.size()); }
   static std::int64_t dimensions(Tensor const&) { return 1; }
   static std::int64_t numel(Tensor const& t) { return static_cast<std::int64_t>(t->values.size()); }
+  static Tensor rows(Tensor const& t, std::int64_t first, std::int64_t count) {
+    Tensor result{{t->values.begin() + first, t->values.begin() + first + count}};
+    result->on_device = t->on_device;
+    return result;
+  }
+  static bool out_of_memory(std::exception const& error) { return dynamic_cast<std::bad_alloc const*>(&error) != nullptr; }
   static bool host_readable(Tensor const& t) { return !t->on_device; }
   static double read(Tensor const& t) { return t.item(); }
   static Tensor sum(Tensor const& t) {

@@ -16,16 +16,35 @@ struct update_input {
   Tensor const* mask = nullptr;
 };
 
+namespace detail {
+/// A closure as an optimizer is given it.
+template <class Tensor>
+struct closure_archetype {
+  Tensor operator()() const;
+};
+template <class Bound, class Parameters>
+concept steps = requires(Bound&& bound, Parameters& parameters, update_input<typename Parameters::tensor_type> const& input) {
+  std::forward<Bound>(bound).step(parameters, input);
+};
+template <class Bound, class Parameters>
+concept steps_with_closure = requires { requires std::remove_cvref_t<Bound>::takes_closure; } &&
+    requires(Bound&& bound, Parameters& parameters, closure_archetype<typename Parameters::tensor_type> const& closure) {
+      std::forward<Bound>(bound).step(parameters, closure);
+    };
+}  // namespace detail
+
 /// A recipe, `optim::Sgd{.lr = 1e-3}`: bound after the model is on its device, it allocates its state there.
 ///
 /// `recipe.bind(parameters)` gives the bound optimizer; `bound.step(parameters, update_input)` updates every parameter
 /// that has a gradient; `bound.parameters_changed(parameters)` is called after parameters came or went: it gives new
 /// ones their slots and keeps what the others have. `Bound::maskable` tells whether `step` obeys `update_input::mask`
 /// on the device; for one that does not, the loop reads the mask on the host first (one wait per update).
+///
+/// One that computes the loss several times in an update has `static constexpr bool takes_closure = true` and
+/// `step(parameters, closure)` in place of the other: each call of `closure()` makes the gradients of the whole window anew and returns its mean loss, a scalar on the host.
 template <class Recipe, class Parameters>
-concept optimizer_recipe = requires(Recipe const& recipe, Parameters& parameters,
-                                    update_input<typename Parameters::tensor_type> const& input) {
-  recipe.bind(parameters).step(parameters, input);
+concept optimizer_recipe = requires(Recipe const& recipe, Parameters& parameters) {
+  requires detail::steps<decltype(recipe.bind(parameters)), Parameters> || detail::steps_with_closure<decltype(recipe.bind(parameters)), Parameters>;
   recipe.bind(parameters).parameters_changed(parameters);
   { std::bool_constant<decltype(recipe.bind(parameters))::maskable>{} };
 };
@@ -34,9 +53,7 @@ namespace detail {
 
 template <class Bound, class Parameters>
 consteval misuse missing_in_bound_optimizer() {
-  if constexpr (!requires(Bound&& bound, Parameters& parameters, update_input<typename Parameters::tensor_type> const& input) {
-                  std::forward<Bound>(bound).step(parameters, input);
-                }) {
+  if constexpr (!steps<Bound, Parameters> && !steps_with_closure<Bound, Parameters>) {
     return misuse::EO01;
   } else if constexpr (!requires(Bound&& bound, Parameters& parameters) { std::forward<Bound>(bound).parameters_changed(parameters); }) {
     return misuse::EO02;

@@ -3,6 +3,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <vector>
 
 #include "tacit/version.hpp"
@@ -18,12 +19,14 @@ struct tensor_traits;
 
 /// A tensor type whose `tensor_traits` is complete.
 template <class Tensor>
-concept tensor = std::copyable<Tensor> && requires(Tensor& t, Tensor const& c, std::vector<Tensor>& list, double x) {
+concept tensor = std::copyable<Tensor> && requires(Tensor& t, Tensor const& c, std::vector<Tensor>& list, double x, std::int64_t i, std::exception const& e) {
   typename tensor_traits<Tensor>::no_grad;  // RAII guard: no graph is recorded while it lives
   { tensor_traits<Tensor>::defined(c) } -> std::same_as<bool>;
   { tensor_traits<Tensor>::size0(c) } -> std::same_as<std::int64_t>;        // rows: the size of dimension 0, 1 for a 0-dim tensor
   { tensor_traits<Tensor>::dimensions(c) } -> std::same_as<std::int64_t>;
   { tensor_traits<Tensor>::numel(c) } -> std::same_as<std::int64_t>;
+  { tensor_traits<Tensor>::rows(c, i, i) } -> std::same_as<Tensor>;         // a view of rows [i, i + the second i)
+  { tensor_traits<Tensor>::out_of_memory(e) } -> std::same_as<bool>;        // what the library throws where memory does not suffice
   { tensor_traits<Tensor>::host_readable(c) } -> std::same_as<bool>;        // reading it waits for nothing
   { tensor_traits<Tensor>::read(c) } -> std::same_as<double>;               // a scalar's value; waits for the device
   { tensor_traits<Tensor>::sum(c) } -> std::same_as<Tensor>;                // scalar, detached

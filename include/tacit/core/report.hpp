@@ -84,6 +84,8 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(ec14, "[TACIT-EC14] the default callbacks are declared only, wanted: #include <tacit/tacit.hpp>, or CallbackPack{...} as an argument, or CallbackPack{} for none, see docs/errors.md");
   constexpr bool ec15 = N != misuse::EC15;
   static_assert(ec15, "[TACIT-EC15] a limit of batches stands in an adapter that lets events through on some ranks or at some times only, wanted: LimitBatches without the adapter, see docs/errors.md");
+  constexpr bool ec16 = N != misuse::EC16;
+  static_assert(ec16, "[TACIT-EC16] a micro-batch is to be halved where that cannot be done yet, wanted: a task of one phase and one process, see docs/errors.md");
   constexpr bool em01 = N != misuse::EM01;
   static_assert(em01, "[TACIT-EM01] a metric is watched that nothing records, wanted: a callback with `using records = tacit::records<that tag>` in the pack, see docs/errors.md");
   constexpr bool em02 = N != misuse::EM02;
@@ -164,6 +166,8 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(eo02, "[TACIT-EO02] a bound optimizer does not follow its parameters, wanted: void parameters_changed(Parameters&), see docs/errors.md");
   constexpr bool eo03 = N != misuse::EO03;
   static_assert(eo03, "[TACIT-EO03] a bound optimizer does not say whether it obeys the mask, wanted: static constexpr bool maskable, see docs/errors.md");
+  constexpr bool eo04 = N != misuse::EO04;
+  static_assert(eo04, "[TACIT-EO04] an optimizer with a closure computes the loss several times in one update, wanted: a task of one phase, and a precision without loss scaling and master weights, see docs/errors.md");
   constexpr bool ev01 = N != misuse::EV01;
   static_assert(ev01, "[TACIT-EV01] state would not be saved: a callback of the pack saves, and this type has data members but no visitor, wanted: static void visit_state(auto& self, auto&& visit) or visit_config, see docs/errors.md");
   constexpr bool ev02 = N != misuse::EV02;
@@ -198,6 +202,8 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(ed04, "[TACIT-ED04] a collate function cannot be called with the samples, wanted: Batch collate(std::span<Sample>) const, and a dataset with get(index), see docs/errors.md");
   constexpr bool ed05 = N != misuse::ED05;
   static_assert(ed05, "[TACIT-ED05] the sampler is none, wanted: std::int64_t count(std::int64_t samples) const and Order order(tacit::data::OrderRequest const&) const with void fill(std::int64_t first, std::span<std::int64_t>) const, see docs/errors.md");
+  constexpr bool ed06 = N != misuse::ED06;
+  static_assert(ed06, "[TACIT-ED06] a batch cannot be halved, wanted: tensors, structs and tuples of them, or Batch rows(std::int64_t first, std::int64_t count) const, see docs/errors.md");
   return true;
 }
 

@@ -17,10 +17,14 @@
 #include <ATen/ops/stack.h>
 #include <ATen/ops/sum.h>
 #include <c10/core/InferenceMode.h>
+#include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <exception>
+#include <new>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -52,6 +56,12 @@ struct tensor_traits<at::Tensor> {
   static std::int64_t size0(at::Tensor const& t) { return t.dim() == 0 ? 1 : t.size(0); }
   static std::int64_t dimensions(at::Tensor const& t) { return t.dim(); }
   static std::int64_t numel(at::Tensor const& t) { return t.numel(); }
+  static at::Tensor rows(at::Tensor const& t, std::int64_t first, std::int64_t count) { return t.narrow(0, first, count); }
+  /// The CPU's allocator has no exception of its own.
+  static bool out_of_memory(std::exception const& error) {
+    return dynamic_cast<c10::OutOfMemoryError const*>(&error) != nullptr || dynamic_cast<std::bad_alloc const*>(&error) != nullptr ||
+           std::string_view{error.what()}.find("DefaultCPUAllocator: ") != std::string_view::npos;
+  }
   static bool host_readable(at::Tensor const& t) { return t.is_cpu(); }
 
   /// Requires: one element. Throws: c10::Error otherwise.

@@ -12,6 +12,7 @@
 #include <boost/pfr/core.hpp>
 
 #include "tacit/concepts/tensor.hpp"
+#include "tacit/core/list.hpp"
 
 namespace tacit::inline v0 {
 
@@ -54,6 +55,61 @@ void for_each_tensor(Batch& batch, Visit const& visit) {
   } else if constexpr (plain_struct<plain>) {
     boost::pfr::for_each_field(batch, [&](auto& field) { for_each_tensor<Tensor>(field, visit); });
   }
+}
+
+/// True for a batch whose rows can be taken apart: tensors, structs and tuples of them, numbers that hold for all, or its own `rows`.
+template <class Tensor, class Batch>
+consteval bool is_divisible();
+template <class Tensor, class... Field>
+consteval bool all_divisible(list<Field...>) {
+  return (is_divisible<Tensor, std::remove_cvref_t<Field>>() && ...);
+}
+template <class Tuple, std::size_t... I>
+auto elements_of(std::index_sequence<I...>) -> list<std::tuple_element_t<I, Tuple>...>;
+template <class Struct, std::size_t... I>
+auto fields_of(std::index_sequence<I...>) -> list<boost::pfr::tuple_element_t<I, Struct>...>;
+template <class Tensor, class Batch>
+consteval bool is_divisible() {
+  if constexpr (std::same_as<Batch, Tensor> || std::is_arithmetic_v<Batch> ||
+                requires(Batch const& batch, std::int64_t i) { { batch.rows(i, i) } -> std::same_as<Batch>; }) {
+    return true;
+  } else if constexpr (is_on_host_v<Batch> || std::ranges::range<Batch>) {
+    return false;
+  } else if constexpr (tuple_like<Batch>) {
+    return all_divisible<Tensor>(decltype(elements_of<Batch>(std::make_index_sequence<std::tuple_size_v<Batch>>{})){});
+  } else if constexpr (requires(Batch& b) { b.data; b.target; } && !std::is_aggregate_v<Batch>) {
+    return all_divisible<Tensor>(list<decltype(Batch::data), decltype(Batch::target)>{});
+  } else if constexpr (plain_struct<Batch>) {
+    return all_divisible<Tensor>(decltype(fields_of<Batch>(std::make_index_sequence<boost::pfr::tuple_size_v<Batch>>{})){});
+  } else {
+    return false;
+  }
+}
+
+/// Rows [first, first + count) of a batch.
+template <class Tensor, class Batch>
+Batch rows_from(Batch const& batch, std::int64_t first, std::int64_t count) {
+  if constexpr (requires { { batch.rows(first, count) } -> std::same_as<Batch>; }) {
+    return batch.rows(first, count);
+  } else {
+    Batch part = batch;
+    for_each_tensor<Tensor>(part, [&](Tensor& tensor) {
+      if (tensor_traits<Tensor>::dimensions(tensor) > 0) tensor = tensor_traits<Tensor>::rows(tensor, first, count);
+    });
+    return part;
+  }
+}
+
+/// The rows of a batch where all its tensors have as many, else 0.
+template <class Tensor, class Batch>
+std::int64_t common_rows(Batch const& batch) {
+  std::int64_t rows = -1;
+  for_each_tensor<Tensor>(batch, [&](Tensor const& tensor) {
+    if (tensor_traits<Tensor>::dimensions(tensor) == 0) return;
+    std::int64_t const own = tensor_traits<Tensor>::size0(tensor);
+    rows = rows < 0 || rows == own ? own : 0;
+  });
+  return rows < 0 ? 0 : rows;
 }
 
 /// The samples of a batch whose source does not tell: the rows of its first tensor.

@@ -12,13 +12,24 @@
 
 namespace tacit::inline v0 {
 
-/// A direct child of a model, with all that is in it; the model's own parameters, where it has any, are one without a name.
+/// Some parameters of a model that are frozen together.
+///
+/// By `LayersBy::child` a direct child with all that is in it; by `LayersBy::module` one module alone, its children not included.
+/// The model's own parameters, where it has any, are one without a name.
 struct LayerGroup {
   std::int64_t index = 0;     ///< from the first, 0
   std::int64_t from_end = 0;  ///< the same from the last, -1
   std::string name{};
   std::int64_t parameters = 0;  ///< tensors
   bool is_frozen = false;       ///< none of them gets a gradient
+};
+
+/// What a layer group is: a direct child of the model, or every module that owns parameters, however deep.
+enum class LayersBy { child, module };
+
+struct FreezeOptions {
+  LayersBy by = LayersBy::child;
+  bool batch_norms = false;  ///< true: their scales and shifts are frozen too
 };
 
 /// Freezes and unfreezes the layer groups of a model, as fine-tuning does.
@@ -31,28 +42,26 @@ struct LayerGroup {
 template <class Model>
 class ModelFreezer {
  public:
-  explicit ModelFreezer(Model& model, bool freeze_batch_norms = false) : model_{model} {
-    auto children = model.named_children();
-    auto parameters = model.named_parameters();
-    auto const is_in = [](std::string_view name, std::string_view child) {
-      return name.size() > child.size() && name.starts_with(child) && name[child.size()] == '.';
-    };
-    auto const is_own = [&](std::string_view name) {
-      return std::ranges::none_of(children, [&](auto const& child) { return is_in(name, child.key()); });
-    };
-    Group own{};
-    for (auto const& item : parameters) {
-      if (is_own(item.key())) own.names.push_back(item.key());
+  explicit ModelFreezer(Model& model, FreezeOptions options = {}) : model_{model} {
+    auto const items = model.named_parameters();
+    std::vector<std::string> names{""};
+    if (options.by == LayersBy::child) {
+      for (auto const& child : model.named_children()) names.push_back(child.key());
+    } else {
+      // Parents come before their children, and a parameter belongs to the last module on its way.
+      for (auto const& module : model.named_modules("", /*include_self=*/false)) names.push_back(module.key());
     }
-    if (!own.names.empty()) groups_.push_back(std::move(own));
-    for (auto const& child : children) {
-      Group group{child.key(), {}};
-      for (auto const& item : parameters) {
-        if (is_in(item.key(), child.key())) group.names.push_back(item.key());
+    for (std::string const& name : names) groups_.push_back({name, {}});
+    for (auto const& item : items) {
+      std::size_t owner = 0;
+      for (std::size_t i = 1; i < names.size(); ++i) {
+        if (is_in(item.key(), names[i])) owner = i;
       }
-      groups_.push_back(std::move(group));
+      groups_[owner].names.push_back(item.key());
     }
-    if (!freeze_batch_norms) exempt_ = batch_norm_parameters();
+    bool const by_module = options.by == LayersBy::module;
+    std::erase_if(groups_, [&](Group const& group) { return group.names.empty() && (by_module || group.name.empty()); });
+    if (!options.batch_norms) exempt_ = batch_norm_parameters();
   }
 
   std::vector<LayerGroup> groups() const {
@@ -67,6 +76,15 @@ class ModelFreezer {
       result.push_back({i, i - count, group.name, static_cast<std::int64_t>(group.names.size()), frozen});
     }
     return result;
+  }
+
+  /// The index of the group of this name, `freezer.index("body.conv1")`. Throws: ConfigError where there is none.
+  std::int64_t index(std::string_view name) const {
+    auto const at = std::ranges::find(groups_, name, &Group::name);
+    if (at != groups_.end()) return at - groups_.begin();
+    std::string known;
+    for (Group const& group : groups_) known.append(known.empty() ? "" : ", ").append(group.name.empty() ? "\"\"" : group.name);
+    throw ConfigError{"TACIT-RC58", detail::message({"there is no layer group '", name, "'"}), "ModelFreezer::index", "they are " + known};
   }
 
   /// The groups from `first` to `last` get no gradients any more; negative numbers count from the end, in either order.
@@ -103,6 +121,9 @@ class ModelFreezer {
     std::vector<std::string> names{};
   };
 
+  static bool is_in(std::string_view parameter, std::string_view module) {
+    return parameter.size() > module.size() && parameter.starts_with(module) && parameter[module.size()] == '.';
+  }
   static bool has(std::vector<std::string> const& names, std::string_view name) { return std::ranges::find(names, name) != names.end(); }
 
   std::vector<std::string> batch_norm_parameters() const {

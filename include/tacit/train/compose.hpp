@@ -614,6 +614,18 @@ constexpr auto check_callbacks(list<C...> pack) {
 
 // --- the whole ---
 
+template <class Task, std::size_t... I>
+consteval bool takes_closure(std::index_sequence<I...>) {
+  using parameters = basic_parameter_set<typename Task::tensor_type>;
+  return (steps_with_closure<decltype(std::declval<optimizer_of_t<I, Task> const&>().bind(std::declval<parameters&>())), parameters> || ...);
+}
+/// The loss can be computed again and again in an update.
+template <class Task, class BoundPrecision>
+inline constexpr bool allows_closure = task_phase_count<Task> == 1 && !requires(BoundPrecision& precision) { precision.scaler(); } &&
+                                       !requires(BoundPrecision& precision, basic_parameter_set<typename Task::tensor_type>& all) {
+                                         precision.prepare_parameters(all);
+                                       };
+
 template <class Task, class Device, class Precision, class Distribution>
 constexpr auto check_policies() {
   using tensor_type = typename Task::tensor_type;
@@ -632,6 +644,9 @@ constexpr auto check_policies() {
       return refuse<misuse::EP41, Device, Distribution>{};
     } else if constexpr (!compatible<Precision, Distribution> || !compatible<Distribution, Precision>) {
       return refuse<misuse::EP41, Precision, Distribution>{};
+    } else if constexpr (takes_closure<Task>(std::make_index_sequence<task_phase_count<Task>>{}) &&
+                         !allows_closure<Task, decltype(std::declval<Precision const&>().template bind<parameters>(std::declval<bound_device const&>()))>) {
+      return refuse<misuse::EO04, Task, Precision>{};
     } else {
       return sound{};
     }

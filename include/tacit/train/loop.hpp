@@ -65,8 +65,8 @@ inline void step_phases(Run& run) {
   auto const output = run.template forward<I>();
   run.template set_output<I>(output);
   notify_phase<I>(run, event::TrainLossComputed{run.epoch_index(), run.step_index(), run.update_index()});
-  run.template track_loss<I>(output);
   run.template backward<I>(output);
+  run.template track_loss<I>(output);
   if constexpr (I + 1 == Run::phase_count) {
     notify(run, event::TrainStepEnd{run.epoch_index(), run.step_index(), run.update_index()});
   } else {
@@ -92,23 +92,33 @@ inline void close_window(Run& run) {
   }
 }
 
+/// The gradient of the batch in work, unless a handler leaves it out.
+template <class Run>
+inline void compute(Run& run) {
+  guard_phase<stage::TrainStep>(
+      run,
+      [&] {
+        Flow const wish = fire(run, event::TrainStepStart{run.epoch_index(), run.step_index(), run.update_index()});
+        if (wish == Flow::skip_batch) {
+          run.skip_batch();
+        } else {
+          run.core().take(wish, &type_name<event::TrainStepStart>);
+        }
+      },
+      [&] {
+        if (run.has_batch()) step_phases<0>(run);
+      });
+}
+
 /// One micro-batch; the last of a window is followed by the update.
 template <class Run>
 inline void train_step(Run& run) {
   if (run.has_batch()) {
-    guard_phase<stage::TrainStep>(
-        run,
-        [&] {
-          Flow const wish = fire(run, event::TrainStepStart{run.epoch_index(), run.step_index(), run.update_index()});
-          if (wish == Flow::skip_batch) {
-            run.skip_batch();
-          } else {
-            run.core().take(wish, &type_name<event::TrainStepStart>);
-          }
-        },
-        [&] {
-          if (run.has_batch()) step_phases<0>(run);
-        });
+    if constexpr (Run::halves_batches) {
+      run.in_parts([&] { compute(run); });
+    } else {
+      compute(run);
+    }
   }
   run.end_step();
   if (run.window_is_full()) close_window(run);

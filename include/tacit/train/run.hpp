@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <limits>
 #include <optional>
 #include <string>
@@ -17,6 +18,9 @@
 
 #include "tacit/concepts/batch_source.hpp"
 #include "tacit/concepts/optimizer.hpp"
+#include "tacit/core/misuse.hpp"
+#include "tacit/core/report.hpp"
+#include "tacit/core/sink.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/events/dispatch.hpp"
 #include "tacit/metric/device_scalar.hpp"
@@ -33,6 +37,20 @@
 namespace tacit::inline v0::detail {
 
 struct no_scope {};
+
+/// A callback that keeps the size of micro-batches: AutoMicroBatch.
+template <class Callback>
+concept sizes_micro_batches = requires(Callback& callback, Samples rows, Sink const& sink, Progress const& progress) {
+  { callback.micro_batch_rows() } -> std::same_as<Samples>;
+  callback.halved(rows, sink, progress);
+};
+/// The place of the first such callback of a pack, or the pack's size.
+template <class... C>
+consteval std::size_t micro_batch_place(list<C...>) {
+  std::size_t place = 0;
+  [[maybe_unused]] bool const found = ((sizes_micro_batches<C> || (++place, false)) || ...);
+  return place;
+}
 
 /// What the precision changes for as long as a run lasts.
 template <class Precision>
@@ -180,6 +198,7 @@ class PassBase {
   template <std::size_t I>
   void set_output(output_type<I> const& output) {
     std::get<I>(outputs_) = &output;
+    if constexpr (states_weight<output_type<I>>) weight_ = static_cast<double>(output.weight);
   }
 
   EpochIndex epoch_index() const { return core_.progress().epoch; }
@@ -227,7 +246,6 @@ class PassBase {
   /// Adds the step's loss to the epoch's: of the true loss, whatever the accumulation.
   template <std::size_t I>
   void track_loss(output_type<I> const& output) {
-    if constexpr (states_weight<output_type<I>>) weight_ = static_cast<double>(output.weight);
     losses_[I].add(output.loss, weight_);
   }
 
@@ -328,6 +346,8 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   using base = PassBase<CoreT, Source, true>;
   using traits = typename base::traits;
   static constexpr bool is_single = CoreT::is_single;
+  static constexpr std::size_t micro_batch_callback = micro_batch_place(typename base::callback_types{});
+  static constexpr bool takes_closure = steps_with_closure<typename CoreT::template Phase<0>::optimizer_type&, typename CoreT::parameters_type>;
 
   template <std::size_t... I>
   static consteval bool any_states_weight(std::index_sequence<I...>) {
@@ -367,6 +387,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
 
  public:
   using tensor_type = typename base::tensor_type;
+  static constexpr bool halves_batches = micro_batch_callback < base::callback_types::size;
 
   TrainPass(CoreT& core, Source& source, TrainOptions const& options, Evaluate evaluate, Schedules& schedules)
       : base{core, source},
@@ -379,6 +400,8 @@ class TrainPass : public PassBase<CoreT, Source, true> {
                           options.limit.duration.count() > 0},
         log_every_{options.log_every.value_or(core.device().host_reads_free() ? 1 : 50)},
         started_{std::chrono::steady_clock::now()} {
+    if constexpr (halves_batches && (base::phase_count > 1 || !is_single)) report(bad<misuse::EC16, typename base::task_type>{});
+    if constexpr (halves_batches && !is_divisible<tensor_type, typename base::batch_type>()) report(bad<misuse::ED06, typename base::batch_type>{});
     if constexpr (!states_tokens()) {
       if (options.limit.tokens.is_set()) {
         throw ConfigError{"TACIT-RC62", "a limit in tokens, but the task's step states no `weight`", "TrainOptions::limit.tokens",
@@ -471,6 +494,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
 
   void end_step() {
     Progress& progress = this->core_.progress();
+    keep_part();
     this->batch_.reset();
     if constexpr (!weights_known()) window_weight_ += this->weight_;
     ++in_window_;
@@ -512,6 +536,44 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     after_window();
   }
 
+  // --- parts of a batch, and windows that are computed again ---
+
+  /// Calls `step` for the batch in work, or for one part of it after the other once memory ran out.
+  ///
+  /// A part that fails leaves gradients behind that nobody can take back: then those of the window are made anew, and the part is halved.
+  template <class Step>
+  void in_parts(Step const& step) {
+    auto& micro_batch = this->core_.callbacks().template get<micro_batch_callback>();
+    auto const whole = std::move(*this->batch_);
+    std::int64_t const samples = std::exchange(this->samples_, 0);
+    std::int64_t const rows = common_rows<tensor_type>(whole);
+    double weight = 0.0;
+    std::int64_t kept = 0;
+    for (std::int64_t first = 0; first < std::max<std::int64_t>(rows, 1);) {
+      std::int64_t const most = micro_batch.micro_batch_rows().value_or(rows);
+      std::int64_t const count = std::min(most, rows - first);
+      bool const is_whole = count == rows || rows == 0;  // without common rows it cannot be halved
+      this->batch_.emplace(is_whole ? whole : rows_from<tensor_type>(whole, first, count));
+      this->samples_ = is_whole ? samples : samples * (first + count) / rows - samples * first / rows;
+      this->weight_ = static_cast<double>(this->samples_);
+      if (fits_in_memory(step, count)) {
+        weight += this->weight_;
+        kept += this->samples_;
+        first += std::max<std::int64_t>(count, 1);
+        keep_part();
+      } else {
+        this->batch_.reset();
+        if (plain_mean()) planned_weight_ = static_cast<double>(samples);
+        micro_batch.halved(Samples{(count + 1) / 2}, this->core_.sink(), this->core_.progress());
+        if constexpr (requires { this->core_.device().release_memory(); }) this->core_.device().release_memory();
+        compute_window_again();
+      }
+    }
+    this->batch_.reset();
+    this->weight_ = weight;
+    this->samples_ = kept;
+  }
+
   // --- the update ---
 
   template <std::size_t I>
@@ -533,17 +595,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
       core.distribution().prepare_gradients(parameters);
     }
     mask_ = core.precision().unscale(parameters);
-    if constexpr (!weights_known()) {
-      if (!plain_mean()) {
-        double const scale = static_cast<double>(core.world_size()) / window_weight_;
-        for_gradients<I>([scale](auto& gradients) { traits::scale_(gradients, scale); });
-      }
-    }
-    if (options_.clip.norm > 0.0) {
-      for_gradients<I>([this](auto& gradients) { this->core_.set_gradient_norm(traits::clip_norm_(gradients, options_.clip.norm)); });
-    } else if (options_.clip.value > 0.0) {
-      for_gradients<I>([this](auto& gradients) { traits::clip_value_(gradients, options_.clip.value); });
-    }
+    scale_and_clip<I>();
   }
 
   template <std::size_t I>
@@ -636,8 +688,15 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     std::optional<decltype(std::declval<typename CoreT::distribution_type&>().no_sync())> guard_{};
   };
 
-  /// One micro-batch on one process: the gradient of its mean loss is the update's.
-  bool plain_mean() const noexcept { return is_single && accumulation_ == 1; }
+  /// One micro-batch on one process, in one part: the gradient of its mean loss is the update's.
+  bool plain_mean() const noexcept { return is_single && accumulation_ == 1 && !is_in_parts(); }
+  bool is_in_parts() const noexcept {
+    if constexpr (halves_batches) {
+      return this->core_.callbacks().template get<micro_batch_callback>().micro_batch_rows().is_set();
+    } else {
+      return false;
+    }
+  }
 
   double loss_factor() const noexcept {
     if (plain_mean()) return 1.0;
@@ -652,6 +711,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   [[gnu::always_inline]] void begin_window() {
     in_window_ = 0;
     if constexpr (base::phase_count > 1) phases_updated_ = 0;
+    if constexpr (keeps_window) kept_.clear();
     if constexpr (!weights_known()) window_weight_ = 0.0;
     if constexpr (!is_single) window_samples_ = 0.0;
     if (!plain_mean()) plan_window();
@@ -773,6 +833,66 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     }
   }
 
+  template <std::size_t I>
+  void scale_and_clip() {
+    if constexpr (!weights_known()) {
+      if (!plain_mean()) {
+        double const scale = static_cast<double>(this->core_.world_size()) / window_weight_;
+        for_gradients<I>([scale](auto& gradients) { traits::scale_(gradients, scale); });
+      }
+    }
+    if (options_.clip.norm > 0.0) {
+      for_gradients<I>([this](auto& gradients) { this->core_.set_gradient_norm(traits::clip_norm_(gradients, options_.clip.norm)); });
+    } else if (options_.clip.value > 0.0) {
+      for_gradients<I>([this](auto& gradients) { traits::clip_value_(gradients, options_.clip.value); });
+    }
+  }
+
+  /// Keeps what was computed, where it may have to be computed again.
+  void keep_part() {
+    if constexpr (keeps_window) {
+      if (this->batch_) kept_.push_back({*this->batch_, this->weight_});
+    }
+  }
+  /// The gradients of what the window has computed so far, and no others; returns the mean loss.
+  basic_mean<tensor_type> compute_window_again() {
+    basic_mean<tensor_type> loss;
+    this->core_.template phase<0>().parameters.clear_gradients();
+    for (Part const& part : kept_) {
+      this->batch_.emplace(part.batch);
+      this->weight_ = part.weight;
+      auto const output = forward<0>();
+      backward<0>(output);
+      loss.add(output.loss, part.weight);
+    }
+    this->batch_.reset();
+    return loss;
+  }
+  /// False if memory did not suffice and the step can be tried with fewer rows.
+  template <class Step>
+  bool fits_in_memory(Step const& step, std::int64_t rows) {
+    try {
+      step();
+      return true;
+    } catch (std::exception const& error) {
+      if (rows < 2 || !traits::out_of_memory(error)) throw;
+    }
+    return false;
+  }
+
+  /// What an optimizer with a closure calls: the window's mean loss; its gradients are made anew.
+  tensor_type loss_again() {
+    CoreT& core = this->core_;
+    auto& parameters = core.template phase<0>().parameters;
+    auto const loss = compute_window_again();
+    if constexpr (!is_single) core.distribution().prepare_gradients(parameters);
+    core.precision().unscale(parameters);
+    scale_and_clip<0>();
+    double numbers[2] = {loss.sum(LogPoint{LogPoint::outside_a_run{}}), loss.weight()};
+    if constexpr (!is_single) core.distribution().reduce_sum(numbers);
+    return traits::scalar_like(numbers[0] / numbers[1], (*parameters.begin()).model);
+  }
+
   template <std::size_t I, class Use>
   void for_gradients(Use const& use) {
     gradients_.clear();
@@ -786,7 +906,9 @@ class TrainPass : public PassBase<CoreT, Source, true> {
 
   template <class Phase>
   void step(Phase& phase) {
-    if constexpr (Phase::optimizer_type::maskable) {
+    if constexpr (takes_closure) {
+      if (mask_ == nullptr || traits::read(*mask_) == 0.0) phase.optimizer.step(phase.parameters, [this] { return loss_again(); });
+    } else if constexpr (Phase::optimizer_type::maskable) {
       phase.optimizer.step(phase.parameters, update_input<tensor_type>{mask_});
     } else {
       if (mask_ != nullptr && traits::read(*mask_) != 0.0) return;
@@ -848,6 +970,13 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   tensor_type const* mask_ = nullptr;
   tensor_type host_mask_{};  // for `update_mask`, where the host masked the update
   std::vector<tensor_type> gradients_{};
+
+  struct Part {
+    typename base::batch_type batch;
+    double weight;  // what its loss is a mean over
+  };
+  static constexpr bool keeps_window = halves_batches || takes_closure;
+  std::vector<Part> kept_{};  // of the window in work
 };
 
 /// Closes a run's entry in the history and tells how it went.

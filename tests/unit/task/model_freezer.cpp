@@ -73,6 +73,29 @@ struct Unfreeze {
 
 }  // namespace
 
+TEST_CASE("layers are modules that own parameters, however deep, and parents of others among them") {
+  Net net;
+  ModelFreezer freezer{net, {.by = tacit::LayersBy::module, .batch_norms = true}};
+  Names names;
+  for (auto const& group : freezer.groups()) names.push_back(group.name);
+  CHECK(names == Names{"", "body", "body.linear", "body.norm", "body_head", "head"});
+  CHECK(freezer.groups()[1].parameters == 1);  // the token alone
+  CHECK(freezer.groups()[2].parameters == 2);
+  CHECK(freezer.groups()[2].from_end == -4);
+  CHECK(freezer.freeze(0, freezer.index("body.linear")) == Names{"scale", "body.token", "body.linear.weight", "body.linear.bias"});
+  CHECK(net.body->norm->weight.requires_grad());
+  CHECK(freezer.unfreeze(freezer.index("body.linear"), freezer.index("body.linear")) == Names{"body.linear.weight", "body.linear.bias"});
+  CHECK(code_of([&] { freezer.index("body.linea"); }) == "TACIT-RC58");
+  CHECK(code_of([&] { freezer.index("body.linear.weight"); }) == "TACIT-RC58");
+}
+
+TEST_CASE("a model without layers of one kind") {
+  torch::nn::Linear alone{3, 2};
+  ModelFreezer freezer{*alone, {.by = tacit::LayersBy::module}};
+  REQUIRE(freezer.groups().size() == 1);
+  CHECK(freezer.freeze(0, 0) == Names{"weight", "bias"});
+}
+
 TEST_CASE("groups are direct children and the model's own parameters, by index from both ends and by name") {
   Net net;
   ModelFreezer freezer{net};
@@ -95,7 +118,7 @@ TEST_CASE("freezing everything leaves no gradient anywhere, batch norms only whe
   for (bool const norms : {false, true}) {
     CAPTURE(norms);
     Net net;
-    ModelFreezer freezer{net, norms};
+    ModelFreezer freezer{net, {.batch_norms = norms}};
     CHECK(freezer.freeze(-1, 0).size() == (norms ? 10U : 8U));
     CHECK(freezer.freeze(0, -1).empty());
     for (auto const& item : net.named_parameters()) {
@@ -116,7 +139,7 @@ TEST_CASE("freezing everything leaves no gradient anywhere, batch norms only whe
 
 TEST_CASE("frozen norms keep their mode and statistics, and unfreezing within a run keeps the optimizer's state") {
   auto net = std::make_shared<Net>();
-  ModelFreezer freezer{*net, /*freeze_batch_norms=*/true};
+  ModelFreezer freezer{*net, {.batch_norms = true}};
   freezer.freeze();
   Unfreeze unfreeze{&freezer};
   tacit::Trainer trainer{net, tacit::loss::Mse{}, tacit::optim::Adam{.lr = 0.01}, tacit::CallbackPack{tacit::KeepFrozenNorms{}, std::ref(unfreeze)}};

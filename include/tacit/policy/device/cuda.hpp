@@ -1,5 +1,6 @@
 #pragma once
 
+#include <ATen/DeviceAccelerator.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/core/Device.h>
@@ -56,6 +57,9 @@ class CudaDevice {
   }
   /// Waits for all work of the device.
   void synchronize() const { at::detail::getCUDAHooks().deviceSynchronize(device_.index()); }
+
+  /// Gives what LibTorch's allocator keeps for later back to the device: blocks of other sizes may be made of it.
+  void release_memory() const { at::accelerator::emptyCache(); }
 
   /// What LibTorch calls it; the precision policies ask for it.
   c10::Device device() const noexcept { return device_; }

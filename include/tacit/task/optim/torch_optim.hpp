@@ -1,7 +1,9 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
 
+#include <concepts>
 #include <memory>
 #include <string_view>
 #include <type_traits>
@@ -19,6 +21,10 @@ template <class Optimizer>
 concept steps_alone = requires(Optimizer& optimizer) {
   optimizer.step();
 };
+template <class Optimizer>
+concept steps_by_closure = !steps_alone<Optimizer> && requires(Optimizer& optimizer, at::Tensor (*closure)()) {
+  optimizer.step(closure);
+};
 }  // namespace tacit::inline v0::detail
 
 namespace tacit::inline v0::optim {
@@ -30,6 +36,7 @@ template <class Optimizer>
 class BoundTorchOptim {
  public:
   static constexpr bool maskable = false;
+  static constexpr bool takes_closure = detail::steps_by_closure<Optimizer>;
 
   template <class Options>
   BoundTorchOptim(Options const& options, ParameterSet& parameters) {
@@ -40,7 +47,9 @@ class BoundTorchOptim {
   }
 
   /// Effects: nothing where the mask is not 0. Cost: a mask is read, which waits for its device.
-  void step(ParameterSet& parameters, update_input<at::Tensor> const& input = {}) {
+  void step(ParameterSet& parameters, update_input<at::Tensor> const& input = {})
+    requires detail::steps_alone<Optimizer>
+  {
     if (input.mask != nullptr && tensor_traits<at::Tensor>::read(*input.mask) != 0.0) return;
     lend_gradients(parameters);
     optimizer_->step();
@@ -48,11 +57,27 @@ class BoundTorchOptim {
     lent_.clear();
   }
 
+  /// `closure()` makes the gradients anew and returns the loss; it is called as often as the optimizer asks.
+  template <class Closure>
+    requires detail::steps_by_closure<Optimizer> && requires(Closure const& closure) { { closure() } -> std::same_as<at::Tensor>; }
+  void step(ParameterSet&, Closure const& closure) {
+    optimizer_->step([&] {
+      at::AutoGradMode const graph{true};
+      return closure();
+    });
+  }
+
   /// Rebuilds the parameter list of the optimizer's first group: parameters that stay keep their state, the state of
-  /// those that went is dropped, new ones start anew, all with the group's present options.
+  /// those that went is dropped, new ones start anew, all with the group's present options. One with a closure keeps
+  /// what it learnt about all parameters together: it starts anew.
   void parameters_changed(ParameterSet& parameters) {
     detail::check_parameters(parameters, name);
     std::vector<at::Tensor> tensors = tensors_of(parameters);
+    if constexpr (detail::steps_by_closure<Optimizer>) {
+      auto options = optimizer_->param_groups().front().options().clone();
+      optimizer_ = std::make_unique<Optimizer>(std::vector{torch::optim::OptimizerParamGroup{std::move(tensors), std::move(options)}});
+      return;
+    }
     auto& state = optimizer_->state();
     auto kept = std::decay_t<decltype(state)>{};
     for (at::Tensor const& t : tensors) {
@@ -97,9 +122,8 @@ class BoundTorchOptim {
 /// The recipe that `from_torch` makes.
 template <class Optimizer, class Options>
 struct TorchOptim {
-  static_assert(detail::steps_alone<Optimizer>,
-                "[TACIT-ET50] this optimizer needs a closure, wanted: an optimizer whose step() takes none, see "
-                "docs/errors.md");
+  static_assert(detail::steps_alone<Optimizer> || detail::steps_by_closure<Optimizer>,
+                "[TACIT-ET50] this is no optimizer of torch::optim, wanted: a type with step() or step(closure), see docs/errors.md");
 
   using slot = tacit::slot::optimizer;
 
@@ -111,7 +135,7 @@ struct TorchOptim {
   }
 };
 
-/// Any optimizer of `torch::optim` that needs no closure, with the options that a hand-written loop gave it.
+/// Any optimizer of `torch::optim`, also `LBFGS`, which computes the loss several times in an update, with the options that a hand-written loop gave it.
 /// Requires: its header, <torch/optim/adam.h> say, included by the caller.
 /// Example: optim::from_torch<torch::optim::Adam>(torch::optim::AdamOptions(1e-3))
 template <class Optimizer, class Options>
