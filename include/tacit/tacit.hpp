@@ -34,6 +34,7 @@
 #include "tacit/callbacks/adapters.hpp"
 #include "tacit/callbacks/any_callback.hpp"
 #include "tacit/callbacks/auto_micro_batch.hpp"
+#include "tacit/callbacks/auto_threads.hpp"
 #include "tacit/callbacks/averaging.hpp"
 #include "tacit/callbacks/default_callbacks.hpp"
 #include "tacit/callbacks/early_stopping.hpp"

@@ -23,6 +23,7 @@
 namespace fake {
 
 inline thread_local int no_grad_depth = 0;
+inline thread_local std::int64_t thread_count = 4;  // that operations would use
 inline thread_local std::int64_t device_reads = 0;  // reads that a real device would have to be waited for
 
 class Tensor;
@@ -312,6 +313,8 @@ struct tensor_traits<fake::Tensor> {
     return result;
   }
   static bool out_of_memory(std::exception const& error) { return dynamic_cast<std::bad_alloc const*>(&error) != nullptr; }
+  static std::int64_t threads() { return fake::thread_count; }
+  static void set_threads(std::int64_t count) { fake::thread_count = count; }
   static bool host_readable(Tensor const& t) { return !t->on_device; }
   static double read(Tensor const& t) { return t.item(); }
   static Tensor sum(Tensor const& t) {

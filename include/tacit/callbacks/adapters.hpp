@@ -7,7 +7,10 @@
 #include <utility>
 
 #include "tacit/core/error.hpp"
+#include "tacit/core/fixed_string.hpp"
 #include "tacit/core/list.hpp"
+#include "tacit/core/misuse.hpp"
+#include "tacit/core/report.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/events/callback_pack.hpp"
 #include "tacit/events/events.hpp"
@@ -55,6 +58,32 @@ struct MainProcessFilter {
   static constexpr bool is_for_all_ranks = false;
   bool passes(auto const&, auto& context) const { return context.is_main_process(); }
   static void visit_config(auto&, auto&&) {}
+};
+
+/// Evaluations of one set; what belongs to no evaluation passes.
+template <fixed_string Name>
+struct EvalSetFilter {
+  static constexpr bool is_for_all_ranks = false;
+  bool is_inside = false;  // an evaluation of another set
+
+  template <class Event>
+  bool passes(Event const& event, auto&) {
+    if constexpr (std::same_as<Event, event::EvalEpochStart>) {
+      is_inside = event.set != Name.view();
+      return !is_inside;
+    } else if constexpr (std::same_as<Event, event::EvalEpochEnd> || std::same_as<Event, event::Aborted<stage::EvalEpoch>>) {
+      return !std::exchange(is_inside, false);
+    } else {
+      return !is_inside;
+    }
+  }
+  static void visit_config(auto&, auto&&) {}
+
+  template <class... Tags>
+  static consteval bool exists(list<Tags...>) {
+    constexpr std::string_view set = Name.view();
+    return ((Tags::name.size() > set.size() && Tags::name.substr(0, set.size()) == set && Tags::name[set.size()] == '/') || ...);
+  }
 };
 
 template <class Predicate>
@@ -106,6 +135,28 @@ struct OnMainProcess {
     explicit bound(OnMainProcess adapter) : detail::Filtered<Inner, Composition, detail::MainProcessFilter>{std::move(adapter.inner), {}} {}
   };
 };
+
+/// Lets evaluations of one set through, that of an average or a named one; events outside of evaluations all pass.
+///
+/// Example: `CallbackPack{Ema{}, on_eval_set<"ema">(metric::Accuracy{})}`: the accuracy of the average alone, "ema/accuracy".
+template <fixed_string Name, class Inner>
+struct OnEvalSet {
+  using inner_type = Inner;
+
+  Inner inner;
+
+  template <class Composition>
+  class bound : public detail::Filtered<Inner, Composition, detail::EvalSetFilter<Name>> {
+   public:
+    explicit bound(OnEvalSet adapter) : detail::Filtered<Inner, Composition, detail::EvalSetFilter<Name>>{std::move(adapter.inner), {}} {
+      if constexpr (!detail::EvalSetFilter<Name>::exists(typename Composition::recorded_tags{})) detail::report(bad<misuse::EC17, OnEvalSet>{});
+    }
+  };
+};
+template <fixed_string Name, class Inner>
+OnEvalSet<Name, Inner> on_eval_set(Inner inner) {
+  return {std::move(inner)};
+}
 
 /// Lets an event through if `predicate(event, context)` is true.
 /// Example: `When{.predicate = [](auto const&, auto& context) { return context.progress().epoch.value() > 2; }, .inner = Trace{}}`

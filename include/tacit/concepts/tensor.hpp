@@ -27,6 +27,8 @@ concept tensor = std::copyable<Tensor> && requires(Tensor& t, Tensor const& c, s
   { tensor_traits<Tensor>::numel(c) } -> std::same_as<std::int64_t>;
   { tensor_traits<Tensor>::rows(c, i, i) } -> std::same_as<Tensor>;         // a view of rows [i, i + the second i)
   { tensor_traits<Tensor>::out_of_memory(e) } -> std::same_as<bool>;        // what the library throws where memory does not suffice
+  { tensor_traits<Tensor>::threads() } -> std::same_as<std::int64_t>;       // that operations on the host use
+  tensor_traits<Tensor>::set_threads(i);
   { tensor_traits<Tensor>::host_readable(c) } -> std::same_as<bool>;        // reading it waits for nothing
   { tensor_traits<Tensor>::read(c) } -> std::same_as<double>;               // a scalar's value; waits for the device
   { tensor_traits<Tensor>::sum(c) } -> std::same_as<Tensor>;                // scalar, detached

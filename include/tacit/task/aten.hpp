@@ -1,5 +1,6 @@
 #pragma once
 
+#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_foreach_clamp_max.h>
@@ -62,6 +63,8 @@ struct tensor_traits<at::Tensor> {
     return dynamic_cast<c10::OutOfMemoryError const*>(&error) != nullptr || dynamic_cast<std::bad_alloc const*>(&error) != nullptr ||
            std::string_view{error.what()}.find("DefaultCPUAllocator: ") != std::string_view::npos;
   }
+  static std::int64_t threads() { return at::get_num_threads(); }
+  static void set_threads(std::int64_t count) { at::set_num_threads(static_cast<int>(count)); }
   static bool host_readable(at::Tensor const& t) { return t.is_cpu(); }
 
   /// Requires: one element. Throws: c10::Error otherwise.

@@ -52,11 +52,11 @@ consteval std::size_t micro_batch_place(list<C...>) {
   return place;
 }
 
-/// What the precision changes for as long as a run lasts.
-template <class Precision>
-auto run_scope(Precision& precision) {
-  if constexpr (requires { precision.run_scope(); }) {
-    return precision.run_scope();
+/// What a bound policy changes for as long as a run lasts.
+template <class Bound>
+auto run_scope(Bound& bound) {
+  if constexpr (requires { bound.run_scope(); }) {
+    return bound.run_scope();
   } else {
     return no_scope{};
   }
@@ -66,7 +66,7 @@ auto run_scope(Precision& precision) {
 template <class Core>
 class RunGuard {
  public:
-  explicit RunGuard(Core& core) : core_{core}, scope_{run_scope(core.precision())} {
+  explicit RunGuard(Core& core) : core_{core}, device_scope_{run_scope(core.device())}, precision_scope_{run_scope(core.precision())} {
     if (core.running()) {
       throw UsageError{"TACIT-RU10", "this trainer is running already", "train or evaluate", "do not call it from a callback; use context.evaluate()"};
     }
@@ -93,7 +93,8 @@ class RunGuard {
 
  private:
   Core& core_;
-  decltype(run_scope(std::declval<typename Core::precision_type&>())) scope_;
+  decltype(run_scope(std::declval<typename Core::device_type&>())) device_scope_;
+  decltype(run_scope(std::declval<typename Core::precision_type&>())) precision_scope_;
 };
 
 /// Sets every model of the task to one mode; on the way out each module gets back its own.

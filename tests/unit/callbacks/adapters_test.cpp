@@ -13,6 +13,7 @@
 #include "fake/group.hpp"
 #include "support.hpp"
 #include "tacit/callbacks/early_stopping.hpp"
+#include "tacit/callbacks/ema.hpp"
 #include "tacit/callbacks/log_metrics.hpp"
 #include "tacit/callbacks/progress_bar.hpp"
 #include "tacit/callbacks/trace.hpp"
@@ -209,4 +210,43 @@ TEST_CASE("metrics and order are those of the inner callback") {
   one.train(batches(5), {.epochs = 1, .sink = tacit::Sink::none()});
   CHECK(one.history().values(mine{}).size() == 2);
   CHECK(text == "before first ");
+}
+
+namespace {
+
+struct Evaluations {
+  std::vector<std::string>* seen;
+  void on(event::TrainEpochStart const&, auto&) { seen->push_back("train"); }
+  void on(event::EvalEpochStart const& event, auto&) { seen->push_back("start " + std::string{event.set}); }
+  void on(event::EvalStepEnd const&, auto&) { seen->push_back("step"); }
+  void on(event::EvalEpochEnd const& event, auto&) { seen->push_back("end " + std::string{event.set}); }
+  void on(event::Aborted<tacit::stage::EvalEpoch> const&, auto&) { seen->push_back("aborted"); }
+};
+struct FailOutside {
+  void on(event::EvalStepEnd const&, auto&) { throw std::runtime_error{"no"}; }
+};
+
+}  // namespace
+
+TEST_CASE("a callback of one eval set sees the evaluations of that set, and the rest of the run") {
+  using Seen = std::vector<std::string>;
+  Seen average;
+  Seen noisy;
+  auto one = trainer(std::make_shared<fake::Linear>(), tacit::eval_sets<"clean", "noisy">{},
+                     CallbackPack{tacit::Ema{}, tacit::on_eval_set<"ema">(Evaluations{&average}),
+                                  tacit::named<"second">(tacit::on_eval_set<"noisy">(Evaluations{&noisy}))});
+  auto const clean = batches(1);
+  auto const wild = batches(2);
+  one.train(batches(2), batches(1), {.epochs = 2, .sink = tacit::Sink::none()}, tacit::eval_data<"clean">(clean), tacit::eval_data<"noisy">(wild));
+  CHECK(noisy == Seen{"train", "start noisy", "step", "step", "end noisy", "train", "start noisy", "step", "step", "end noisy"});
+  CHECK(average == Seen{"train", "start ema", "step", "end ema", "train", "start ema", "step", "end ema"});
+}
+
+TEST_CASE("an evaluation that fails leaves an adapter of another set as it was") {
+  std::vector<std::string> seen;
+  auto one = trainer(std::make_shared<fake::Linear>(), CallbackPack{tacit::Ema{.evaluate_every = 2}, FailOutside{}, tacit::on_eval_set<"ema">(Evaluations{&seen})});
+  CHECK_THROWS(one.train(batches(1), batches(1), {.epochs = 1, .sink = tacit::Sink::none()}));
+  CHECK(seen == std::vector<std::string>{"train"});
+  CHECK_THROWS(one.train(batches(1), batches(1), {.epochs = 1, .sink = tacit::Sink::none()}));
+  CHECK(seen == std::vector<std::string>{"train", "train"});
 }

@@ -8,6 +8,8 @@
 #include "support.hpp"
 #include "tacit/callbacks/adapters.hpp"
 #include "tacit/callbacks/any_callback.hpp"
+#include "tacit/callbacks/auto_micro_batch.hpp"
+#include "tacit/callbacks/auto_threads.hpp"
 #include "tacit/callbacks/default_callbacks.hpp"
 #include "tacit/callbacks/early_stopping.hpp"
 #include "tacit/callbacks/ema.hpp"
@@ -45,6 +47,8 @@ static_assert(is_in_order<tacit::ProgressBar>);
 static_assert(is_in_order<tacit::LogMetrics>);
 static_assert(is_in_order<tacit::EarlyStopping<tag::eval_loss>>);
 static_assert(is_in_order<tacit::LimitBatches>);
+static_assert(is_in_order<tacit::AutoMicroBatch>);
+static_assert(is_in_order<tacit::AutoThreads>);
 static_assert(is_in_order<tacit::ReduceOnPlateau<tag::eval_loss>>);
 static_assert(is_in_order<tacit::Ema>);
 static_assert(is_in_order<tacit::Swa>);
@@ -70,7 +74,7 @@ struct NoPrediction {
 TEST_CASE("all of them stand in a pack that saves") {
   auto step = [](fake::Linear& net, fake::Batch const& batch, auto&) { return NoPrediction{fake::mean(net.forward(batch.input))}; };
   tacit::Trainer one{tacit::Task{std::make_shared<fake::Linear>(), fake::Sgd{}, step},
-                     CallbackPack{tacit::default_callbacks, Saves{}, tacit::EarlyStopping<tag::eval_loss>{.patience = 3}, tacit::LimitBatches{},
+                     CallbackPack{tacit::default_callbacks, Saves{}, tacit::EarlyStopping<tag::eval_loss>{.patience = 3}, tacit::LimitBatches{}, tacit::AutoMicroBatch{}, tacit::AutoThreads{},
                                   tacit::Ema{}, tacit::Swa{},
                                   tacit::Trace{.sink = tacit::Sink::none()}, tacit::AnyCallback{"a", [](tacit::AnyEvent const&, tacit::AnyContext&) {}},
                                   tacit::EveryN{.n = 2, .inner = tacit::named<"t">(tacit::Trace{.sink = tacit::Sink::none()})},
