@@ -354,6 +354,7 @@ class Core {
   template <std::size_t I>
   Phase<I> make_phase() {
     parameters_type parameters = parameters_of(detail::task_model<I>(task_));
+    if constexpr (requires { distribution_.prepare_model(detail::task_model<I>(task_)); }) distribution_.prepare_model(detail::task_model<I>(task_));
     if constexpr (!is_single) distribution_.prepare_parameters(parameters);
     if constexpr (keeps_masters) precision_.prepare_parameters(parameters);
     auto optimizer = detail::task_optimizer<I>(std::as_const(task_)).bind(parameters);

@@ -468,17 +468,12 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   }
 
   /// While it lives, gradients stay on this rank, unless the micro-batch closes the window.
-  auto gradient_scope() {
-    if constexpr (is_single) {
-      return no_scope{};
-    } else {
-      return sync_scope{this->core_, !closes_window()};
-    }
-  }
+  auto gradient_scope() { return local_scope(!closes_window()); }
 
   /// The step of phase I on a graph that reaches the parameters of no other phase.
   template <std::size_t I>
   typename base::template output_type<I> forward() {
+    begin_forward<I>();
     if constexpr (base::phase_count > 1) {
       PhaseScope<I, CoreT> const own{this->core_};
       return base::template forward<I>();
@@ -489,8 +484,13 @@ class TrainPass : public PassBase<CoreT, Source, true> {
 
   template <std::size_t I>
   void backward(typename base::template output_type<I> const& output) {
-    if (this->core_.masked()) return;
-    this->core_.precision().backward(output.loss, loss_factor());
+    CoreT& core = this->core_;
+    if (core.masked()) return;
+    if constexpr (requires { core.distribution().during_backward(core.template phase<I>().parameters, output.loss, [] {}); }) {
+      core.distribution().during_backward(core.template phase<I>().parameters, output.loss, [&] { core.precision().backward(output.loss, loss_factor()); });
+    } else {
+      core.precision().backward(output.loss, loss_factor());
+    }
   }
 
   void end_step() {
@@ -517,6 +517,8 @@ class TrainPass : public PassBase<CoreT, Source, true> {
       if constexpr (weights_known()) {
         window_samples_ = planned_weight_;
       } else {
+        // A rank without a batch takes part in what the others did in their steps before they come here.
+        if constexpr (base::phase_count == 1) reduce_gradients<0>();
         double numbers[2] = {window_weight_, window_samples_};
         this->core_.distribution().reduce_sum(numbers);
         window_weight_ = numbers[0];
@@ -533,6 +535,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   }
   void drop_window() {
     this->core_.forget_mask();
+    if constexpr (!is_single) this->core_.clear_gradients();
     begin_window();
     after_window();
   }
@@ -592,8 +595,8 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     auto& parameters = core.template phase<I>().parameters;
     if constexpr (!Schedules::empty) schedules_.template set<I>(applied_index());
     if constexpr (!is_single) {
+      if (weights_known() || base::phase_count > 1) reduce_gradients<I>();
       if constexpr (I == 0) agree_before_update();
-      core.distribution().prepare_gradients(parameters);
     }
     mask_ = core.precision().unscale(parameters);
     scale_and_clip<I>();
@@ -679,6 +682,13 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   // The sum of weights of a window is known beforehand: then 1/sum goes into the loss and costs nothing.
   static consteval bool weights_known() { return planned_batch_source<Source> && !states_tokens() && !may_skip(); }
 
+  auto local_scope([[maybe_unused]] bool local) {
+    if constexpr (is_single) {
+      return no_scope{};
+    } else {
+      return sync_scope{this->core_, local};
+    }
+  }
   class sync_scope {
    public:
     sync_scope(CoreT& core, bool local) {
@@ -834,6 +844,21 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     }
   }
 
+  /// Where the distribution reduces during backward, it is told of the forward pass before.
+  template <std::size_t I>
+  void begin_forward() {
+    CoreT& core = this->core_;
+    if constexpr (requires { core.distribution().begin_forward(core.template phase<I>().parameters, task_model<I>(core.task())); }) {
+      core.distribution().begin_forward(core.template phase<I>().parameters, task_model<I>(core.task()));
+    }
+  }
+  /// Gradients become the mean over the ranks, also on a rank that had no batch.
+  template <std::size_t I>
+  void reduce_gradients() {
+    begin_forward<I>();
+    this->core_.distribution().prepare_gradients(this->core_.template phase<I>().parameters);
+  }
+
   template <std::size_t I>
   void scale_and_clip() {
     if constexpr (!weights_known()) {
@@ -860,6 +885,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     basic_mean<tensor_type> loss;
     this->core_.template phase<0>().parameters.clear_gradients();
     for (Part const& part : kept_) {
+      [[maybe_unused]] auto const local = local_scope(&part != &kept_.back());
       this->batch_.emplace(part.batch);
       this->weight_ = part.weight;
       auto const output = forward<0>();
@@ -886,7 +912,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     CoreT& core = this->core_;
     auto& parameters = core.template phase<0>().parameters;
     auto const loss = compute_window_again();
-    if constexpr (!is_single) core.distribution().prepare_gradients(parameters);
+    if constexpr (!is_single) reduce_gradients<0>();
     core.precision().unscale(parameters);
     scale_and_clip<0>();
     double numbers[2] = {loss.sum(LogPoint{LogPoint::outside_a_run{}}), loss.weight()};
@@ -936,10 +962,10 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   void change_one(Change& change, std::size_t& count) {
     auto& phase = this->core_.template phase<I>();
     change(phase.parameters);
+    if constexpr (!is_single) this->core_.distribution().prepare_parameters(phase.parameters);
     if constexpr (requires { this->core_.precision().prepare_parameters(phase.parameters); }) {
       this->core_.precision().prepare_parameters(phase.parameters);
     }
-    if constexpr (!is_single) this->core_.distribution().prepare_parameters(phase.parameters);
     phase.optimizer.parameters_changed(phase.parameters);
     count += phase.parameters.size();
   }

@@ -56,6 +56,8 @@ struct Cpu {
     Threads threads_ = unset;
   };
 
+  static void visit_config(auto& self, auto&& visit) { visit("threads", self.threads); }
+
   template <class Tensor>
   constexpr bound<Tensor> bind() const {
     if (threads.value() == 0) throw ConfigError{"TACIT-RC89", "no thread at all", "Cpu::threads", "give 1 or more, or leave it out"};

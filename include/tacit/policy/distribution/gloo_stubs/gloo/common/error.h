@@ -1,0 +1,3 @@
+// Stands in for the header of this name of Gloo, which LibTorch uses but does not ship: just what ProcessGroupGloo.hpp names.
+// Nothing here is ever instantiated or called by us; vtables and constructors come from LibTorch.
+#pragma once
