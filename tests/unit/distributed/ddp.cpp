@@ -1,20 +1,26 @@
 // needs: libtorch
-// Ranks as threads of this process: each with its own group over TCP on this host. tests/distributed has real processes.
+// Ranks are children of this process, over TCP on this host; tests/distributed starts programs as launchers do.
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/types.h>
 #include <torch/utils.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <cstring>
 #include <exception>
 #include <memory>
+#include <stdexcept>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -33,42 +39,89 @@
 #include "tacit/train/trainer.hpp"
 
 namespace event = tacit::event;
+using Catch::Matchers::ContainsSubstring;
 using tacit::CallbackPack;
 using tacit::Ddp;
 using tacit::Gloo;
 
 namespace {
 
-/// A distribution whose ranks are threads.
-template <class Hook = tacit::NoCompression>
-struct ThreadDdp : Ddp<Gloo, Hook> {
-  static constexpr bool ranks_share_process = true;
-};
-
 int next_port() {
-  static std::atomic<int> port{20'000 + static_cast<int>(std::chrono::steady_clock::now().time_since_epoch().count() / 1000 % 20'000)};
+  static int port = 20'000 + static_cast<int>(getpid() % 1'000) * 29;
   return port++;
 }
 
-/// Runs body(world) on a thread a rank; the first exception is rethrown when all are done.
+/// What a rank came to: numbers, or an error.
+struct Report {
+  std::vector<double> numbers{};
+  std::string code{};
+  std::string what{};
+};
+
+/// Runs body(world) in a process for each rank; ends them all if one is not done in time.
 template <class Body>
-void run_ranks(int size, Body const& body) {
+std::vector<Report> run_ranks(int size, Body const& body) {
   int const port = next_port();
-  std::vector<std::exception_ptr> errors(static_cast<std::size_t>(size));
-  std::vector<std::thread> threads;
+  struct Child {
+    pid_t pid;
+    int pipe;
+    std::string text{};
+  };
+  std::vector<Child> children;
+  std::fflush(nullptr);
   for (int rank = 0; rank < size; ++rank) {
-    threads.emplace_back([&, rank] {
+    int ends[2];
+    REQUIRE(pipe(ends) == 0);
+    pid_t const pid = fork();
+    REQUIRE(pid >= 0);
+    if (pid == 0) {
+      std::string text;
       try {
-        body(tacit::launch::World{.rank = rank, .world_size = size, .local_rank = rank, .local_world_size = size, .port = port});
-      } catch (...) {
-        errors[static_cast<std::size_t>(rank)] = std::current_exception();
+        std::vector<double> const numbers = body(tacit::launch::World{.rank = rank, .world_size = size, .local_rank = rank, .local_world_size = size, .port = port});
+        text = "R" + std::string{reinterpret_cast<char const*>(numbers.data()), numbers.size() * sizeof(double)};
+      } catch (tacit::Error const& error) {
+        text = "E" + std::string{error.code()} + " " + error.what();
+      } catch (std::exception const& error) {
+        text = std::string{"Enone "} + error.what();
       }
-    });
+      for (std::size_t done = 0; done < text.size();) {
+        ssize_t const count = write(ends[1], text.data() + done, text.size() - done);
+        if (count <= 0) _exit(1);
+        done += static_cast<std::size_t>(count);
+      }
+      _exit(0);
+    }
+    close(ends[1]);
+    children.push_back({pid, ends[0]});
   }
-  for (std::thread& thread : threads) thread.join();
-  for (auto const& error : errors) {
-    if (error) std::rethrow_exception(error);
+  auto const deadline = std::chrono::steady_clock::now() + std::chrono::seconds{60};
+  std::vector<Report> reports;
+  for (Child& child : children) {
+    while (true) {
+      auto const left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+      pollfd wait{child.pipe, POLLIN, 0};
+      if (left <= 0 || poll(&wait, 1, static_cast<int>(left)) <= 0) break;
+      char buffer[4096];
+      ssize_t const count = read(child.pipe, buffer, sizeof buffer);
+      if (count <= 0) break;
+      child.text.append(buffer, static_cast<std::size_t>(count));
+    }
+    close(child.pipe);
+    kill(child.pid, SIGKILL);  // done or late
+    waitpid(child.pid, nullptr, 0);
+    Report report;
+    if (child.text.starts_with('R')) {
+      report.numbers.resize((child.text.size() - 1) / sizeof(double));
+      if (!report.numbers.empty()) std::memcpy(report.numbers.data(), child.text.data() + 1, report.numbers.size() * sizeof(double));
+    } else if (child.text.starts_with('E')) {
+      report.code = child.text.substr(1, child.text.find(' ') - 1);
+      report.what = child.text.substr(child.text.find(' ') + 1);
+    } else {
+      report.what = "the rank did not end, or crashed";
+    }
+    reports.push_back(std::move(report));
   }
+  return reports;
 }
 
 struct NetImpl : torch::nn::Module {
@@ -105,10 +158,22 @@ at::Tensor flat(torch::nn::Module const& model) {
 double distance(at::Tensor const& a, at::Tensor const& b) { return ((a - b).norm() / b.norm()).item<double>(); }
 
 struct Outcome {
-  at::Tensor parameters;
+  at::Tensor parameters{};
   double loss = 0.0;
-  std::int64_t samples = 0;
-  std::int64_t updates = 0;
+  double samples = 0.0;
+  double updates = 0.0;
+
+  std::vector<double> numbers() const {
+    std::vector<double> all{loss, samples, updates};
+    auto const* const values = static_cast<double const*>(parameters.const_data_ptr());
+    all.insert(all.end(), values, values + parameters.numel());
+    return all;
+  }
+  static Outcome from(Report const& report) {
+    INFO(report.what);
+    REQUIRE(report.numbers.size() > 3);
+    return {torch::tensor(std::vector<double>(report.numbers.begin() + 3, report.numbers.end()), torch::kDouble), report.numbers[0], report.numbers[1], report.numbers[2]};
+  }
 };
 
 template <class Model, class Pack, class... Policies>
@@ -116,7 +181,7 @@ Outcome train(std::shared_ptr<Model> model, std::int64_t samples, tacit::TrainOp
   options.sink = tacit::Sink::none();
   tacit::Trainer trainer{model, tacit::loss::Mse{}, tacit::optim::AdamW{.lr = 1e-2}, tacit::Fp64{}, std::move(pack), policies...};
   auto const result = trainer.train(data(samples), options);
-  return {flat(*model), result[tacit::tag::train_loss{}], result.samples.value(), result.updates.value()};
+  return {flat(*model), result[tacit::tag::train_loss{}], static_cast<double>(result.samples.value()), static_cast<double>(result.updates.value())};
 }
 
 }  // namespace
@@ -127,18 +192,177 @@ TEST_CASE("several processes with the same global batch make the updates of one"
   std::int64_t const samples = GENERATE(48, 50);  // 50 leave the last batch of some ranks shorter, or none
   CAPTURE(ranks, accumulation, samples);
   Outcome const one = train(std::make_shared<NetImpl>(), samples, {.limit = {.updates = 20}, .per_device_batch_size = 12, .gradient_accumulation = accumulation, .seed = 7}, CallbackPack{});
-  std::vector<Outcome> all(static_cast<std::size_t>(ranks));
-  run_ranks(ranks, [&](tacit::launch::World const& world) {
-    ThreadDdp<> ddp{};
-    ddp.world = world;
-    all[static_cast<std::size_t>(world.rank)] =
-        train(std::make_shared<NetImpl>(), samples, {.limit = {.updates = 20}, .per_device_batch_size = 12 / ranks, .gradient_accumulation = accumulation, .seed = 7}, CallbackPack{}, ddp);
+  auto const all = run_ranks(ranks, [&](tacit::launch::World const& world) {
+    return train(std::make_shared<NetImpl>(), samples, {.limit = {.updates = 20}, .per_device_batch_size = 12 / ranks, .gradient_accumulation = accumulation, .seed = 7}, CallbackPack{},
+                 Ddp<Gloo>{.world = world})
+        .numbers();
   });
-  for (Outcome const& rank : all) {
+  for (Report const& report : all) {
+    Outcome const rank = Outcome::from(report);
     CHECK(distance(rank.parameters, one.parameters) < 1e-12);
-    CHECK(torch::equal(rank.parameters, all[0].parameters));
+    CHECK(report.numbers == all[0].numbers);
     CHECK(std::abs(rank.loss - one.loss) < 1e-12 * one.loss);
     CHECK(rank.updates == one.updates);
     CHECK(rank.samples == one.samples);
+  }
+}
+
+namespace {
+
+/// The parameters of each rank after 20 updates, or its error.
+template <class Policy, class Prepare, class Pack = CallbackPack<>>
+std::vector<Report> train_ranks(int ranks, Policy policy, Prepare const& prepare, std::int64_t accumulation = 1, std::int64_t samples = 48, Pack const& pack = {}) {
+  return run_ranks(ranks, [&](tacit::launch::World const& world) {
+    policy.world = world;
+    auto model = std::make_shared<NetImpl>();
+    prepare(*model, world.rank);
+    return train(model, samples, {.limit = {.updates = 20}, .per_device_batch_size = 12 / ranks, .gradient_accumulation = accumulation, .seed = 7}, pack, policy).numbers();
+  });
+}
+/// The same where all go well: rank 0's, which is every rank's.
+at::Tensor same_on_all(std::vector<Report> const& reports) {
+  for (Report const& report : reports) CHECK(report.numbers == reports[0].numbers);
+  return Outcome::from(reports[0]).parameters;
+}
+auto as_is = [](NetImpl&, int) {};
+
+}  // namespace
+
+TEST_CASE("every way to reduce ends at the same parameters") {
+  std::int64_t const accumulation = GENERATE(1, 2);
+  Outcome const one = train(std::make_shared<NetImpl>(), 48, {.limit = {.updates = 20}, .per_device_batch_size = 12, .gradient_accumulation = accumulation, .seed = 7}, CallbackPack{});
+  Ddp<Gloo> plain{};
+  Ddp<Gloo> find{};
+  find.find_unused = true;
+  Ddp<Gloo> fixed{};
+  fixed.static_graph = true;
+  Ddp<Gloo> small{};
+  small.bucket = 0;  // a bucket for each parameter
+  for (Ddp<Gloo> const& policy : {plain, find, fixed, small}) {
+    CHECK(distance(same_on_all(train_ranks(2, policy, as_is, accumulation)), one.parameters) < 1e-12);
+  }
+}
+
+TEST_CASE("all ranks begin with rank 0's model, frozen parts and buffers too") {
+  Outcome const one = train(std::make_shared<NetImpl>(), 48, {.limit = {.updates = 20}, .per_device_batch_size = 12, .seed = 7}, CallbackPack{});
+  auto const spoil = [](NetImpl& model, int rank) {
+    torch::NoGradGuard const no_graph;
+    if (rank > 0) {
+      for (auto& p : model.parameters()) p.add_(rank);
+    }
+  };
+  CHECK(distance(same_on_all(train_ranks(3, Ddp<Gloo>{}, spoil)), one.parameters) < 1e-12);
+  auto const freeze = [&](NetImpl& model, int rank) {
+    spoil(model, rank);
+    model.unused->weight.set_requires_grad(false);
+  };
+  auto frozen = std::make_shared<NetImpl>();
+  frozen->unused->weight.set_requires_grad(false);
+  Outcome const alone = train(frozen, 48, {.limit = {.updates = 20}, .per_device_batch_size = 12, .seed = 7}, CallbackPack{});
+  CHECK(distance(same_on_all(train_ranks(2, Ddp<Gloo>{}, freeze)), alone.parameters) < 1e-12);
+}
+
+TEST_CASE("parameters that get no gradient are found, or the run ends with an error") {
+  auto const leave_out = [](NetImpl& model, int) { model.uses_all = false; };
+  auto unused = std::make_shared<NetImpl>();
+  unused->uses_all = false;
+  Outcome const one = train(unused, 48, {.limit = {.updates = 20}, .per_device_batch_size = 12, .seed = 7}, CallbackPack{});
+  Ddp<Gloo> find{};
+  find.find_unused = true;
+  CHECK(distance(same_on_all(train_ranks(2, find, leave_out)), one.parameters) < 1e-12);
+  Ddp<Gloo> fixed{};
+  fixed.static_graph = true;
+  CHECK(distance(same_on_all(train_ranks(2, fixed, leave_out)), one.parameters) < 1e-12);
+  Ddp<Gloo> plain{};
+  plain.timeout = std::chrono::seconds{5};
+  for (Report const& report : train_ranks(2, plain, leave_out)) {
+    CHECK(report.code == "TACIT-RX20");
+    CHECK_THAT(report.what, ContainsSubstring("finished reduction") && ContainsSubstring(" of 2 "));
+  }
+}
+
+TEST_CASE("compressed gradients are the same on all ranks, and near the others") {
+  Outcome const one = train(std::make_shared<NetImpl>(), 48, {.limit = {.updates = 20}, .per_device_batch_size = 12, .seed = 7}, CallbackPack{});
+  auto const fp16 = same_on_all(train_ranks(3, Ddp<Gloo, tacit::Fp16Compression>{}, as_is));
+  auto const bf16 = same_on_all(train_ranks(3, Ddp<Gloo, tacit::Bf16Compression>{}, as_is));
+  CHECK(distance(fp16, one.parameters) < 1e-2);
+  CHECK(distance(fp16, one.parameters) > 1e-9);
+  CHECK(distance(bf16, one.parameters) < 3e-2);
+  CHECK(distance(bf16, one.parameters) > 1e-9);
+}
+
+namespace {
+/// Halves what it sends, so that its work shows.
+struct HalvingHook {
+  c10::intrusive_ptr<c10::ivalue::Future> reduce(c10::intrusive_ptr<c10d::ProcessGroup> const& group, c10d::GradBucket& bucket) const {
+    std::vector<at::Tensor> tensors{bucket.getBufferRef().div_(2 * group->getSize())};
+    return group->allreduce(tensors)->getFuture();
+  }
+};
+}  // namespace
+
+TEST_CASE("a hook of one's own reduces every bucket") {
+  auto const train_sgd = [](auto loss, auto... policies) {
+    auto model = std::make_shared<NetImpl>();
+    tacit::Trainer trainer{model, loss, tacit::optim::Sgd{.lr = 0.1}, tacit::Fp64{}, CallbackPack{}, policies...};
+    return trainer.train(data(48), {.limit = {.updates = 20}, .per_device_batch_size = sizeof...(policies) == 0 ? 12 : 6, .seed = 7, .sink = tacit::Sink::none()}).updates.value() == 20
+               ? flat(*model)
+               : at::Tensor{};
+  };
+  auto const half = [](at::Tensor const& y, at::Tensor const& target) { return 0.5 * torch::mse_loss(y, target); };
+  at::Tensor const expected = train_sgd(half);
+  auto const reports = run_ranks(2, [&](tacit::launch::World const& world) {
+    at::Tensor const parameters = train_sgd(tacit::loss::Mse{}, Ddp<Gloo, HalvingHook>{.world = world});
+    return Outcome{parameters}.numbers();
+  });
+  CHECK(distance(same_on_all(reports), expected) < 1e-12);
+}
+
+TEST_CASE("different models are found out before anything is trained") {
+  auto const bigger = [](NetImpl& model, int rank) {
+    if (rank == 1) model.last = model.replace_module("last", torch::nn::Linear(8, 2));
+  };
+  for (Report const& report : train_ranks(2, Ddp<Gloo>{}, bigger)) {
+    CHECK(report.code == "TACIT-RX19");
+    CHECK_THAT(report.what, ContainsSubstring("rank 0 has last.weight Double [1, 8], rank 1 has last.weight Double [2, 8]"));
+  }
+}
+
+TEST_CASE("collectives of tensors of any length, texts, numbers and wishes") {
+  int const ranks = GENERATE(1, 3);
+  auto const reports = run_ranks(ranks, [&](tacit::launch::World const& world) {
+    Ddp<Gloo> policy{};
+    policy.world = world;
+    tacit::Cpu::bound<at::Tensor> const cpu{};
+    auto bound = policy.bind<tacit::ParameterSet>(cpu);
+    static_assert(tacit::bound_distribution<decltype(bound), tacit::ParameterSet>);
+    int const rank = world.rank;
+    auto check = [](bool good, char const* what) {
+      if (!good) throw std::runtime_error{what};
+    };
+    check(bound.rank() == rank && bound.world_size() == ranks && bound.local_rank() == rank, "place");
+    double numbers[2] = {rank + 1.0, 0.5};
+    bound.reduce_sum(numbers);
+    check(numbers[0] == ranks * (ranks + 1) / 2.0 && numbers[1] == 0.5 * ranks, "reduce_sum");
+    check(bound.agree(rank) == ranks - 1, "agree");
+    auto const texts = bound.gather(std::string(static_cast<std::size_t>(rank), 'x'));
+    for (int i = 0; i < ranks; ++i) check(texts.at(static_cast<std::size_t>(i)).size() == static_cast<std::size_t>(i), "gather of texts");
+    at::Tensor const rows = torch::full({rank, 2}, rank, torch::kLong);  // rank 0 has none
+    at::Tensor const all = bound.gather(rows);
+    check(all.sizes() == at::IntArrayRef({ranks * (ranks - 1) / 2, 2}), "gather of rows");
+    if (ranks == 3) check(torch::equal(all, torch::tensor({{1, 1}, {2, 2}, {2, 2}}, torch::kLong)), "gathered rows");
+    check(bound.gather(torch::tensor(1.5 * rank, torch::kDouble)).sizes() == at::IntArrayRef({ranks}), "gather of scalars");
+    at::Tensor value = torch::full({2, 2}, rank + 1.0).t();
+    bound.broadcast(value, ranks - 1);
+    check(value.sum().item<double>() == 4.0 * ranks, "broadcast");
+    at::Tensor most = torch::tensor({static_cast<float>(rank), 0.0F});
+    bound.reduce_max(most);
+    check(most[0].item<float>() == static_cast<float>(ranks - 1), "reduce_max");
+    bound.barrier();
+    return std::vector<double>{1.0};
+  });
+  for (Report const& report : reports) {
+    INFO(report.what);
+    CHECK(report.numbers == std::vector<double>{1.0});
   }
 }
