@@ -1,5 +1,7 @@
 // The main job: a small network learns Fashion-MNIST, or any data set in MNIST's four files (--data DIR), with validation
-// after every epoch and a test at the end. The same program runs on a CPU and on a GPU; --help tells its options.
+// after every epoch and a test at the end. The same program runs on a CPU and on a GPU, alone and in several processes that
+// torchrun, mpirun or srun start; --help tells its options.
+// links: tacit::auto_ddp
 // test: --epochs 1
 // expect: ^accuracy 0\.[6-9]
 
@@ -43,7 +45,7 @@ int main(int argc, char** argv) try {
   trainer.train(train, valid, {.epochs = arguments.integer("epochs", 8), .per_device_batch_size = 32, .seed = seed});
 
   auto const result = trainer.evaluate(test, {.per_device_batch_size = 64});
-  std::cout << "accuracy " << result[tacit::tag::accuracy{}] << "\n";
+  if (trainer.is_main_process()) std::cout << "accuracy " << result[tacit::tag::accuracy{}] << "\n";
   // [/train]
   return 0;
 } catch (tacit::Error const& error) {

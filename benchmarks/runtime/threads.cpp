@@ -70,8 +70,9 @@ class Busy {
 template <class Pack>
 double train(Model const& model, std::int64_t threads, std::int64_t steps, Pack pack) {
   torch::manual_seed(1);
+  torch::set_num_threads(static_cast<int>(threads));
   tacit::data::TensorDataset const data{torch::rand({model.batch * 8, 784}), torch::randint(10, {model.batch * 8}, torch::kLong)};
-  tacit::Trainer trainer{std::make_shared<Net>(model.width), tacit::loss::CrossEntropy{}, tacit::optim::Sgd{.lr = 1e-3}, tacit::Cpu{.threads = threads},
+  tacit::Trainer trainer{std::make_shared<Net>(model.width), tacit::loss::CrossEntropy{}, tacit::optim::Sgd{.lr = 1e-3},
                          std::move(pack)};
   auto batches = tacit::data::loader(data, {.batch_size = model.batch});
   auto const result = trainer.train(batches, {.limit = {.updates = steps}, .sink = tacit::Sink::none()});

@@ -10,18 +10,15 @@
 #include "tacit/launch/arguments.hpp"
 #include "tacit/policy/choice.hpp"
 #include "tacit/policy/device/auto_device.hpp"
-#include "tacit/policy/distribution/single_process.hpp"
+#include "tacit/policy/distribution/auto_distribution.hpp"
 #include "tacit/policy/precision/auto_precision.hpp"
 
 namespace tacit::inline v0 {
 
-/// Who else trains, chosen at run time. For now nobody: it refuses to start under a launcher of several processes.
-using AutoDistribution = SingleProcess;
-
 /// Device, precision and distribution chosen at run time: the same binary runs on CPU and GPU with no change.
 ///
-/// Reads `--device` and `--precision`; where they are not given it takes the first CUDA device that can be used, else
-/// the CPU, and fp32. A policy named beside it wins its slot. Once the trainer is made it says in one line what it
+/// Reads `--device`, `--precision` and the launcher's variables; where they are not given it takes the first CUDA device that can be
+/// used, else the CPU, fp32, and this process alone. A policy named beside it wins its slot. Once the trainer is made it says in one line what it
 /// chose and why. Cost: one predictable branch per use of a policy.
 /// Throws: ConfigError for a command line that does not fit, or `--help` where the program does not answer it.
 /// Example:
@@ -74,7 +71,7 @@ class Auto {
     if constexpr (std::same_as<typename Core::composition::distribution, AutoDistribution>) {
       line.append(" ").append(core.distribution().name()).append(",");
     }
-    if (line.back() != ',') return;  // every slot is named
+    if (line.back() != ',' || core.rank() != 0) return;  // every slot is named, or another rank says it
     line.back() = '\n';
     sink_.write(line);
   }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -12,10 +13,17 @@
 #include "tacit/core/error.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/events/events.hpp"
-#include "tacit/policy/device/cpu.hpp"
 #include "tacit/report/text.hpp"
 
 namespace tacit::inline v0 {
+
+namespace unit {
+struct thread {
+  static constexpr std::string_view name = "threads";
+};
+}  // namespace unit
+/// How many threads the tensor library computes with.
+using Threads = Count<unit::thread>;
 
 namespace detail {
 

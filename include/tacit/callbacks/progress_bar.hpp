@@ -53,8 +53,7 @@ class ProgressBar::bound {
   void on(event::TrainStepEnd const& event, auto& context) { show(train_, event.step, context); }
   void on(event::TrainEpochEnd const&, auto& context) {
     train_.finish(leaves_line);
-    // Samples are counted over all ranks; each takes about the same share.
-    double const samples = static_cast<double>(context.progress().samples.value() - samples_before_) / context.world_size();
+    double const samples = static_cast<double>(context.progress().samples.value() - samples_before_);
     double const seconds = std::chrono::duration<double>(clock::now() - began_ - paused_).count();
     if (seconds > 0.0 && samples > 0.0) context.record(tag::samples_per_second{}, samples / seconds);
   }

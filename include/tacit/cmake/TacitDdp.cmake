@@ -2,6 +2,8 @@
 # Real ones are taken where the compiler finds them, else the stand-ins of gloo_stubs; which of both, and whether LibTorch's header
 # compiles with them, is tried once.
 #
+# The target tacit::auto_ddp: the side of `Auto` that joins the processes of a launcher, compiled once.
+#
 # tacit_add_ddp(<include directory of Tacit> <target to link>) sets tacit_ddp_problem where it fails.
 
 function(tacit_try_gloo stubs out)
@@ -51,4 +53,8 @@ function(tacit_add_ddp include library)
   if(TACIT_GLOO_HEADERS STREQUAL "stand-ins")
     target_include_directories(tacit_ddp SYSTEM INTERFACE "${stubs}")
   endif()
+  file(CONFIGURE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/tacit_auto_ddp.cpp" CONTENT "#include \"tacit/policy/distribution/auto_ddp.hpp\"\n")
+  add_library(tacit_auto_ddp OBJECT EXCLUDE_FROM_ALL "${CMAKE_CURRENT_BINARY_DIR}/tacit_auto_ddp.cpp")
+  add_library(tacit::auto_ddp ALIAS tacit_auto_ddp)
+  target_link_libraries(tacit_auto_ddp PUBLIC tacit_ddp)
 endfunction()

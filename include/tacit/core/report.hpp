@@ -85,7 +85,7 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   constexpr bool ec15 = N != misuse::EC15;
   static_assert(ec15, "[TACIT-EC15] a limit of batches stands in an adapter that lets events through on some ranks or at some times only, wanted: LimitBatches without the adapter, see docs/errors.md");
   constexpr bool ec16 = N != misuse::EC16;
-  static_assert(ec16, "[TACIT-EC16] a micro-batch is to be halved where that cannot be done yet, wanted: a task of one phase and one process, see docs/errors.md");
+  static_assert(ec16, "[TACIT-EC16] a micro-batch is to be halved where that cannot be done yet, wanted: a task of one phase, see docs/errors.md");
   constexpr bool ec17 = N != misuse::EC17;
   static_assert(ec17, "[TACIT-EC17] on_eval_set names an eval set that nothing evaluates, wanted: the name of one of eval_sets<...>, or \"ema\" or \"swa\" beside that callback, see docs/errors.md");
   constexpr bool em01 = N != misuse::EM01;

@@ -70,7 +70,7 @@ struct eval_loss : Metric<"eval_loss"> {
 struct accuracy : Metric<"accuracy", higher_is_better> {
   static constexpr bool needs_evaluation = true;
 };
-/// Throughput of a train epoch in this process; it differs from run to run, so it is in no hash and no comparison.
+/// Throughput of a train epoch, of all processes together; it differs from run to run, so it is in no hash and no comparison.
 struct samples_per_second : Metric<"samples_per_second", higher_is_better> {
   static constexpr bool is_volatile = true;
 };

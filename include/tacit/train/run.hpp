@@ -52,11 +52,11 @@ consteval std::size_t micro_batch_place(list<C...>) {
   return place;
 }
 
-/// What a bound policy changes for as long as a run lasts.
-template <class Bound>
-auto run_scope(Bound& bound) {
-  if constexpr (requires { bound.run_scope(); }) {
-    return bound.run_scope();
+/// What the precision changes for as long as a run lasts.
+template <class Precision>
+auto run_scope(Precision& precision) {
+  if constexpr (requires { precision.run_scope(); }) {
+    return precision.run_scope();
   } else {
     return no_scope{};
   }
@@ -66,7 +66,7 @@ auto run_scope(Bound& bound) {
 template <class Core>
 class RunGuard {
  public:
-  explicit RunGuard(Core& core) : core_{core}, device_scope_{run_scope(core.device())}, precision_scope_{run_scope(core.precision())} {
+  explicit RunGuard(Core& core) : core_{core}, scope_{run_scope(core.precision())} {
     if (core.running()) {
       throw UsageError{"TACIT-RU10", "this trainer is running already", "train or evaluate", "do not call it from a callback; use context.evaluate()"};
     }
@@ -93,8 +93,7 @@ class RunGuard {
 
  private:
   Core& core_;
-  decltype(run_scope(std::declval<typename Core::device_type&>())) device_scope_;
-  decltype(run_scope(std::declval<typename Core::precision_type&>())) precision_scope_;
+  decltype(run_scope(std::declval<typename Core::precision_type&>())) scope_;
 };
 
 /// Sets every model of the task to one mode; on the way out each module gets back its own.
@@ -401,7 +400,13 @@ class TrainPass : public PassBase<CoreT, Source, true> {
                           options.limit.duration.count() > 0},
         log_every_{options.log_every.value_or(core.device().host_reads_free() ? 1 : 50)},
         started_{std::chrono::steady_clock::now()} {
-    if constexpr (halves_batches && (base::phase_count > 1 || !is_single)) report(bad<misuse::EC16, typename base::task_type>{});
+    if constexpr (halves_batches && base::phase_count > 1) report(bad<misuse::EC16, typename base::task_type>{});
+    if constexpr (halves_batches && !is_single) {
+      // The ranks would have to agree before the first backward pass of a window that one of them halves.
+      if (core.world_size() > 1) {
+        throw ConfigError{"TACIT-RC89", "AutoMicroBatch cannot halve batches of several processes", "AutoMicroBatch", "give a smaller per_device_batch_size, or start one process"};
+      }
+    }
     if constexpr (halves_batches && !is_divisible<tensor_type, typename base::batch_type>()) report(bad<misuse::ED06, typename base::batch_type>{});
     if constexpr (!states_tokens()) {
       if (options.limit.tokens.is_set()) {

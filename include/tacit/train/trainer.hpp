@@ -645,6 +645,29 @@ class Trainer {
 
   /// Everything recorded in this trainer's training runs.
   History const& history() const noexcept { return core_->history(); }
+
+  /// True in the one process that prints and saves for all.
+  bool is_main_process() const { return rank() == 0; }
+  int rank() const { return core_->rank(); }
+  int world_size() const { return core_->world_size(); }
+  /// Calls `work` in the main process and, once it is done, in the others: filling a cache that they share.
+  /// Throws: what `work` throws; in the others DistributedError if the main process failed.
+  template <class Work>
+  void main_process_first(Work&& work) {
+    auto& distribution = core_->distribution();
+    if (is_main_process()) {
+      try {
+        work();
+      } catch (...) {
+        distribution.agree(1);
+        throw;
+      }
+    }
+    if (distribution.agree(0) != 0) {
+      throw DistributedError{"TACIT-RX23", "the main process failed at what it was to do first", "Trainer::main_process_first", "see what it printed"};
+    }
+    if (!is_main_process()) work();
+  }
   /// The plan of the latest run.
   RunPlan const& plan() const noexcept { return core_->plan(); }
   Task const& task() const noexcept { return core_->task(); }
@@ -929,6 +952,11 @@ class Trainer<bad<Number, Culprit, Detail>, Meant, Precision, Distribution, Call
   detail::RefusedSession session(TrainOptions const& = {});
   void request_stop() noexcept;
   History const& history() const noexcept;
+  bool is_main_process() const;
+  int rank() const;
+  int world_size() const;
+  template <class Work>
+  void main_process_first(Work&& work);
   RunPlan const& plan() const noexcept;
   detail::refused_parts<Meant> view() noexcept;
   std::string describe() const;

@@ -141,22 +141,3 @@ TEST_CASE("the number is as before after an error, and a run may limit it") {
     CHECK(error.code() == "TACIT-RC88");
   }
 }
-
-TEST_CASE("Cpu's own number holds for runs, and only for them") {
-  fake::thread_count = 4;
-  std::vector<std::int64_t> used;
-  auto one = trainer(std::make_shared<fake::Linear>(), CallbackPack{Used{&used}}, tacit::Cpu{.threads = 3});
-  CHECK(fake::thread_count == 4);
-  one.train(batches(2), {.epochs = 1, .sink = tacit::Sink::none()});
-  CHECK(used == std::vector<std::int64_t>{3, 3});
-  CHECK(fake::thread_count == 4);
-  auto failing = trainer(std::make_shared<fake::Linear>(), CallbackPack{Fail{}}, tacit::Cpu{.threads = 3});
-  CHECK_THROWS(failing.train(batches(2), {.epochs = 1, .sink = tacit::Sink::none()}));
-  CHECK(fake::thread_count == 4);
-  try {
-    trainer(std::make_shared<fake::Linear>(), CallbackPack{}, tacit::Cpu{.threads = 0});
-    FAIL("no error");
-  } catch (tacit::ConfigError const& error) {
-    CHECK(error.code() == "TACIT-RC89");
-  }
-}

@@ -30,6 +30,7 @@
 
 #include "tacit/data/loader.hpp"
 #include "tacit/data/tensor_dataset.hpp"
+#include "tacit/policy/distribution/auto_distribution.hpp"
 #include "tacit/policy/distribution/ddp.hpp"
 #include "tacit/policy/distribution/gloo.hpp"
 #include "tacit/policy/precision/fp64.hpp"
@@ -365,4 +366,131 @@ TEST_CASE("collectives of tensors of any length, texts, numbers and wishes") {
     INFO(report.what);
     CHECK(report.numbers == std::vector<double>{1.0});
   }
+}
+
+TEST_CASE("a rank that does not come is named, in time") {
+  auto const began = std::chrono::steady_clock::now();
+  auto const reports = run_ranks(2, [&](tacit::launch::World const& world) {
+    if (world.rank == 1) return std::vector<double>{0.0};
+    Ddp<Gloo> policy{.start_timeout = std::chrono::seconds{2}};
+    policy.world = world;
+    tacit::Cpu::bound<at::Tensor> const cpu{};
+    (void)policy.bind<tacit::ParameterSet>(cpu);
+    return std::vector<double>{0.0};
+  });
+  CHECK(reports[0].code == "TACIT-RX18");
+  CHECK_THAT(reports[0].what, ContainsSubstring("rank 0 waited for the other ranks of 2, missing: 1"));
+  CHECK(std::chrono::steady_clock::now() - began < std::chrono::seconds{20});
+}
+
+TEST_CASE("a rank that is killed ends the others") {
+  auto const reports = run_ranks(3, [&](tacit::launch::World const& world) {
+    Ddp<Gloo> policy{.timeout = std::chrono::seconds{10}};
+    policy.world = world;
+    tacit::Cpu::bound<at::Tensor> const cpu{};
+    auto bound = policy.bind<tacit::ParameterSet>(cpu);
+    bound.barrier();
+    if (world.rank == 2) raise(SIGKILL);
+    double numbers[1] = {1.0};
+    bound.reduce_sum(numbers);
+    return std::vector<double>{0.0};
+  });
+  for (int rank : {0, 1}) {
+    CHECK(reports[static_cast<std::size_t>(rank)].code == "TACIT-RX20");
+    CHECK_THAT(reports[static_cast<std::size_t>(rank)].what, ContainsSubstring("rank " + std::to_string(rank) + " of 3 failed while summing numbers"));
+  }
+}
+
+namespace {
+
+struct NormImpl : torch::nn::Module {
+  NormImpl() {
+    norm = register_module("norm", torch::nn::BatchNorm1d(4));
+    last = register_module("last", torch::nn::Linear(4, 1));
+  }
+  at::Tensor forward(at::Tensor const& x) { return last(norm(x)); }
+  torch::nn::BatchNorm1d norm{nullptr};
+  torch::nn::Linear last{nullptr};
+};
+/// Freezes the layer in the middle before the second epoch, and lets it in again before the third.
+struct Thaw {
+  void on(event::TrainingRunEpochStart const& event, auto& context) {
+    auto const items = context.trainer().model().named_parameters();
+    if (event.epoch.value() == 1) context.change_parameters([](auto& all) { all.remove("unused.weight"), all.remove("unused.bias"); });
+    if (event.epoch.value() == 2) {
+      context.change_parameters([&](auto& all) {
+        all.add("unused.weight", items["unused.weight"]);
+        all.add("unused.bias", items["unused.bias"]);
+      });
+    }
+  }
+};
+/// Rank 1's loss turns to NaN once: the update is left out on every rank.
+struct MaskOnRank1 {
+  int rank;
+  void on(event::TrainLossComputed const& event, auto& context) {
+    if (rank == 1 && event.update.value() == 2) context.mask_update();
+  }
+};
+struct MaskAll {
+  void on(event::TrainLossComputed const& event, auto& context) {
+    if (event.update.value() == 2) context.mask_update();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("parameters that come and go in the run are those of every rank") {
+  auto const options = [](std::int64_t batch) { return tacit::TrainOptions{.epochs = 4, .per_device_batch_size = batch, .seed = 7}; };
+  Outcome const one = train(std::make_shared<NetImpl>(), 48, options(12), CallbackPack{Thaw{}});
+  auto const reports = run_ranks(2, [&](tacit::launch::World const& world) {
+    return train(std::make_shared<NetImpl>(), 48, options(6), CallbackPack{Thaw{}}, Ddp<Gloo>{.world = world}).numbers();
+  });
+  CHECK(distance(same_on_all(reports), one.parameters) < 1e-12);
+}
+
+TEST_CASE("an update that one rank masks is left out by all") {
+  auto const options = [](std::int64_t batch) { return tacit::TrainOptions{.epochs = 2, .per_device_batch_size = batch, .seed = 7}; };
+  Outcome const one = train(std::make_shared<NetImpl>(), 48, options(12), CallbackPack{MaskAll{}});
+  auto const reports = run_ranks(2, [&](tacit::launch::World const& world) {
+    return train(std::make_shared<NetImpl>(), 48, options(6), CallbackPack{MaskOnRank1{world.rank}}, Ddp<Gloo>{.world = world}).numbers();
+  });
+  CHECK(distance(same_on_all(reports), one.parameters) < 1e-12);
+}
+
+TEST_CASE("running statistics are rank 0's") {
+  auto const reports = run_ranks(2, [&](tacit::launch::World const& world) {
+    auto model = std::make_shared<NormImpl>();
+    tacit::Trainer trainer{model, tacit::loss::Mse{}, tacit::optim::Sgd{.lr = 0.01}, tacit::Fp64{}, CallbackPack{}, Ddp<Gloo>{.world = world}};
+    trainer.train(data(48), {.epochs = 2, .per_device_batch_size = 6, .sink = tacit::Sink::none()});
+    // Each rank's own last batch came after the last broadcast; what was before is the same.
+    return std::vector<double>{static_cast<double>(model->norm->num_batches_tracked.item<std::int64_t>()), flat(*model).sum().item<double>()};
+  });
+  REQUIRE(reports[0].numbers.size() == 2);
+  CHECK(reports[0].numbers == reports[1].numbers);
+  CHECK(reports[0].numbers[0] == 8.0);
+}
+
+TEST_CASE("AutoDistribution without its other side says how to bring it") {
+  auto const bind = [](tacit::launch::World const& world, auto const& device) { return tacit::AutoDistribution{.world = world}.bind<tacit::ParameterSet>(device); };
+  auto const code_of = [](auto const& body) {
+    try {
+      body();
+    } catch (tacit::Error const& error) {
+      return std::string{error.code()};
+    }
+    return std::string{"none"};
+  };
+  struct Elsewhere {
+    static constexpr bool host_reads_free() { return false; }
+    static std::string name() { return "a card"; }
+  };
+  tacit::Cpu::bound<at::Tensor> const cpu{};
+  CHECK(code_of([&] { bind({.launcher = "torchrun", .rank = 0, .world_size = 2}, cpu); }) == "TACIT-RX22");
+  CHECK(code_of([&] { bind({.launcher = "torchrun", .rank = 0, .world_size = 2}, Elsewhere{}); }) == "TACIT-RX21");
+  auto alone = bind({}, cpu);
+  CHECK(alone.world_size() == 1);
+  CHECK(alone.name() == "single process");
+  CHECK(alone.agree(5) == 5);
+  CHECK(alone.gather("text") == std::vector<std::string>{"text"});
 }

@@ -138,3 +138,28 @@ TEST_CASE("fewer samples than ranks: the rank without any takes part with weight
     CHECK(rank.updates == one.updates);
   }
 }
+
+TEST_CASE("the main process goes first, and its failure is known to all") {
+  std::mutex mutex;
+  std::vector<int> order;
+  fake::run_ranks(3, [&](fake::Rank rank) {
+    tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, rank, CallbackPack{}};
+    trainer.main_process_first([&] {
+      std::lock_guard const lock{mutex};
+      order.push_back(trainer.rank());
+    });
+    if (trainer.is_main_process() != (rank.number == 0) || trainer.world_size() != 3) throw std::runtime_error{"not the main process"};
+  });
+  REQUIRE(order.size() == 3);
+  CHECK(order[0] == 0);
+  std::vector<std::string> codes(2);
+  fake::run_ranks(2, [&](fake::Rank rank) {
+    tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, rank, CallbackPack{}};
+    try {
+      trainer.main_process_first([] { throw tacit::DataError{"TACIT-RD01", "no file", "test", "none"}; });
+    } catch (tacit::Error const& error) {
+      codes[static_cast<std::size_t>(rank.number)] = error.code();
+    }
+  });
+  CHECK(codes == std::vector<std::string>{"TACIT-RD01", "TACIT-RX23"});
+}

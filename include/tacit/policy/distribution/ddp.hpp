@@ -91,6 +91,8 @@ struct PhaseReducer {
   bool is_first = true;
 };
 
+inline constexpr char const* backward_work = "computing and averaging gradients";
+
 struct DataParallelOptions {
   Megabytes bucket = 25;
   Megabytes first_bucket = 1;
@@ -255,8 +257,8 @@ class DataParallel {
 template <class Model>
 std::vector<std::pair<std::string, at::Tensor>> tensors_of(Model& model) {
   std::vector<std::pair<std::string, at::Tensor>> tensors;
-  for (auto const& item : model.named_parameters()) tensors.emplace_back(item.key(), item.value());
-  for (auto const& item : model.named_buffers()) tensors.emplace_back(item.key(), item.value());
+  for (auto&& item : model.named_parameters()) tensors.emplace_back(item.key(), item.value());
+  for (auto&& item : model.named_buffers()) tensors.emplace_back(item.key(), item.value());
   return tensors;
 }
 
@@ -350,12 +352,12 @@ class Ddp<Backend, Hook>::bound {
   void begin_forward(Parameters& parameters, Model& model) {
     if (!ranks_->begin_forward(parameters)) return;
     std::vector<at::Tensor> buffers;
-    for (auto const& item : model.named_buffers()) buffers.push_back(item.value().detach());
+    for (auto&& item : model.named_buffers()) buffers.push_back(item.value().detach());
     group().broadcast_all(buffers);
   }
   template <class Backward>
   void during_backward(Parameters& parameters, at::Tensor const& loss, Backward const& backward) {
-    group().guarded("computing and averaging gradients", [&] {
+    group().guarded(detail::backward_work, [&] {
       ranks_->begin_backward(parameters, loss);
       backward();
     });

@@ -1,0 +1,180 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tacit/concepts/distribution_policy.hpp"
+#include "tacit/core/error.hpp"
+#include "tacit/launch/world.hpp"
+#include "tacit/task/parameter_set.hpp"
+
+namespace tacit::inline v0 {
+
+namespace detail {
+
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+
+/// What data parallel training does, behind pointers: LibTorch's headers for it cost a translation unit 12 to 18 s.
+struct DataParallelTable {
+  std::shared_ptr<void> (*join)(launch::World const& world);
+  void (*reduce_sum)(void* ranks, std::span<double> numbers);
+  void (*reduce_max)(void* ranks, at::Tensor& tensor);
+  std::int64_t (*agree)(void* ranks, std::int64_t wish);
+  std::vector<std::string> (*gather_texts)(void* ranks, std::string_view text);
+  at::Tensor (*gather_rows)(void* ranks, at::Tensor const& tensor);
+  void (*broadcast)(void* ranks, at::Tensor& tensor, int root);
+  void (*barrier)(void* ranks);
+  int& (*local_depth)(void* ranks);
+  void (*prepare_model)(void* ranks, NamedTensors const& tensors);
+  void (*prepare_parameters)(void* ranks, basic_parameter_set<at::Tensor>& parameters);
+  bool (*begin_forward)(void* ranks, basic_parameter_set<at::Tensor>& parameters);
+  void (*broadcast_buffers)(void* ranks, NamedTensors const& buffers);
+  void (*begin_backward)(void* ranks, basic_parameter_set<at::Tensor>& parameters, at::Tensor const& loss);
+  /// Called in a handler: throws what an exception during backward means for the ranks.
+  void (*fail_backward)(void* ranks);
+  void (*prepare_gradients)(void* ranks, basic_parameter_set<at::Tensor>& parameters);
+};
+
+/// Set by policy/distribution/auto_ddp.hpp, which one translation unit of a program includes, or the target tacit::auto_ddp brings.
+inline DataParallelTable const* data_parallel_table = nullptr;
+
+}  // namespace detail
+
+/// Who else trains, chosen at run time: nobody, or the processes that a launcher started, as `Ddp<Gloo>`.
+///
+/// Throws: DistributedError on binding if a launcher started several processes and the program was built without `tacit::auto_ddp`,
+/// or computes on a device that they cannot share gradients on.
+struct AutoDistribution {
+  using slot = slot::distribution;
+
+  std::optional<launch::World> world{};  ///< where not given, what the launcher says
+
+  template <class Parameters>
+  class bound;
+
+  template <class Parameters, class Device>
+  bound<Parameters> bind(Device const& device) const {
+    launch::World const found = world ? *world : launch::world();
+    if (found.world_size > 1 && !device.host_reads_free()) {
+      throw DistributedError{"TACIT-RX21", detail::message({found.launcher, " started ", found.world_size, " processes (", found.variables, "), but they cannot average gradients on ", device.name()}),
+                             "AutoDistribution", "pass --device cpu, or start one process for this device"};
+    }
+    return bound<Parameters>{found};
+  }
+
+  static void visit_config(auto&, auto&&) {}
+};
+
+template <class Parameters>
+class AutoDistribution::bound {
+ public:
+  using tensor_type = typename Parameters::tensor_type;
+  static constexpr bool is_single = false;
+
+  explicit bound(launch::World const& world) : rank_{world.rank}, local_rank_{world.local_rank}, world_size_{world.world_size} {
+    if (world.world_size == 1) return;
+    if (detail::data_parallel_table == nullptr) {
+      throw DistributedError{"TACIT-RX22",
+                             detail::message({world.launcher, " started ", world.world_size, " processes (", world.variables, "), but this program cannot join them: each would train a model of its own"}),
+                             "AutoDistribution", "link tacit::auto_ddp, or include <tacit/policy/distribution/auto_ddp.hpp> in one source file; or start one process"};
+    }
+    table_ = detail::data_parallel_table;
+    ranks_ = table_->join(world);
+  }
+
+  int rank() const noexcept { return rank_; }
+  int local_rank() const noexcept { return local_rank_; }
+  int world_size() const noexcept { return world_size_; }
+  std::string name() const {
+    return table_ == nullptr ? "single process" : "ddp over gloo, rank " + std::to_string(rank_) + " of " + std::to_string(world_size_);
+  }
+
+  void reduce_sum(std::span<double> numbers) {
+    if (table_ != nullptr) table_->reduce_sum(ranks_.get(), numbers);
+  }
+  void reduce_max(tensor_type& tensor) {
+    if (table_ != nullptr) table_->reduce_max(ranks_.get(), tensor);
+  }
+  std::int64_t agree(std::int64_t wish) { return table_ == nullptr ? wish : table_->agree(ranks_.get(), wish); }
+  std::vector<std::string> gather(std::string_view text) {
+    return table_ == nullptr ? std::vector<std::string>{std::string{text}} : table_->gather_texts(ranks_.get(), text);
+  }
+  tensor_type gather(tensor_type const& tensor) { return table_ == nullptr ? tensor : table_->gather_rows(ranks_.get(), tensor); }
+  void broadcast(tensor_type& tensor, int root) {
+    if (table_ != nullptr) table_->broadcast(ranks_.get(), tensor, root);
+  }
+  void barrier() {
+    if (table_ != nullptr) table_->barrier(ranks_.get());
+  }
+
+  /// While it lives, backward passes leave gradients on this rank.
+  class no_sync_scope {
+   public:
+    explicit no_sync_scope(int* depth) : depth_{depth} {
+      if (depth_ != nullptr) ++*depth_;
+    }
+    no_sync_scope(no_sync_scope&& other) noexcept : depth_{std::exchange(other.depth_, nullptr)} {}
+    no_sync_scope& operator=(no_sync_scope&&) = delete;
+    ~no_sync_scope() {
+      if (depth_ != nullptr) --*depth_;
+    }
+
+   private:
+    int* depth_;
+  };
+  no_sync_scope no_sync() { return no_sync_scope{table_ == nullptr ? nullptr : &table_->local_depth(ranks_.get())}; }
+
+  template <class Model>
+  void prepare_model(Model& model) {
+    if (table_ == nullptr) return;
+    detail::NamedTensors tensors = buffers_of(model);
+    for (auto&& item : model.named_parameters()) tensors.emplace_back(item.key(), item.value());
+    table_->prepare_model(ranks_.get(), tensors);
+  }
+  void prepare_parameters(Parameters& parameters) {
+    if (table_ != nullptr) table_->prepare_parameters(ranks_.get(), parameters);
+  }
+  template <class Model>
+  void begin_forward(Parameters& parameters, Model& model) {
+    if (table_ == nullptr) return;
+    if (table_->begin_forward(ranks_.get(), parameters)) table_->broadcast_buffers(ranks_.get(), buffers_of(model));
+  }
+  template <class Backward>
+  void during_backward(Parameters& parameters, tensor_type const& loss, Backward const& backward) {
+    if (table_ == nullptr) return backward();
+    try {
+      table_->begin_backward(ranks_.get(), parameters, loss);
+      backward();
+    } catch (...) {
+      table_->fail_backward(ranks_.get());
+      throw;
+    }
+  }
+  void prepare_gradients(Parameters& parameters) {
+    if (table_ != nullptr) table_->prepare_gradients(ranks_.get(), parameters);
+  }
+
+ private:
+  template <class Model>
+  static detail::NamedTensors buffers_of(Model& model) {
+    detail::NamedTensors buffers;
+    for (auto&& item : model.named_buffers()) buffers.emplace_back(item.key(), item.value());
+    return buffers;
+  }
+
+  int rank_;
+  int local_rank_;
+  int world_size_;
+  detail::DataParallelTable const* table_ = nullptr;  // null: this process is the world
+  std::shared_ptr<void> ranks_{};
+};
+
+}  // namespace tacit::inline v0
