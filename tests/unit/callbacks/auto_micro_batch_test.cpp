@@ -17,6 +17,7 @@
 #include <catch2/generators/catch_generators_all.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include "fake/group.hpp"
 #include "fake/tensor.hpp"
 #include "tacit/state/visit.hpp"
 #include "tacit/train/trainer.hpp"
@@ -250,4 +251,17 @@ TEST_CASE("the size that fits is state, and may be given") {
   } catch (tacit::ConfigError const& error) {
     CHECK(error.code() == "TACIT-RC69");
   }
+}
+
+TEST_CASE("batches of several processes are not halved") {
+  std::vector<std::string> codes(2);
+  fake::run_ranks(2, [&](fake::Rank rank) {
+    tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, rank, CallbackPack{AutoMicroBatch{}}};
+    try {
+      trainer.train(fake::Line{8}, {.epochs = 1, .sink = tacit::Sink::none()});
+    } catch (tacit::ConfigError const& error) {
+      codes[static_cast<std::size_t>(rank.number)] = error.code();
+    }
+  });
+  CHECK(codes == std::vector<std::string>{"TACIT-RC89", "TACIT-RC89"});
 }
