@@ -49,6 +49,5 @@ int main(int argc, char** argv) try {
   // [/train]
   return 0;
 } catch (tacit::Error const& error) {
-  std::cerr << error.what() << "\n";
-  return 1;
+  return tacit::launch::fail(error);
 }

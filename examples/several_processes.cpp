@@ -26,6 +26,5 @@ int main() try {
   // [/trainer]
   return 0;
 } catch (tacit::Error const& error) {
-  std::cerr << error.what() << "\n";
-  return 1;
+  return tacit::launch::fail(error);
 }

@@ -165,6 +165,10 @@ struct tensor_traits<library::Tensor> {
   static std::int64_t size0(Tensor const& t) { return base::size0(t.value()); }
   static std::int64_t dimensions(Tensor const&) { return 1; }
   static std::int64_t numel(Tensor const& t) { return base::numel(t.value()); }
+  static Tensor rows(Tensor const& t, std::int64_t first, std::int64_t count) { return Tensor{base::rows(t.value(), first, count)}; }
+  static bool out_of_memory(std::exception const& error) { return base::out_of_memory(error); }
+  static std::int64_t threads() { return base::threads(); }
+  static void set_threads(std::int64_t count) { base::set_threads(count); }
   static bool host_readable(Tensor const&) { return true; }
   static double read(Tensor const& t) { return t.item(); }
   static Tensor sum(Tensor const& t) { return Tensor{base::sum(t.value())}; }

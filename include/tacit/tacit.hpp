@@ -98,6 +98,7 @@
 #include "tacit/events/progress.hpp"
 #include "tacit/launch/arguments.hpp"
 #include "tacit/launch/environment.hpp"
+#include "tacit/launch/failure.hpp"
 #include "tacit/launch/run.hpp"
 #include "tacit/metric/accuracy.hpp"
 #include "tacit/metric/device_scalar.hpp"

@@ -1,18 +1,21 @@
 """Programs in several processes, started as launchers start them.
 
-Usage: check_processes.py TOOLCHAIN QUICKSTART ALONE launchers|torchrun|kill|port|symbols
+Usage: check_processes.py TOOLCHAIN QUICKSTART ALONE launchers|torchrun|kill|error_file|port|symbols
 
 QUICKSTART is examples/quickstart.cpp, which knows nothing of processes; ALONE a program with SingleProcess. Every process has a time limit, after
 which what each has said is printed.
 """
 
+import json
 import os
+import pathlib
 import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 LIMIT = 150  # seconds
@@ -129,6 +132,19 @@ def kill(quickstart, _):
     print(f"the other rank ended {took:.1f} s after one was killed: {results[0][2].strip()}")
 
 
+def error_file(quickstart, _):
+    """torchrun reads the root cause from a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "error.json"
+        done = subprocess.run([quickstart, "--data", 'no "such" folder\n'], env=clean_environment() | {"TORCHELASTIC_ERROR_FILE": str(path)}, capture_output=True, text=True,
+                              timeout=LIMIT)
+        results = [(done.returncode, done.stdout, done.stderr)]
+        expect(done.returncode == 1 and path.exists(), "no error file", results)
+        said = json.loads(path.read_text())["message"]
+        expect(said["message"] == done.stderr[:-1], "the file says something else than the program", results)
+        expect(abs(int(said["extraInfo"]["timestamp"]) - time.time()) < 60, "the time is wrong", results)
+
+
 def port(quickstart, _):
     with socket.socket() as taken:
         taken.bind(("0.0.0.0", 0))
@@ -162,7 +178,7 @@ def symbols(quickstart, alone):
 
 def main():
     quickstart, alone, what = sys.argv[2:5]
-    {"launchers": launchers, "torchrun": torchrun, "kill": kill, "port": port, "symbols": symbols}[what](quickstart, alone)
+    {"launchers": launchers, "torchrun": torchrun, "kill": kill, "error_file": error_file, "port": port, "symbols": symbols}[what](quickstart, alone)
 
 
 main()
