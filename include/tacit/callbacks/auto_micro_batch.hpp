@@ -44,10 +44,10 @@ class AutoMicroBatch::bound {
   /// The most rows that are computed at once; unset: whole batches.
   Samples micro_batch_rows() const noexcept { return rows_; }
   /// Memory ran out: from now on so many rows at most.
-  void halved(Samples rows, Sink const& sink, Progress const& progress) {
-    rows_ = rows;
+  void halved(Samples most, Sink const& sink, Progress const& progress) {
+    rows_ = most;
     report::write_line(sink, "[tacit] AutoMicroBatch: out of memory in epoch " + std::to_string(progress.epoch.value()) + ", step " +
-                                 std::to_string(progress.step.value()) + "; parts of at most " + report::count_text(rows.value(), "row") + " from here on");
+                                 std::to_string(progress.step.value()) + "; parts of at most " + report::count_text(most.value(), "row") + " from here on");
   }
 
   void on(event::TrainingRunStart const&, auto& context) {

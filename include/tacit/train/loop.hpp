@@ -94,7 +94,7 @@ inline void close_window(Run& run) {
 
 /// The gradient of the batch in work, unless a handler leaves it out.
 template <class Run>
-inline void compute(Run& run) {
+[[gnu::always_inline]] inline void compute(Run& run) {
   guard_phase<stage::TrainStep>(
       run,
       [&] {

@@ -489,8 +489,8 @@ class TrainPass : public PassBase<CoreT, Source, true> {
 
   template <std::size_t I>
   void backward(typename base::template output_type<I> const& output) {
-    CoreT& core = this->core_;
-    if (core.masked()) return;
+    if (this->core_.masked()) return;
+    [[maybe_unused]] CoreT& core = this->core_;
     if constexpr (requires { core.distribution().during_backward(core.template phase<I>().parameters, output.loss, [] {}); }) {
       core.distribution().during_backward(core.template phase<I>().parameters, output.loss, [&] { core.precision().backward(output.loss, loss_factor()); });
     } else {
@@ -852,7 +852,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   /// Where the distribution reduces during backward, it is told of the forward pass before.
   template <std::size_t I>
   void begin_forward() {
-    CoreT& core = this->core_;
+    [[maybe_unused]] CoreT& core = this->core_;
     if constexpr (requires { core.distribution().begin_forward(core.template phase<I>().parameters, task_model<I>(core.task())); }) {
       core.distribution().begin_forward(core.template phase<I>().parameters, task_model<I>(core.task()));
     }
