@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import re
+import select
 import shutil
 import signal
 import socket
@@ -120,7 +121,8 @@ def torchrun(quickstart, _):
 
 def kill(quickstart, _):
     ranks = Ranks([quickstart, "--epochs", "1000"], 2)
-    time.sleep(5)
+    select.select([ranks.processes[0].stdout], [], [], 60)  # the main process says that it trains
+    time.sleep(2)
     expect(all(process.poll() is None for process in ranks.processes), "a rank ended before it was killed")
     began = time.monotonic()
     ranks.processes[1].send_signal(signal.SIGKILL)

@@ -458,6 +458,52 @@ TEST_CASE("an update that one rank masks is left out by all") {
   CHECK(distance(same_on_all(reports), one.parameters) < 1e-12);
 }
 
+namespace {
+
+struct Weighted {
+  at::Tensor loss;
+  double weight;
+};
+/// Leaves out the batches whose first target is negative, on whatever rank they are.
+struct LeaveOut {
+  tacit::Flow on(event::TrainStepStart const&, auto& context) {
+    return context.batch().target[0][0].template item<double>() < 0.0 ? tacit::Flow::skip_batch : tacit::Flow::proceed;
+  }
+};
+/// The loss is a mean over weights that the step states: rows with a positive target count three times.
+template <class Pack, class... Policies>
+Outcome train_weighted(std::int64_t batch, std::int64_t accumulation, Pack pack, Policies... policies) {
+  auto model = std::make_shared<NetImpl>();
+  auto const step = [](NetImpl& net, auto const& rows, auto&) {
+    at::Tensor const weights = torch::where(rows.target > 0, 3.0, 1.0).to(torch::kDouble);
+    at::Tensor const total = weights.sum();
+    return Weighted{((net.forward(rows.input) - rows.target).square() * weights).sum() / total, total.template item<double>()};
+  };
+  tacit::Trainer trainer{tacit::Task{model, tacit::optim::AdamW{.lr = 1e-2}, step, step}, tacit::Fp64{}, std::move(pack), policies...};
+  auto const result = trainer.train(data(50), {.limit = {.updates = 20}, .per_device_batch_size = batch, .gradient_accumulation = accumulation, .seed = 7, .sink = tacit::Sink::none()});
+  return {flat(*model), result[tacit::tag::train_loss{}], static_cast<double>(result.samples.value()), static_cast<double>(result.updates.value())};
+}
+
+}  // namespace
+
+TEST_CASE("weights that the steps of the ranks state make one mean") {
+  std::int64_t const accumulation = GENERATE(1, 2);
+  Outcome const one = train_weighted(12, accumulation, CallbackPack{});
+  auto const reports = run_ranks(3, [&](tacit::launch::World const& world) { return train_weighted(4, accumulation, CallbackPack{}, Ddp<Gloo>{.world = world}).numbers(); });
+  CHECK(distance(same_on_all(reports), one.parameters) < 1e-12);
+  Outcome const first = Outcome::from(reports[0]);
+  CHECK(std::abs(first.loss - one.loss) < 1e-12 * one.loss);
+  CHECK(first.samples == one.samples);
+}
+
+TEST_CASE("a rank that leaves its batch out takes part in the update") {
+  // Batches of one row: what one process leaves out, some rank leaves out.
+  Outcome const one = train_weighted(1, 4, CallbackPack{LeaveOut{}});
+  auto const reports = run_ranks(2, [&](tacit::launch::World const& world) { return train_weighted(1, 2, CallbackPack{LeaveOut{}}, Ddp<Gloo>{.world = world}).numbers(); });
+  CHECK(distance(same_on_all(reports), one.parameters) < 1e-12);
+  CHECK(Outcome::from(reports[0]).samples == one.samples);
+}
+
 TEST_CASE("running statistics are rank 0's") {
   auto const reports = run_ranks(2, [&](tacit::launch::World const& world) {
     auto model = std::make_shared<NormImpl>();
