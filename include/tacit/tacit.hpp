@@ -8,6 +8,7 @@
 ///   tacit/policy/precision/tf32.hpp   Tf32; includes ATen/Context.h, light where a module is included
 ///   tacit/policy/distribution/ddp.hpp  Ddp, several processes over process_group.hpp; gloo.hpp is its backend; c10d's headers cost 12 to 18 s
 ///   tacit/policy/distribution/auto_ddp.hpp  the same for Auto, in one translation unit of a program; the target tacit::auto_ddp brings it
+///   tacit/task/sync_batch_norm.hpp    SyncBatchNorm, batch norm over the batches of all processes; as heavy as checkpointed.hpp
 ///   tacit/task/checkpointed.hpp       Checkpointed: activations computed again; includes LibTorch's custom functions, about 5 s where no module did
 ///   tacit/task/optim/torch_optim.hpp  any optimizer of torch::optim; includes torch/optim/optimizer.h, about 10 s where nothing else did
 ///   tacit/data/torch_data.hpp         datasets of torch::data; includes torch/data, about 10 s where nothing else did

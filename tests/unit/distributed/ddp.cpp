@@ -37,6 +37,7 @@
 #include "tacit/task/loss/mse.hpp"
 #include "tacit/task/optim/adamw.hpp"
 #include "tacit/task/optim/sgd.hpp"
+#include "tacit/task/sync_batch_norm.hpp"
 #include "tacit/train/trainer.hpp"
 
 namespace event = tacit::event;
@@ -515,6 +516,95 @@ TEST_CASE("running statistics are rank 0's") {
   REQUIRE(reports[0].numbers.size() == 2);
   CHECK(reports[0].numbers == reports[1].numbers);
   CHECK(reports[0].numbers[0] == 8.0);
+}
+
+namespace {
+
+template <class Norm>
+struct NormedImpl : torch::nn::Module {
+  explicit NormedImpl(Norm given) : first{register_module("first", torch::nn::Linear(4, 6))}, norm{register_module("norm", given)}, last{register_module("last", torch::nn::Linear(6, 1))} {
+    int i = 0;
+    for (auto& p : parameters()) {
+      torch::NoGradGuard const no_graph;
+      p.copy_(torch::sin(torch::arange(p.numel(), torch::kFloat) * 0.7 + ++i).reshape(p.sizes()) * 0.5 + 0.1);
+    }
+    to(torch::kDouble);
+  }
+  at::Tensor forward(at::Tensor const& x) { return last(torch::tanh(norm(first(x)))); }
+  torch::nn::Linear first;
+  Norm norm;
+  torch::nn::Linear last;
+};
+/// Parameters and running statistics after 12 updates.
+template <class Norm, class... Policies>
+std::vector<double> train_normed(Norm norm, std::int64_t batch, Policies... policies) {
+  auto model = std::make_shared<NormedImpl<Norm>>(norm);
+  tacit::Trainer trainer{model, tacit::loss::Mse{}, tacit::optim::Sgd{.lr = 0.05}, tacit::Fp64{}, CallbackPack{}, policies...};
+  trainer.train(data(48), data(7), {.limit = {.updates = 12}, .per_device_batch_size = batch, .seed = 7, .sink = tacit::Sink::none()});
+  at::Tensor const all = torch::cat({flat(*model), model->norm->running_mean, model->norm->running_var, model->norm->num_batches_tracked.to(torch::kDouble).reshape({1})});
+  return Outcome{all, trainer.history().latest(tacit::tag::eval_loss{})}.numbers();
+}
+
+}  // namespace
+
+TEST_CASE("batch norm over the batches of all ranks is batch norm over the whole batch") {
+  auto const one = train_normed(torch::nn::BatchNorm1d(6), 12);  // LibTorch's own
+  auto const near = [&](std::vector<double> const& other) {
+    at::Tensor const a = torch::tensor(one, torch::kDouble);
+    return distance(torch::tensor(other, torch::kDouble), a) < 1e-12;
+  };
+  CHECK(near(train_normed(tacit::SyncBatchNorm(6), 12)));
+  for (int ranks : {2, 3}) {
+    auto const reports = run_ranks(ranks, [&](tacit::launch::World const& world) { return train_normed(tacit::SyncBatchNorm(6), 12 / ranks, Ddp<Gloo>{.world = world}); });
+    for (Report const& report : reports) {
+      INFO(report.what);
+      CHECK(report.numbers == reports[0].numbers);
+      CHECK(near(report.numbers));
+    }
+  }
+}
+
+TEST_CASE("SyncBatchNorm alone has LibTorch's values and gradients, for every shape") {
+  auto const check = [](auto theirs, std::vector<std::int64_t> const& shape, bool affine) {
+    torch::manual_seed(3);
+    tacit::SyncBatchNorm ours{tacit::SyncBatchNormOptions{.channels = 3, .eps = 1e-3, .momentum = 0.3, .affine = affine}};
+    theirs->to(torch::kDouble);
+    ours->to(torch::kDouble);
+    for (int step = 0; step < 3; ++step) {
+      at::Tensor const x = torch::randn(shape, torch::kDouble);
+      at::Tensor const a = x.clone().requires_grad_();
+      at::Tensor const b = x.clone().requires_grad_();
+      at::Tensor const ya = theirs->forward(a);
+      at::Tensor const yb = ours->forward(b);
+      CHECK(torch::allclose(ya, yb, 1e-10, 1e-12));
+      ya.pow(3).sum().backward();
+      yb.pow(3).sum().backward();
+      CHECK(torch::allclose(a.grad(), b.grad(), 1e-9, 1e-10));
+      if (affine) {
+        CHECK(torch::allclose(theirs->weight.grad(), ours->weight.grad(), 1e-9, 1e-10));
+        CHECK(torch::allclose(theirs->bias.grad(), ours->bias.grad(), 1e-9, 1e-10));
+      }
+    }
+    CHECK(torch::allclose(theirs->running_mean, ours->running_mean, 1e-12, 1e-13));
+    CHECK(torch::allclose(theirs->running_var, ours->running_var, 1e-12, 1e-13));
+    theirs->eval();
+    ours->eval();
+    at::Tensor const x = torch::randn(shape, torch::kDouble);
+    CHECK(torch::allclose(theirs->forward(x), ours->forward(x), 1e-10, 1e-12));
+  };
+  for (bool affine : {true, false}) {
+    auto const options = torch::nn::BatchNormOptions(3).eps(1e-3).momentum(0.3).affine(affine);
+    check(torch::nn::BatchNorm1d(options), {5, 3}, affine);
+    check(torch::nn::BatchNorm1d(options), {4, 3, 7}, affine);
+    check(torch::nn::BatchNorm2d(options), {2, 3, 4, 5}, affine);
+    check(torch::nn::BatchNorm3d(options), {2, 3, 2, 3, 2}, affine);
+  }
+  try {
+    tacit::SyncBatchNorm(3)->forward(torch::ones({2, 4}));
+    FAIL("no error");
+  } catch (tacit::UsageError const& error) {
+    CHECK(error.code() == "TACIT-RU24");
+  }
 }
 
 TEST_CASE("AutoDistribution without its other side says how to bring it") {

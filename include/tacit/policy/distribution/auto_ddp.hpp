@@ -28,6 +28,7 @@ inline constexpr DataParallelTable ddp_over_gloo{
       return std::make_shared<DataParallel>(DataParallelOptions{}, DataParallel::add_hook{}, world, defaults.backend, defaults.timeout, defaults.start_timeout);
     },
     .reduce_sum = [](void* ranks, std::span<double> numbers) { ranks_at(ranks).group().reduce_sum(numbers); },
+    .reduce_sum_of_tensor = [](void* ranks, at::Tensor& tensor) { ranks_at(ranks).group().reduce_sum(tensor); },
     .reduce_max = [](void* ranks, at::Tensor& tensor) { ranks_at(ranks).group().reduce_max(tensor); },
     .agree = [](void* ranks, std::int64_t wish) { return ranks_at(ranks).group().agree(wish); },
     .gather_texts = [](void* ranks, std::string_view text) { return ranks_at(ranks).group().gather(text); },

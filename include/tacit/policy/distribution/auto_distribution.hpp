@@ -14,6 +14,7 @@
 #include "tacit/concepts/distribution_policy.hpp"
 #include "tacit/core/error.hpp"
 #include "tacit/launch/world.hpp"
+#include "tacit/task/group_member.hpp"
 #include "tacit/task/parameter_set.hpp"
 
 namespace tacit::inline v0 {
@@ -26,6 +27,7 @@ using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 struct DataParallelTable {
   std::shared_ptr<void> (*join)(launch::World const& world);
   void (*reduce_sum)(void* ranks, std::span<double> numbers);
+  void (*reduce_sum_of_tensor)(void* ranks, at::Tensor& tensor);
   void (*reduce_max)(void* ranks, at::Tensor& tensor);
   std::int64_t (*agree)(void* ranks, std::int64_t wish);
   std::vector<std::string> (*gather_texts)(void* ranks, std::string_view text);
@@ -138,6 +140,7 @@ class AutoDistribution::bound {
     detail::NamedTensors tensors = buffers_of(model);
     for (auto&& item : model.named_parameters()) tensors.emplace_back(item.key(), item.value());
     table_->prepare_model(ranks_.get(), tensors);
+    detail::join_members(model, [table = table_, ranks = ranks_.get()](at::Tensor& tensor) { table->reduce_sum_of_tensor(ranks, tensor); }, world_size_);
   }
   void prepare_parameters(Parameters& parameters) {
     if (table_ != nullptr) table_->prepare_parameters(ranks_.get(), parameters);

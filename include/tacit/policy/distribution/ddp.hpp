@@ -29,6 +29,7 @@
 #include "tacit/launch/world.hpp"
 #include "tacit/policy/distribution/process_group.hpp"
 #include "tacit/task/aten.hpp"
+#include "tacit/task/group_member.hpp"
 #include "tacit/task/parameter_set.hpp"
 
 namespace tacit::inline v0 {
@@ -346,6 +347,7 @@ class Ddp<Backend, Hook>::bound {
   template <class Model>
   void prepare_model(Model& model) {
     ranks_->prepare_model(detail::tensors_of(model));
+    detail::join_members(model, [ranks = ranks_.get()](at::Tensor& tensor) { ranks->group().reduce_sum(tensor); }, world_size());
   }
   void prepare_parameters(Parameters& parameters) { ranks_->prepare_parameters(parameters); }
   template <class Model>

@@ -144,6 +144,7 @@ class ProcessGroup {
     at::Tensor tensor = at::from_blob(numbers.data(), {static_cast<std::int64_t>(numbers.size())}, at::kDouble);
     all_reduce(tensor, c10d::ReduceOp::SUM, "summing numbers");
   }
+  void reduce_sum(at::Tensor& tensor) { all_reduce(tensor, c10d::ReduceOp::SUM, "summing a tensor"); }
   void reduce_max(at::Tensor& tensor) { all_reduce(tensor, c10d::ReduceOp::MAX, "taking the largest of a tensor"); }
   std::int64_t agree(std::int64_t wish) {
     at::Tensor tensor = at::from_blob(&wish, {1}, at::kLong);

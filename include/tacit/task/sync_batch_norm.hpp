@@ -1,0 +1,143 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/scalar_tensor.h>
+#include <ATen/ops/zeros.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "tacit/core/error.hpp"
+#include "tacit/task/group_member.hpp"
+
+namespace tacit::inline v0 {
+
+namespace detail {
+
+/// y = (x - mean) / sqrt(var + eps) with mean and variance over the batches of all ranks; x is (N, C, ...).
+struct SyncBatchNormFunction : torch::autograd::Function<SyncBatchNormFunction> {
+  /// Sums over all dimensions but the channels', in float64.
+  static at::Tensor channel_sum(at::Tensor const& x) {
+    std::vector<std::int64_t> rest{0};
+    for (std::int64_t dimension = 2; dimension < x.dim(); ++dimension) rest.push_back(dimension);
+    return x.sum(rest, /*keepdim=*/false, at::kDouble);
+  }
+  static at::Tensor along_channels(at::Tensor const& values, at::Tensor const& like) {
+    std::vector<std::int64_t> shape(static_cast<std::size_t>(like.dim()), 1);
+    shape[1] = values.size(0);
+    return values.to(like.scalar_type()).view(shape);
+  }
+
+  /// Outputs: y, and mean, variance and number of values of a channel over all ranks.
+  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, at::Tensor const& x, double eps, GroupMember::Sum sum) {
+    at::Tensor numbers = at::cat({channel_sum(x), channel_sum(x.square()), at::full({1}, static_cast<double>(x.numel() / x.size(1)), x.options().dtype(at::kDouble))});
+    if (sum) sum(numbers);
+    std::int64_t const channels = x.size(1);
+    at::Tensor const count = numbers.narrow(0, 2 * channels, 1);
+    at::Tensor const mean = numbers.narrow(0, 0, channels) / count;
+    at::Tensor const variance = (numbers.narrow(0, channels, channels) / count - mean.square()).clamp_min(0.0);
+    at::Tensor const scale = (variance + eps).rsqrt();
+    at::Tensor const y = (x - along_channels(mean, x)) * along_channels(scale, x);
+    context->save_for_backward({y, scale, count});
+    if (sum) context->saved_data["sum"] = c10::IValue::make_capsule(c10::make_intrusive<Holder>(std::move(sum)));
+    context->mark_non_differentiable({mean, variance, count});
+    return {y, mean, variance, count};
+  }
+
+  /// dx = (dy - mean(dy) - y mean(dy y)) / sqrt(var + eps), means over all ranks.
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list const& gradients) {
+    auto const saved = context->get_saved_variables();
+    at::Tensor const& y = saved[0];
+    at::Tensor const& dy = gradients[0];
+    at::Tensor sums = at::cat({channel_sum(dy), channel_sum(dy * y)});
+    if (auto const found = context->saved_data.find("sum"); found != context->saved_data.end()) {
+      c10::static_intrusive_pointer_cast<Holder>(found->second.toCapsule())->sum(sums);
+    }
+    at::Tensor const means = sums / saved[2];
+    std::int64_t const channels = y.size(1);
+    at::Tensor const mean = along_channels(means.narrow(0, 0, channels), y);
+    at::Tensor const product = along_channels(means.narrow(0, channels, channels), y);
+    return {(dy - mean - y * product) * along_channels(saved[1], y), at::Tensor{}, at::Tensor{}};
+  }
+
+ private:
+  struct Holder : torch::CustomClassHolder {
+    explicit Holder(GroupMember::Sum given) : sum{std::move(given)} {}
+    GroupMember::Sum sum;
+  };
+};
+
+}  // namespace detail
+
+struct SyncBatchNormOptions {
+  std::int64_t channels = 0;
+  double eps = 1e-5;
+  double momentum = 0.1;  ///< share of the new statistics in the running ones
+  bool affine = true;     ///< with a weight and a bias for each channel
+};
+
+/// Batch norm whose statistics are those of all processes' batches, for inputs (N, C), (N, C, L), (N, C, H, W), ...
+///
+/// Alone it is LibTorch's batch norm. A trainer with `Ddp` or `Auto` joins it to the same module on the other ranks.
+/// Requires: in training every rank has a batch in every step: a loader with `drop_last`, or a set that comes out even.
+/// Throws: UsageError for an input of another number of channels.
+class SyncBatchNormImpl : public torch::nn::Module, public GroupMember {
+ public:
+  explicit SyncBatchNormImpl(SyncBatchNormOptions options) : options_{options} {
+    if (options.affine) {
+      weight = register_parameter("weight", at::ones({options.channels}));
+      bias = register_parameter("bias", at::zeros({options.channels}));
+    }
+    running_mean = register_buffer("running_mean", at::zeros({options.channels}));
+    running_var = register_buffer("running_var", at::ones({options.channels}));
+    num_batches_tracked = register_buffer("num_batches_tracked", at::zeros({}, at::kLong));
+  }
+  explicit SyncBatchNormImpl(std::int64_t channels) : SyncBatchNormImpl{SyncBatchNormOptions{.channels = channels}} {}
+
+  at::Tensor forward(at::Tensor const& x) {
+    if (x.dim() < 2 || x.size(1) != options_.channels) {
+      throw UsageError{"TACIT-RU24", detail::message({"an input of ", x.dim() < 2 ? 0 : x.size(1), " channels for a norm of ", options_.channels}), "SyncBatchNorm", "give (N, C, ...)"};
+    }
+    at::Tensor const y = is_training() ? over_the_batch(x) : over_running_statistics(x);
+    return weight.defined() ? y * norm::along_channels(weight, x) + norm::along_channels(bias, x) : y;
+  }
+
+  void join(Sum sum, int world_size) override { sum_ = world_size > 1 ? std::move(sum) : Sum{}; }
+
+  at::Tensor weight{};
+  at::Tensor bias{};
+  at::Tensor running_mean{};
+  at::Tensor running_var{};
+  at::Tensor num_batches_tracked{};
+
+ private:
+  using norm = detail::SyncBatchNormFunction;
+
+  at::Tensor over_the_batch(at::Tensor const& x) {
+    auto const outputs = norm::apply(x, options_.eps, sum_);
+    at::NoGradGuard const no_graph;
+    at::Tensor const& count = outputs[3];
+    running_mean.lerp_(outputs[1].to(running_mean.scalar_type()), options_.momentum);
+    running_var.lerp_((outputs[2] * (count / (count - 1.0).clamp_min(1.0))).to(running_var.scalar_type()), options_.momentum);
+    num_batches_tracked.add_(1);
+    return outputs[0];
+  }
+  at::Tensor over_running_statistics(at::Tensor const& x) const {
+    at::Tensor const scale = (running_var.to(at::kDouble) + options_.eps).rsqrt();
+    return (x - norm::along_channels(running_mean, x)) * norm::along_channels(scale, x);
+  }
+
+  SyncBatchNormOptions options_;
+  Sum sum_{};
+};
+TORCH_MODULE(SyncBatchNorm);
+
+}  // namespace tacit::inline v0
