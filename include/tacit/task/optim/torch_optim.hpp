@@ -74,8 +74,9 @@ class BoundTorchOptim {
     detail::check_parameters(parameters, name);
     std::vector<at::Tensor> tensors = tensors_of(parameters);
     if constexpr (detail::steps_by_closure<Optimizer>) {
-      auto options = optimizer_->param_groups().front().options().clone();
-      optimizer_ = std::make_unique<Optimizer>(std::vector{torch::optim::OptimizerParamGroup{std::move(tensors), std::move(options)}});
+      std::decay_t<decltype(optimizer_->param_groups())> groups;
+      groups.emplace_back(std::move(tensors), optimizer_->param_groups().front().options().clone());
+      optimizer_ = std::make_unique<Optimizer>(std::move(groups));
       return;
     }
     auto& state = optimizer_->state();
