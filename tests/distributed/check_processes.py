@@ -19,8 +19,9 @@ import sys
 import tempfile
 import time
 
+import tool
+
 LIMIT = 150  # seconds
-SKIPPED = 77
 
 
 def free_port():
@@ -112,7 +113,7 @@ def torchrun(quickstart, _):
     found = shutil.which("torchrun")
     if found is None:
         print("SKIPPED: no torchrun here (pip install torch)")
-        sys.exit(SKIPPED)
+        sys.exit(tool.SKIP)
     command = [found, "--no-python", "--nproc-per-node", "2", "--master-port", str(free_port()), quickstart, "--epochs", "1"]
     done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL)
     expect(done.returncode == 0, "torchrun failed", [(done.returncode, done.stdout, done.stderr)])
@@ -167,7 +168,7 @@ def symbols(quickstart, alone):
     nm = shutil.which("nm")
     if nm is None:
         print("SKIPPED: no nm here (apt: binutils)")
-        sys.exit(SKIPPED)
+        sys.exit(tool.SKIP)
 
     def of(program):
         text = subprocess.run([nm, "-C", program], capture_output=True, text=True, check=True).stdout

@@ -64,17 +64,17 @@ struct MainProcessFilter {
 template <fixed_string Name>
 struct EvalSetFilter {
   static constexpr bool is_for_all_ranks = false;
-  bool is_inside = false;  // an evaluation of another set
+  bool is_in_another = false;  // an evaluation of another set is under way
 
   template <class Event>
   bool passes(Event const& event, auto&) {
     if constexpr (std::same_as<Event, event::EvalEpochStart>) {
-      is_inside = event.set != Name.view();
-      return !is_inside;
+      is_in_another = event.set != Name.view();
+      return !is_in_another;
     } else if constexpr (std::same_as<Event, event::EvalEpochEnd> || std::same_as<Event, event::Aborted<stage::EvalEpoch>>) {
-      return !std::exchange(is_inside, false);
+      return !std::exchange(is_in_another, false);
     } else {
-      return !is_inside;
+      return !is_in_another;
     }
   }
   static void visit_config(auto&, auto&&) {}

@@ -25,7 +25,8 @@ namespace tacit::inline v0 {
 /// `prepare_gradients(parameters)`: after the last backward of a window, on every rank, also on one that had nothing to
 /// contribute: the mean over ranks. `reduce_max(tensor)`: elementwise over ranks, in place, no host read.
 ///
-/// One that reduces while backward goes on has some of these besides. `prepare_model(model)`: once, before `prepare_parameters`.
+/// One that reduces while backward goes on has some of these besides. `prepare_model(model)`: once, before
+/// `prepare_parameters`, for what that leaves out: frozen parameters and buffers.
 /// `begin_forward(parameters, model)`: before each forward pass of training. `during_backward(parameters, loss, backward)`: calls
 /// `backward()`, which computes the gradients.
 template <class Bound, class Parameters>

@@ -41,7 +41,8 @@ concept steps_with_closure = requires { requires std::remove_cvref_t<Bound>::tak
 /// on the device; for one that does not, the loop reads the mask on the host first (one wait per update).
 ///
 /// One that computes the loss several times in an update has `static constexpr bool takes_closure = true` and
-/// `step(parameters, closure)` in place of the other: each call of `closure()` makes the gradients of the whole window anew and returns its mean loss, a scalar on the host.
+/// `step(parameters, closure)` in place of the other: each call of `closure()` makes the gradients of the whole window anew and
+/// returns its mean loss, a scalar on the host.
 template <class Recipe, class Parameters>
 concept optimizer_recipe = requires(Recipe const& recipe, Parameters& parameters) {
   requires detail::steps<decltype(recipe.bind(parameters)), Parameters> || detail::steps_with_closure<decltype(recipe.bind(parameters)), Parameters>;

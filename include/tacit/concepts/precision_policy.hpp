@@ -32,6 +32,10 @@ concept bound_precision = requires(Bound& bound, typename Parameters::tensor_typ
   { bound.name() } -> std::convertible_to<std::string>;
 };
 
+/// A bound precision that keeps masters of the parameters beside the model's tensors.
+template <class Bound, class Parameters>
+concept keeps_masters = requires(Bound& bound, Parameters& parameters) { bound.prepare_parameters(parameters); };
+
 /// In what precision training computes: `policy.bind<Parameters>(device)` gives a bound precision.
 template <class Policy, class Parameters, class Device>
 concept precision_policy = std::same_as<slot_of_t<Policy>, slot::precision> && requires(Policy const& policy, Device const& device) {

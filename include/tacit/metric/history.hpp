@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "tacit/core/error.hpp"
+#include "tacit/core/json_text.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/events/flow.hpp"
 #include "tacit/metric/tags.hpp"
@@ -103,7 +104,7 @@ class History {
     std::string text{"{\"columns\":["};
     for (HistoryColumn const& column : columns_) {
       if (text.back() == '}') text += ',';
-      text.append("{\"name\":").append(quoted(column.name)).append(",\"volatile\":").append(column.is_volatile ? "true" : "false");
+      text.append("{\"name\":").append(detail::json_quoted(column.name)).append(",\"volatile\":").append(column.is_volatile ? "true" : "false");
       text += ",\"entries\":[";
       for (HistoryEntry const& entry : column.entries) {
         if (text.back() == ']') text += ',';
@@ -116,8 +117,8 @@ class History {
     text += "],\"runs\":[";
     for (HistoryRun const& run : runs_) {
       if (text.back() == '}') text += ',';
-      text.append("{\"reason\":").append(quoted(to_string(run.reason))).append(",\"finished\":").append(run.finished ? "true" : "false");
-      text.append(",\"updates\":").append(std::to_string(run.updates.value())).append(",\"error\":").append(quoted(run.error)).append("}");
+      text.append("{\"reason\":").append(detail::json_quoted(to_string(run.reason))).append(",\"finished\":").append(run.finished ? "true" : "false");
+      text.append(",\"updates\":").append(std::to_string(run.updates.value())).append(",\"error\":").append(detail::json_quoted(run.error)).append("}");
     }
     return text + "]}";
   }
@@ -215,21 +216,6 @@ class History {
     char text[32];
     auto const [end, error] = std::to_chars(text, text + sizeof text, value);
     return {text, end};
-  }
-
-  static std::string quoted(std::string_view text) {
-    std::string result{"\""};
-    for (char c : text) {
-      if (c == '"' || c == '\\') {
-        (result += '\\') += c;
-      } else if (static_cast<unsigned char>(c) < 0x20) {
-        constexpr char digits[] = "0123456789abcdef";
-        result.append("\\u00").append(1, digits[static_cast<unsigned char>(c) / 16]).append(1, digits[static_cast<unsigned char>(c) % 16]);
-      } else {
-        result += c;
-      }
-    }
-    return result + '"';
   }
 
   static std::string csv_quoted(std::string_view text) {

@@ -622,9 +622,7 @@ consteval bool takes_closure(std::index_sequence<I...>) {
 /// The loss can be computed again and again in an update.
 template <class Task, class BoundPrecision>
 inline constexpr bool allows_closure = task_phase_count<Task> == 1 && !requires(BoundPrecision& precision) { precision.scaler(); } &&
-                                       !requires(BoundPrecision& precision, basic_parameter_set<typename Task::tensor_type>& all) {
-                                         precision.prepare_parameters(all);
-                                       };
+                                       !keeps_masters<BoundPrecision, basic_parameter_set<typename Task::tensor_type>>;
 
 template <class Task, class Device, class Precision, class Distribution>
 constexpr auto check_policies() {

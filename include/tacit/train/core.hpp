@@ -96,7 +96,7 @@ class Core {
   static constexpr auto order = Composition::call_order;
   static constexpr std::size_t phase_count = detail::task_phase_count<task_type>;
   static constexpr bool is_single = distribution_type::is_single;
-  static constexpr bool keeps_masters = requires(precision_type& precision, parameters_type& all) { precision.prepare_parameters(all); };
+  static constexpr bool keeps_masters = tacit::keeps_masters<precision_type, parameters_type>;
   static constexpr bool transfers = !device_type::is_host || precision_type::casts;
 
   template <std::size_t I>

@@ -92,19 +92,22 @@ inline void close_window(Run& run) {
   }
 }
 
+/// Fires the event of a step that begins: a handler may leave the batch out.
+template <class Event, class Run>
+inline void begin_step(Run& run, Event const& event) {
+  Flow const wish = fire(run, event);
+  if (wish == Flow::skip_batch) {
+    run.skip_batch();
+  } else {
+    run.core().take(wish, &type_name<Event>);
+  }
+}
+
 /// The gradient of the batch in work, unless a handler leaves it out.
 template <class Run>
-[[gnu::always_inline]] inline void compute(Run& run) {
+inline void compute(Run& run) {
   guard_phase<stage::TrainStep>(
-      run,
-      [&] {
-        Flow const wish = fire(run, event::TrainStepStart{run.epoch_index(), run.step_index(), run.update_index()});
-        if (wish == Flow::skip_batch) {
-          run.skip_batch();
-        } else {
-          run.core().take(wish, &type_name<event::TrainStepStart>);
-        }
-      },
+      run, [&] { begin_step(run, event::TrainStepStart{run.epoch_index(), run.step_index(), run.update_index()}); },
       [&] {
         if (run.has_batch()) step_phases<0>(run);
       });
@@ -155,15 +158,7 @@ template <class Run>
 inline void eval_step(Run& run) {
   if (run.has_batch()) {
     guard_phase<stage::EvalStep>(
-        run,
-        [&] {
-          Flow const wish = fire(run, event::EvalStepStart{run.step_index()});
-          if (wish == Flow::skip_batch) {
-            run.skip_batch();
-          } else {
-            run.core().take(wish, &type_name<event::EvalStepStart>);
-          }
-        },
+        run, [&] { begin_step(run, event::EvalStepStart{run.step_index()}); },
         [&] {
           if (run.has_batch()) eval_phases<0>(run);
         });

@@ -515,15 +515,15 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     this->weight_ = 0.0;
   }
 
-  /// False if every batch of the window was left out, on every rank.
+  /// The window's gradients and weights over all ranks. Returns: false if every batch was left out, on every rank.
   bool window_has_weight() {
     if constexpr (!is_single) {
       Progress& progress = this->core_.progress();
+      // A rank without a batch takes part in what the others did in their steps before they come here. Several phases have updates in between.
+      if constexpr (base::phase_count == 1) reduce_gradients<0>();
       if constexpr (weights_known()) {
         window_samples_ = planned_weight_;
       } else {
-        // A rank without a batch takes part in what the others did in their steps before they come here.
-        if constexpr (base::phase_count == 1) reduce_gradients<0>();
         double numbers[2] = {window_weight_, window_samples_};
         this->core_.distribution().reduce_sum(numbers);
         window_weight_ = numbers[0];
@@ -600,7 +600,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     auto& parameters = core.template phase<I>().parameters;
     if constexpr (!Schedules::empty) schedules_.template set<I>(applied_index());
     if constexpr (!is_single) {
-      if (weights_known() || base::phase_count > 1) reduce_gradients<I>();
+      if constexpr (base::phase_count > 1) reduce_gradients<I>();
       if constexpr (I == 0) agree_before_update();
     }
     mask_ = core.precision().unscale(parameters);
@@ -968,9 +968,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     auto& phase = this->core_.template phase<I>();
     change(phase.parameters);
     if constexpr (!is_single) this->core_.distribution().prepare_parameters(phase.parameters);
-    if constexpr (requires { this->core_.precision().prepare_parameters(phase.parameters); }) {
-      this->core_.precision().prepare_parameters(phase.parameters);
-    }
+    if constexpr (CoreT::keeps_masters) this->core_.precision().prepare_parameters(phase.parameters);
     phase.optimizer.parameters_changed(phase.parameters);
     count += phase.parameters.size();
   }

@@ -39,10 +39,13 @@
 #include "tacit/task/optim/sgd.hpp"
 #include "tacit/task/sync_batch_norm.hpp"
 #include "tacit/train/trainer.hpp"
+#include "unit/torch_support.hpp"
 
 namespace event = tacit::event;
 using Catch::Matchers::ContainsSubstring;
 using tacit::CallbackPack;
+using torch_support::distance;
+using torch_support::flat;
 using tacit::Ddp;
 using tacit::Gloo;
 
@@ -152,12 +155,6 @@ tacit::data::TensorDataset data(std::int64_t samples) {
   return {x, (x.sum(1, true) + 0.3 * torch::sin(5.0 * i).unsqueeze(1))};
 }
 
-at::Tensor flat(torch::nn::Module const& model) {
-  std::vector<at::Tensor> all;
-  for (auto const& p : model.parameters()) all.push_back(p.detach().flatten());
-  return torch::cat(all);
-}
-double distance(at::Tensor const& a, at::Tensor const& b) { return ((a - b).norm() / b.norm()).item<double>(); }
 
 struct Outcome {
   at::Tensor parameters{};

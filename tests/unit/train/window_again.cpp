@@ -34,10 +34,13 @@
 #include "tacit/task/optim/adamw.hpp"
 #include "tacit/task/optim/torch_optim.hpp"
 #include "tacit/train/trainer.hpp"
+#include "unit/torch_support.hpp"
 
 namespace event = tacit::event;
 using tacit::AutoMicroBatch;
 using tacit::CallbackPack;
+using torch_support::distance;
+using torch_support::flat;
 
 namespace {
 
@@ -108,12 +111,6 @@ std::size_t address_space() {
   return pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
 }
 
-at::Tensor flat(torch::nn::Module const& model) {
-  std::vector<at::Tensor> all;
-  for (auto const& p : model.parameters()) all.push_back(p.detach().flatten());
-  return torch::cat(all);
-}
-double distance(at::Tensor const& a, at::Tensor const& b) { return ((a - b).norm() / b.norm()).item<double>(); }
 
 torch::optim::LBFGSOptions lbfgs_options(bool line_search) {
   auto options = torch::optim::LBFGSOptions(0.5).max_iter(4).history_size(5);

@@ -32,6 +32,9 @@ class ChosenDevice {
   void synchronize() const {
     if (!device_.is_cpu()) CudaDevice{device_.index()}.synchronize();
   }
+  void release_memory() const {
+    if (!device_.is_cpu()) CudaDevice{device_.index()}.release_memory();
+  }
 
   c10::Device device() const noexcept { return device_; }
   /// Why this device.

@@ -16,17 +16,9 @@
 namespace tacit::inline v0::detail {
 
 inline DataParallel& ranks_at(void* ranks) { return *static_cast<DataParallel*>(ranks); }
-inline std::vector<at::Tensor> without_names(NamedTensors const& tensors) {
-  std::vector<at::Tensor> list;
-  for (auto const& [name, tensor] : tensors) list.push_back(tensor.detach());
-  return list;
-}
 
 inline constexpr DataParallelTable ddp_over_gloo{
-    .join = [](launch::World const& world) -> std::shared_ptr<void> {
-      Ddp<Gloo> const defaults{};
-      return std::make_shared<DataParallel>(DataParallelOptions{}, DataParallel::add_hook{}, world, defaults.backend, defaults.timeout, defaults.start_timeout);
-    },
+    .join = [](launch::World const& world) -> std::shared_ptr<void> { return Ddp<Gloo>{.world = world}.join(); },
     .reduce_sum = [](void* ranks, std::span<double> numbers) { ranks_at(ranks).group().reduce_sum(numbers); },
     .reduce_sum_of_tensor = [](void* ranks, at::Tensor& tensor) { ranks_at(ranks).group().reduce_sum(tensor); },
     .reduce_max = [](void* ranks, at::Tensor& tensor) { ranks_at(ranks).group().reduce_max(tensor); },
@@ -36,10 +28,10 @@ inline constexpr DataParallelTable ddp_over_gloo{
     .broadcast = [](void* ranks, at::Tensor& tensor, int root) { ranks_at(ranks).group().broadcast(tensor, root); },
     .barrier = [](void* ranks) { ranks_at(ranks).group().barrier(); },
     .local_depth = [](void* ranks) -> int& { return ranks_at(ranks).local_depth(); },
-    .prepare_model = [](void* ranks, NamedTensors const& tensors) { ranks_at(ranks).prepare_model(tensors); },
+    .share = [](void* ranks, NamedTensors const& tensors) { ranks_at(ranks).share(tensors); },
     .prepare_parameters = [](void* ranks, basic_parameter_set<at::Tensor>& parameters) { ranks_at(ranks).prepare_parameters(parameters); },
     .begin_forward = [](void* ranks, basic_parameter_set<at::Tensor>& parameters) { return ranks_at(ranks).begin_forward(parameters); },
-    .broadcast_buffers = [](void* ranks, NamedTensors const& buffers) { ranks_at(ranks).group().broadcast_all(without_names(buffers)); },
+    .broadcast_all = [](void* ranks, NamedTensors const& tensors) { ranks_at(ranks).broadcast_all(tensors); },
     .begin_backward = [](void* ranks, basic_parameter_set<at::Tensor>& parameters, at::Tensor const& loss) { ranks_at(ranks).begin_backward(parameters, loss); },
     .fail_backward = [](void* ranks) { ranks_at(ranks).group().guarded(backward_work, [] { std::rethrow_exception(std::current_exception()); }); },
     .prepare_gradients = [](void* ranks, basic_parameter_set<at::Tensor>& parameters) { ranks_at(ranks).prepare_gradients(parameters); },

@@ -14,14 +14,13 @@
 #include "tacit/concepts/distribution_policy.hpp"
 #include "tacit/core/error.hpp"
 #include "tacit/launch/world.hpp"
+#include "tacit/policy/distribution/ranks.hpp"
 #include "tacit/task/group_member.hpp"
 #include "tacit/task/parameter_set.hpp"
 
 namespace tacit::inline v0 {
 
 namespace detail {
-
-using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
 /// What data parallel training does, behind pointers: LibTorch's headers for it cost a translation unit 12 to 18 s.
 struct DataParallelTable {
@@ -35,10 +34,10 @@ struct DataParallelTable {
   void (*broadcast)(void* ranks, at::Tensor& tensor, int root);
   void (*barrier)(void* ranks);
   int& (*local_depth)(void* ranks);
-  void (*prepare_model)(void* ranks, NamedTensors const& tensors);
+  void (*share)(void* ranks, NamedTensors const& tensors);
   void (*prepare_parameters)(void* ranks, basic_parameter_set<at::Tensor>& parameters);
   bool (*begin_forward)(void* ranks, basic_parameter_set<at::Tensor>& parameters);
-  void (*broadcast_buffers)(void* ranks, NamedTensors const& buffers);
+  void (*broadcast_all)(void* ranks, NamedTensors const& tensors);
   void (*begin_backward)(void* ranks, basic_parameter_set<at::Tensor>& parameters, at::Tensor const& loss);
   /// Called in a handler: throws what an exception during backward means for the ranks.
   void (*fail_backward)(void* ranks);
@@ -117,29 +116,12 @@ class AutoDistribution::bound {
     if (table_ != nullptr) table_->barrier(ranks_.get());
   }
 
-  /// While it lives, backward passes leave gradients on this rank.
-  class no_sync_scope {
-   public:
-    explicit no_sync_scope(int* depth) : depth_{depth} {
-      if (depth_ != nullptr) ++*depth_;
-    }
-    no_sync_scope(no_sync_scope&& other) noexcept : depth_{std::exchange(other.depth_, nullptr)} {}
-    no_sync_scope& operator=(no_sync_scope&&) = delete;
-    ~no_sync_scope() {
-      if (depth_ != nullptr) --*depth_;
-    }
-
-   private:
-    int* depth_;
-  };
-  no_sync_scope no_sync() { return no_sync_scope{table_ == nullptr ? nullptr : &table_->local_depth(ranks_.get())}; }
+  detail::LocalScope no_sync() { return detail::LocalScope{table_ == nullptr ? nullptr : &table_->local_depth(ranks_.get())}; }
 
   template <class Model>
   void prepare_model(Model& model) {
     if (table_ == nullptr) return;
-    detail::NamedTensors tensors = buffers_of(model);
-    for (auto&& item : model.named_parameters()) tensors.emplace_back(item.key(), item.value());
-    table_->prepare_model(ranks_.get(), tensors);
+    table_->share(ranks_.get(), detail::untrained_of(model));
     detail::join_members(model, [table = table_, ranks = ranks_.get()](at::Tensor& tensor) { table->reduce_sum_of_tensor(ranks, tensor); }, world_size_);
   }
   void prepare_parameters(Parameters& parameters) {
@@ -148,7 +130,7 @@ class AutoDistribution::bound {
   template <class Model>
   void begin_forward(Parameters& parameters, Model& model) {
     if (table_ == nullptr) return;
-    if (table_->begin_forward(ranks_.get(), parameters)) table_->broadcast_buffers(ranks_.get(), buffers_of(model));
+    if (table_->begin_forward(ranks_.get(), parameters)) table_->broadcast_all(ranks_.get(), detail::buffers_of(model));
   }
   template <class Backward>
   void during_backward(Parameters& parameters, tensor_type const& loss, Backward const& backward) {
@@ -166,13 +148,6 @@ class AutoDistribution::bound {
   }
 
  private:
-  template <class Model>
-  static detail::NamedTensors buffers_of(Model& model) {
-    detail::NamedTensors buffers;
-    for (auto&& item : model.named_buffers()) buffers.emplace_back(item.key(), item.value());
-    return buffers;
-  }
-
   int rank_;
   int local_rank_;
   int world_size_;

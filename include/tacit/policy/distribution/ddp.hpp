@@ -28,6 +28,7 @@
 #include "tacit/core/units.hpp"
 #include "tacit/launch/world.hpp"
 #include "tacit/policy/distribution/process_group.hpp"
+#include "tacit/policy/distribution/ranks.hpp"
 #include "tacit/task/aten.hpp"
 #include "tacit/task/group_member.hpp"
 #include "tacit/task/parameter_set.hpp"
@@ -94,12 +95,13 @@ struct PhaseReducer {
 
 inline constexpr char const* backward_work = "computing and averaging gradients";
 
+/// The members of `Ddp` of these names.
 struct DataParallelOptions {
-  Megabytes bucket = 25;
-  Megabytes first_bucket = 1;
-  bool find_unused = false;
-  bool static_graph = false;
-  bool broadcast_buffers = true;
+  Megabytes bucket;
+  Megabytes first_bucket;
+  bool find_unused;
+  bool static_graph;
+  bool broadcast_buffers;
 };
 
 /// Data parallel training over a group: a reducer for each phase's parameters.
@@ -120,22 +122,23 @@ class DataParallel {
 
   /// Every rank's tensors become rank 0's.
   /// Throws: DistributedError if their names, types or shapes differ.
-  void prepare_model(std::vector<std::pair<std::string, at::Tensor>> const& tensors) {
+  void share(NamedTensors const& tensors) {
     std::string description;
-    std::vector<at::Tensor> list;
-    for (auto const& [name, tensor] : tensors) {
-      description += describe(name, tensor);
-      list.push_back(tensor.detach());
-    }
+    for (auto const& [name, tensor] : tensors) description += describe(name, tensor);
     require_same(description);
+    broadcast_all(tensors);
+  }
+  void broadcast_all(NamedTensors const& tensors) {
+    std::vector<at::Tensor> list;
+    for (auto const& [name, tensor] : tensors) list.push_back(tensor.detach());
     group_.broadcast_all(list);
   }
-  /// The same for parameters that a run trains; whatever was known about them is made anew.
+  /// Shares parameters that a run trains; whatever was known about them is made anew.
   void prepare_parameters(parameters_type& parameters) {
     std::erase_if(phases_, [&](PhaseReducer const& phase) { return phase.parameters == &parameters; });
-    std::vector<std::pair<std::string, at::Tensor>> tensors;
+    NamedTensors tensors;
     for (auto const& parameter : parameters) tensors.emplace_back(parameter.name, parameter.model);
-    prepare_model(tensors);
+    share(tensors);
   }
 
   /// Returns true if this forward pass is the first of a step that reduces: then buffers are to be broadcast.
@@ -254,15 +257,6 @@ class DataParallel {
   int local_depth_ = 0;
 };
 
-/// The parameters, frozen ones too, and buffers of a model, by name.
-template <class Model>
-std::vector<std::pair<std::string, at::Tensor>> tensors_of(Model& model) {
-  std::vector<std::pair<std::string, at::Tensor>> tensors;
-  for (auto&& item : model.named_parameters()) tensors.emplace_back(item.key(), item.value());
-  for (auto&& item : model.named_buffers()) tensors.emplace_back(item.key(), item.value());
-  return tensors;
-}
-
 }  // namespace detail
 
 /// Data parallel training: each process has the whole model and a part of every batch, gradients are averaged while backward goes on.
@@ -295,12 +289,34 @@ struct Ddp {
     return bound<Parameters>{*this};
   }
 
+  /// For policies that are made of this one: joins the other ranks.
+  std::unique_ptr<detail::DataParallel> join() const {
+    return std::make_unique<detail::DataParallel>(detail::DataParallelOptions{bucket, first_bucket, find_unused, static_graph, broadcast_buffers}, add_hook(),
+                                                  world ? *world : launch::world(), backend, timeout, start_timeout);
+  }
+
   static void visit_config(auto& self, auto&& visit) {
     visit("bucket", self.bucket);
     visit("first_bucket", self.first_bucket);
     visit("find_unused", self.find_unused);
     visit("static_graph", self.static_graph);
     visit("broadcast_buffers", self.broadcast_buffers);
+  }
+
+ private:
+  detail::DataParallel::add_hook add_hook() const {
+    if constexpr (std::same_as<Hook, NoCompression>) {
+      return {};
+    } else if constexpr (std::same_as<Hook, Fp16Compression>) {
+      return [](c10d::Reducer& reducer, auto const&) { reducer.register_builtin_comm_hook(c10d::BuiltinCommHookType::FP16_COMPRESS); };
+    } else if constexpr (std::same_as<Hook, Bf16Compression>) {
+      return [](c10d::Reducer& reducer, auto const& group) {
+        reducer.register_comm_hook(std::make_unique<detail::ReducerHook<detail::Bf16Hook>>(detail::Bf16Hook{}, group));
+      };
+    } else {
+      static_assert(gradient_hook<Hook>);
+      return [hook = hook](c10d::Reducer& reducer, auto const& group) { reducer.register_comm_hook(std::make_unique<detail::ReducerHook<Hook>>(hook, group)); };
+    }
   }
 };
 
@@ -311,10 +327,7 @@ class Ddp<Backend, Hook>::bound {
   using tensor_type = typename Parameters::tensor_type;
   static constexpr bool is_single = false;
 
-  explicit bound(Ddp const& config)
-      : ranks_{std::make_unique<detail::DataParallel>(
-            detail::DataParallelOptions{config.bucket, config.first_bucket, config.find_unused, config.static_graph, config.broadcast_buffers}, hook_of(config),
-            config.world ? *config.world : launch::world(), config.backend, config.timeout, config.start_timeout)} {}
+  explicit bound(Ddp const& config) : ranks_{config.join()} {}
 
   int rank() const noexcept { return group().rank(); }
   int local_rank() const noexcept { return group().local_rank(); }
@@ -329,33 +342,17 @@ class Ddp<Backend, Hook>::bound {
   void broadcast(at::Tensor& tensor, int root) { group().broadcast(tensor, root); }
   void barrier() { group().barrier(); }
 
-  /// While it lives, backward passes leave gradients on this rank.
-  class no_sync_scope {
-   public:
-    explicit no_sync_scope(int& depth) : depth_{&depth} { ++*depth_; }
-    no_sync_scope(no_sync_scope&& other) noexcept : depth_{std::exchange(other.depth_, nullptr)} {}
-    no_sync_scope& operator=(no_sync_scope&&) = delete;
-    ~no_sync_scope() {
-      if (depth_ != nullptr) --*depth_;
-    }
-
-   private:
-    int* depth_;
-  };
-  no_sync_scope no_sync() { return no_sync_scope{ranks_->local_depth()}; }
+  detail::LocalScope no_sync() { return detail::LocalScope{&ranks_->local_depth()}; }
 
   template <class Model>
   void prepare_model(Model& model) {
-    ranks_->prepare_model(detail::tensors_of(model));
+    ranks_->share(detail::untrained_of(model));
     detail::join_members(model, [ranks = ranks_.get()](at::Tensor& tensor) { ranks->group().reduce_sum(tensor); }, world_size());
   }
   void prepare_parameters(Parameters& parameters) { ranks_->prepare_parameters(parameters); }
   template <class Model>
   void begin_forward(Parameters& parameters, Model& model) {
-    if (!ranks_->begin_forward(parameters)) return;
-    std::vector<at::Tensor> buffers;
-    for (auto&& item : model.named_buffers()) buffers.push_back(item.value().detach());
-    group().broadcast_all(buffers);
+    if (ranks_->begin_forward(parameters)) ranks_->broadcast_all(detail::buffers_of(model));
   }
   template <class Backward>
   void during_backward(Parameters& parameters, at::Tensor const& loss, Backward const& backward) {
@@ -368,21 +365,6 @@ class Ddp<Backend, Hook>::bound {
 
  private:
   detail::ProcessGroup& group() const noexcept { return ranks_->group(); }
-
-  static detail::DataParallel::add_hook hook_of(Ddp const& config) {
-    if constexpr (std::same_as<Hook, NoCompression>) {
-      return {};
-    } else if constexpr (std::same_as<Hook, Fp16Compression>) {
-      return [](c10d::Reducer& reducer, auto const&) { reducer.register_builtin_comm_hook(c10d::BuiltinCommHookType::FP16_COMPRESS); };
-    } else if constexpr (std::same_as<Hook, Bf16Compression>) {
-      return [](c10d::Reducer& reducer, auto const& group) {
-        reducer.register_comm_hook(std::make_unique<detail::ReducerHook<detail::Bf16Hook>>(detail::Bf16Hook{}, group));
-      };
-    } else {
-      static_assert(gradient_hook<Hook>);
-      return [hook = config.hook](c10d::Reducer& reducer, auto const& group) { reducer.register_comm_hook(std::make_unique<detail::ReducerHook<Hook>>(hook, group)); };
-    }
-  }
 
   std::unique_ptr<detail::DataParallel> ranks_;  // in its place: a bound policy is moved
 };

@@ -30,6 +30,12 @@
 
 namespace tacit::inline v0::detail {
 
+/// LibTorch's messages have a stack trace below.
+inline std::string_view first_line(std::exception const& error) {
+  std::string_view const what{error.what()};
+  return what.substr(0, what.find('\n'));
+}
+
 /// Throws: DistributedError if the place where the processes meet cannot be reached.
 inline c10::intrusive_ptr<c10d::Store> connect_store(launch::World const& world, std::chrono::milliseconds timeout) {
   try {
@@ -43,10 +49,9 @@ inline c10::intrusive_ptr<c10d::Store> connect_store(launch::World const& world,
     if (!world.prefix.empty()) store = c10::make_intrusive<c10d::PrefixStore>(world.prefix, store);
     return store;
   } catch (std::exception const& error) {
-    std::string_view const what{error.what()};
     throw DistributedError{"TACIT-RX18",
                            message({"rank ", world.rank, " of ", world.world_size, " cannot reach ", world.address, ":", world.port, ", where the processes meet (", world.launcher,
-                                    world.variables.empty() ? "" : ", ", world.variables, "): ", what.substr(0, what.find('\n'))}),
+                                    world.variables.empty() ? "" : ", ", world.variables, "): ", first_line(error)}),
                            "distribution", "see that MASTER_ADDR is the host of rank 0 and that nobody else uses the port; set MASTER_PORT to another one"};
   }
 }
@@ -68,10 +73,9 @@ inline void await_all(c10d::Store& store, launch::World const& world, std::chron
       }
     } catch (std::exception const&) {
     }
-    std::string_view const what{error.what()};
     throw DistributedError{"TACIT-RX18",
                            message({"rank ", world.rank, " waited for the other ranks of ", world.world_size, missing.empty() ? "" : ", missing: ", missing, " (",
-                                    what.substr(0, what.find('\n')), ")"}),
+                                    first_line(error), ")"}),
                            "distribution", "see whether they started and what they printed; `.start_timeout` is how long they are waited for"};
   }
 }
@@ -112,6 +116,7 @@ inline c10::intrusive_ptr<c10d::Store> open_store(launch::World const& world, st
   await_all(*store, world, timeout);
   return store;
 }
+
 /// A group of processes: what the loop asks of a distribution, by LibTorch's collectives.
 ///
 /// Numbers and texts of the host go by tensors on the CPU. An error of a collective names the rank and what it was doing.
@@ -137,7 +142,6 @@ class ProcessGroup {
   int rank() const noexcept { return world_.rank; }
   int local_rank() const noexcept { return world_.local_rank; }
   int world_size() const noexcept { return world_.world_size; }
-  launch::World const& world() const noexcept { return world_; }
   c10::intrusive_ptr<c10d::ProcessGroup> const& group() const noexcept { return group_; }
 
   void reduce_sum(std::span<double> numbers) {
@@ -195,8 +199,7 @@ class ProcessGroup {
       throw;
     } catch (std::exception const& error) {
       is_broken_ = true;
-      std::string_view const what{error.what()};
-      throw DistributedError{"TACIT-RX20", message({"rank ", rank(), " of ", world_size(), " failed while ", doing, ": ", what.substr(0, what.find('\n'))}), "distribution",
+      throw DistributedError{"TACIT-RX20", message({"rank ", rank(), " of ", world_size(), " failed while ", doing, ": ", first_line(error)}), "distribution",
                              "see what the other ranks printed; one that ended or was much slower than the time limit stops all"};
     }
   }

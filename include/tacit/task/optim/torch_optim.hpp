@@ -136,7 +136,8 @@ struct TorchOptim {
   }
 };
 
-/// Any optimizer of `torch::optim`, also `LBFGS`, which computes the loss several times in an update, with the options that a hand-written loop gave it.
+/// Any optimizer of `torch::optim` with the options that a hand-written loop gave it, also `LBFGS`, which computes the loss several
+/// times in an update.
 /// Requires: its header, <torch/optim/adam.h> say, included by the caller.
 /// Example: optim::from_torch<torch::optim::Adam>(torch::optim::AdamOptions(1e-3))
 template <class Optimizer, class Options>
