@@ -1006,7 +1006,9 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     double weight;  // what its loss is a mean over
   };
   static constexpr bool keeps_window = halves_batches || takes_closure;
-  std::vector<Part> kept_{};  // of the window in work
+  struct nothing {};
+  // Of the window in work. A vector that is never used would still cost each step four instructions.
+  [[no_unique_address]] std::conditional_t<keeps_window, std::vector<Part>, nothing> kept_{};
 };
 
 /// Closes a run's entry in the history and tells how it went.
