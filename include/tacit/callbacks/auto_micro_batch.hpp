@@ -17,7 +17,7 @@ namespace tacit::inline v0 {
 /// What the window had computed is computed again, therefore layers with running statistics see those rows twice, and dropout draws
 /// anew. From then on every batch is computed in parts of at most that many rows, each with its own TrainStepStart, TrainLossComputed
 /// and TrainStepEnd; counters, limits and the schedule go on in whole batches. The step that failed is told as Aborted<stage::TrainStep>.
-/// Requires: a task of one phase, one process, batches that are tensors, structs or tuples of tensors with equal rows (or have
+/// Requires: a task of one phase, batches that are tensors, structs or tuples of tensors with equal rows (or have
 /// `rows(first, count)`), and a step whose loss is a mean over the rows or over the `weight` that it returns.
 /// Throws: what the memory's allocator threw, once a single row does not fit.
 /// Cost: the batches of a window are kept until its update.

@@ -7,6 +7,7 @@
 #include <ATen/ops/ones.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
@@ -41,12 +42,13 @@ struct SyncBatchNormFunction : torch::autograd::Function<SyncBatchNormFunction> 
     at::Tensor numbers = at::cat({channel_sum(x), channel_sum(x.square()), at::full({1}, static_cast<double>(x.numel() / x.size(1)), x.options().dtype(at::kDouble))});
     if (sum) sum(numbers);
     std::int64_t const channels = x.size(1);
-    at::Tensor const count = numbers.narrow(0, 2 * channels, 1);
-    at::Tensor const mean = numbers.narrow(0, 0, channels) / count;
-    at::Tensor const variance = (numbers.narrow(0, channels, channels) / count - mean.square()).clamp_min(0.0);
+    at::Tensor const count = numbers.narrow(0, 2 * channels, 1);  // 0: every rank left its batch out, nothing may change
+    at::Tensor const divisor = count.clamp_min(1.0);
+    at::Tensor const mean = numbers.narrow(0, 0, channels) / divisor;
+    at::Tensor const variance = (numbers.narrow(0, channels, channels) / divisor - mean.square()).clamp_min(0.0);
     at::Tensor const scale = (variance + eps).rsqrt();
     at::Tensor const y = (x - along_channels(mean, x)) * along_channels(scale, x);
-    context->save_for_backward({y, scale, count});
+    context->save_for_backward({y, scale, divisor});
     if (sum) context->saved_data["sum"] = c10::IValue::make_capsule(c10::make_intrusive<Holder>(std::move(sum)));
     context->mark_non_differentiable({mean, variance, count});
     return {y, mean, variance, count};
@@ -59,7 +61,8 @@ struct SyncBatchNormFunction : torch::autograd::Function<SyncBatchNormFunction> 
     at::Tensor const& dy = gradients[0];
     at::Tensor sums = at::cat({channel_sum(dy), channel_sum(dy * y)});
     if (auto const found = context->saved_data.find("sum"); found != context->saved_data.end()) {
-      c10::static_intrusive_pointer_cast<Holder>(found->second.toCapsule())->sum(sums);
+      // Of rows that do not count the statistics are no function.
+      if (!c10::static_intrusive_pointer_cast<Holder>(found->second.toCapsule())->sum(sums)) return {at::zeros_like(dy), at::Tensor{}, at::Tensor{}};
     }
     at::Tensor const means = sums / saved[2];
     std::int64_t const channels = y.size(1);
@@ -87,7 +90,7 @@ struct SyncBatchNormOptions {
 /// Batch norm whose statistics are those of all processes' batches, for inputs (N, C), (N, C, L), (N, C, H, W), ...
 ///
 /// Alone it is LibTorch's batch norm. A trainer with `Ddp` or `Auto` joins it to the same module on the other ranks.
-/// Requires: in training every rank has a batch in every step: a loader with `drop_last`, or a set that comes out even.
+/// A rank that has no batch for a step goes through it with an earlier one that does not count.
 /// Throws: UsageError for an input of another number of channels.
 class SyncBatchNormImpl : public torch::nn::Module, public GroupMember {
  public:
@@ -125,9 +128,11 @@ class SyncBatchNormImpl : public torch::nn::Module, public GroupMember {
     auto const outputs = norm::apply(x, options_.eps, sum_);
     at::NoGradGuard const no_graph;
     at::Tensor const& count = outputs[3];
-    running_mean.lerp_(outputs[1].to(running_mean.scalar_type()), options_.momentum);
-    running_var.lerp_((outputs[2] * (count / (count - 1.0).clamp_min(1.0))).to(running_var.scalar_type()), options_.momentum);
-    num_batches_tracked.add_(1);
+    at::Tensor const counts = count.clamp_max(1.0);
+    at::Tensor const share = options_.momentum * counts;
+    running_mean.lerp_(outputs[1].to(running_mean.scalar_type()), share.to(running_mean.scalar_type()));
+    running_var.lerp_((outputs[2] * (count / (count - 1.0).clamp_min(1.0))).to(running_var.scalar_type()), share.to(running_var.scalar_type()));
+    num_batches_tracked.add_(counts.squeeze(0).to(num_batches_tracked.scalar_type()));
     return outputs[0];
   }
   at::Tensor over_running_statistics(at::Tensor const& x) const {

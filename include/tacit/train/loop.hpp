@@ -113,6 +113,17 @@ inline void compute(Run& run) {
       });
 }
 
+/// Phase I and all later ones where this rank has no batch and modules of the model wait for it: a stand-in goes through, with weight 0.
+template <std::size_t I, class Run>
+inline void accompany(Run& run) {
+  [[maybe_unused]] auto const scope = run.gradient_scope();
+  run.template backward<I>(run.template forward<I>());
+  if constexpr (I + 1 < Run::phase_count) {
+    if (run.closes_window()) update<I>(run);
+    accompany<I + 1>(run);
+  }
+}
+
 /// One micro-batch; the last of a window is followed by the update.
 template <class Run>
 inline void train_step(Run& run) {
@@ -121,6 +132,12 @@ inline void train_step(Run& run) {
       run.in_parts([&] { compute(run); });
     } else {
       compute(run);
+    }
+  }
+  if constexpr (Run::may_accompany) {
+    if (run.is_awaited()) {
+      [[maybe_unused]] auto const stand_in = run.stand_in();
+      accompany<0>(run);
     }
   }
   run.end_step();

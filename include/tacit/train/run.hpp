@@ -8,6 +8,7 @@
 #include <exception>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -347,6 +348,8 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   using traits = typename base::traits;
   static constexpr bool is_single = CoreT::is_single;
   static constexpr std::size_t micro_batch_callback = micro_batch_place(typename base::callback_types{});
+  /// Modules of the model may wait for every rank.
+  static constexpr bool talks = requires(typename CoreT::distribution_type& distribution) { distribution.needs_every_rank(); };
   static constexpr bool takes_closure = steps_with_closure<typename CoreT::template Phase<0>::optimizer_type&, typename CoreT::parameters_type>;
 
   template <std::size_t... I>
@@ -388,6 +391,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
  public:
   using tensor_type = typename base::tensor_type;
   static constexpr bool halves_batches = micro_batch_callback < base::callback_types::size;
+  static constexpr bool may_accompany = talks;
 
   TrainPass(CoreT& core, Source& source, TrainOptions const& options, Evaluate evaluate, Schedules& schedules)
       : base{core, source},
@@ -401,11 +405,9 @@ class TrainPass : public PassBase<CoreT, Source, true> {
         log_every_{options.log_every.value_or(core.device().host_reads_free() ? 1 : 50)},
         started_{std::chrono::steady_clock::now()} {
     if constexpr (halves_batches && base::phase_count > 1) report(bad<misuse::EC16, typename base::task_type>{});
-    if constexpr (halves_batches && !is_single) {
-      // The ranks would have to agree before the first backward pass of a window that one of them halves.
-      if (core.world_size() > 1) {
-        throw ConfigError{"TACIT-RC89", "AutoMicroBatch cannot halve batches of several processes", "AutoMicroBatch", "give a smaller per_device_batch_size, or start one process"};
-      }
+    if (halves_batches && is_talking()) {
+      throw ConfigError{"TACIT-RC89", "AutoMicroBatch halves batches of one rank and not of another, but modules of the model wait for all ranks (SyncBatchNorm)", "AutoMicroBatch",
+                        "give a smaller per_device_batch_size, or take a batch norm of each rank's own"};
     }
     if constexpr (halves_batches && !is_divisible<tensor_type, typename base::batch_type>()) report(bad<misuse::ED06, typename base::batch_type>{});
     if constexpr (!states_tokens()) {
@@ -473,7 +475,26 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   }
 
   /// While it lives, gradients stay on this rank, unless the micro-batch closes the window.
-  auto gradient_scope() { return local_scope(!closes_window()); }
+  auto gradient_scope() { return local_scope(keeps_gradients_local || !closes_window()); }
+
+  /// Leaves the batch out: its weight is 0.
+  void skip_batch() {
+    keep_stand_in();
+    base::skip_batch();
+  }
+  /// True where this rank has no batch for the step, and modules of the model on the others wait for it.
+  bool is_awaited() const { return is_talking() && !this->batch_; }
+  /// An earlier batch takes the place of the one that is not there; nothing of it counts. Returns: the scope of that.
+  auto stand_in() {
+    if (!stand_in_) {
+      throw DistributedError{"TACIT-RX24",
+                             message({"rank ", this->core_.rank(), " has no batch in its first step, and modules of the model wait for all ranks (SyncBatchNorm)"}),
+                             "train", "give at least one batch for each process, or start fewer"};
+    }
+    this->batch_ = std::exchange(stand_in_, std::nullopt);
+    is_standing_in_ = true;
+    return this->core_.distribution().absent();
+  }
 
   /// The step of phase I on a graph that reaches the parameters of no other phase.
   template <std::size_t I>
@@ -489,7 +510,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
 
   template <std::size_t I>
   void backward(typename base::template output_type<I> const& output) {
-    if (this->core_.masked()) return;
+    if (this->core_.masked() && !is_talking()) return;
     [[maybe_unused]] CoreT& core = this->core_;
     if constexpr (requires { core.distribution().during_backward(core.template phase<I>().parameters, output.loss, [] {}); }) {
       core.distribution().during_backward(core.template phase<I>().parameters, output.loss, [&] { core.precision().backward(output.loss, loss_factor()); });
@@ -501,6 +522,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   void end_step() {
     Progress& progress = this->core_.progress();
     keep_part();
+    keep_stand_in();
     this->batch_.reset();
     if constexpr (!weights_known()) window_weight_ += this->weight_;
     ++in_window_;
@@ -521,13 +543,10 @@ class TrainPass : public PassBase<CoreT, Source, true> {
       Progress& progress = this->core_.progress();
       // A rank without a batch takes part in what the others did in their steps before they come here. Several phases have updates in between.
       if constexpr (base::phase_count == 1) reduce_gradients<0>();
+      meet(!weights_known(), base::phase_count == 1 && this->core_.log_point() != nullptr);
       if constexpr (weights_known()) {
         window_samples_ = planned_weight_;
       } else {
-        double numbers[2] = {window_weight_, window_samples_};
-        this->core_.distribution().reduce_sum(numbers);
-        window_weight_ = numbers[0];
-        window_samples_ = numbers[1];
         if constexpr (states_tokens()) progress.tokens += static_cast<std::int64_t>(window_weight_);
       }
       progress.samples += static_cast<std::int64_t>(window_samples_);
@@ -601,7 +620,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     if constexpr (!Schedules::empty) schedules_.template set<I>(applied_index());
     if constexpr (!is_single) {
       if constexpr (base::phase_count > 1) reduce_gradients<I>();
-      if constexpr (I == 0) agree_before_update();
+      if constexpr (base::phase_count > 1 && I == 0) meet(false, core.log_point() != nullptr);
     }
     mask_ = core.precision().unscale(parameters);
     scale_and_clip<I>();
@@ -692,6 +711,21 @@ class TrainPass : public PassBase<CoreT, Source, true> {
       return no_scope{};
     } else {
       return sync_scope{this->core_, local};
+    }
+  }
+  /// True if modules of the model wait for every rank.
+  bool is_talking() const noexcept {
+    if constexpr (talks) {
+      return this->core_.distribution().needs_every_rank();
+    } else {
+      return false;
+    }
+  }
+  auto absent_scope([[maybe_unused]] bool absent) {
+    if constexpr (talks) {
+      return absent ? std::optional{this->core_.distribution().absent()} : std::nullopt;
+    } else {
+      return no_scope{};
     }
   }
   class sync_scope {
@@ -813,16 +847,36 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     return wish < 2 && out_of_time ? 2 + static_cast<int>(StopReason::limit) : wish;
   }
 
-  /// The ranks mask alike and stop at the same update: one small collective at log points.
-  void agree_before_update() {
-    if (this->core_.log_point() == nullptr) return;
-    constexpr std::int64_t flagged = 100;
-    constexpr std::int64_t masked = 1000;
-    std::int64_t const own = this->core_.masked() ? masked : this->core_.mask() != nullptr ? flagged : 0;
-    std::int64_t const wish = this->core_.distribution().agree(own_wish() + own);
-    if (wish >= masked) this->core_.mask_update();
-    any_flag_ = wish >= flagged;
-    agreed_ = static_cast<int>(wish % flagged);
+  /// What the ranks tell each other in a window, in one small collective: its weight and samples, which become those of all,
+  /// and at log points who masks the update and who wishes what, so that all mask alike and stop at the same update.
+  void meet(bool sums, bool wishes) {
+    if (!sums && !wishes) return;
+    constexpr int most = 2 + static_cast<int>(StopReason::non_finite);
+    enum : std::size_t { weight, samples, masked, flagged, wish };  // then the other wishes
+    CoreT& core = this->core_;
+    std::array<double, wish + most> numbers{};
+    if (sums) {
+      numbers[weight] = window_weight_;
+      numbers[samples] = window_samples_;
+    }
+    if (wishes) {
+      numbers[masked] = core.masked() ? 1.0 : 0.0;
+      numbers[flagged] = core.mask() != nullptr ? 1.0 : 0.0;
+      if (int const own = own_wish(); own > 0) numbers[wish + static_cast<std::size_t>(own) - 1] = 1.0;
+    }
+    core.distribution().reduce_sum(std::span{numbers}.first(wishes ? numbers.size() : masked));
+    if (sums) {
+      window_weight_ = numbers[weight];
+      window_samples_ = numbers[samples];
+    }
+    if (wishes) {
+      if (numbers[masked] > 0.0) core.mask_update();
+      any_flag_ = numbers[masked] + numbers[flagged] > 0.0;
+      agreed_ = 0;
+      for (int i = 0; i < most; ++i) {
+        if (numbers[wish + static_cast<std::size_t>(i)] > 0.0) agreed_ = i + 1;
+      }
+    }
   }
   /// Every rank takes part in the mask of every other one, also a rank that had no batch for it. Between log points
   /// nobody knows whether there is one, and what a rank decided on the host goes as a flag.
@@ -882,7 +936,14 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   /// Keeps what was computed, where it may have to be computed again.
   void keep_part() {
     if constexpr (keeps_window) {
-      if (this->batch_) kept_.push_back({*this->batch_, this->weight_});
+      if (this->batch_) kept_.push_back({*this->batch_, this->weight_, is_standing_in_});
+    }
+  }
+  /// Keeps the batch for a step that this rank has none for.
+  void keep_stand_in() {
+    if constexpr (talks) {
+      if (is_talking() && this->batch_) stand_in_ = std::move(this->batch_);
+      is_standing_in_ = false;
     }
   }
   /// The gradients of what the window has computed so far, and no others; returns the mean loss.
@@ -890,7 +951,8 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     basic_mean<tensor_type> loss;
     this->core_.template phase<0>().parameters.clear_gradients();
     for (Part const& part : kept_) {
-      [[maybe_unused]] auto const local = local_scope(&part != &kept_.back());
+      [[maybe_unused]] auto const local = local_scope(keeps_gradients_local || &part != &kept_.back());
+      [[maybe_unused]] auto const absent = absent_scope(part.is_stand_in);
       this->batch_.emplace(part.batch);
       this->weight_ = part.weight;
       auto const output = forward<0>();
@@ -1004,11 +1066,17 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   struct Part {
     typename base::batch_type batch;
     double weight;  // what its loss is a mean over
+    bool is_stand_in;
   };
   static constexpr bool keeps_window = halves_batches || takes_closure;
+  /// A rank may compute a window again: the distribution reduces when all are done, not in the last backward pass.
+  static constexpr bool keeps_gradients_local = halves_batches && !is_single;
   struct nothing {};
   // Of the window in work. A vector that is never used would still cost each step four instructions.
   [[no_unique_address]] std::conditional_t<keeps_window, std::vector<Part>, nothing> kept_{};
+  struct nothing_else {};
+  [[no_unique_address]] std::conditional_t<talks, std::optional<typename base::batch_type>, nothing_else> stand_in_{};
+  bool is_standing_in_ = false;
 };
 
 /// Closes a run's entry in the history and tells how it went.

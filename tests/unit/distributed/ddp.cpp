@@ -28,6 +28,7 @@
 #include <catch2/generators/catch_generators_all.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include "tacit/callbacks/auto_micro_batch.hpp"
 #include "tacit/data/loader.hpp"
 #include "tacit/data/tensor_dataset.hpp"
 #include "tacit/policy/distribution/auto_distribution.hpp"
@@ -533,11 +534,11 @@ struct NormedImpl : torch::nn::Module {
   torch::nn::Linear last;
 };
 /// Parameters and running statistics after 12 updates.
-template <class Norm, class... Policies>
-std::vector<double> train_normed(Norm norm, std::int64_t batch, Policies... policies) {
+template <class Norm, class Pack, class... Policies>
+std::vector<double> train_normed(Norm norm, std::int64_t samples, std::int64_t batch, Pack const& pack, Policies... policies) {
   auto model = std::make_shared<NormedImpl<Norm>>(norm);
-  tacit::Trainer trainer{model, tacit::loss::Mse{}, tacit::optim::Sgd{.lr = 0.05}, tacit::Fp64{}, CallbackPack{}, policies...};
-  trainer.train(data(48), data(7), {.limit = {.updates = 12}, .per_device_batch_size = batch, .seed = 7, .sink = tacit::Sink::none()});
+  tacit::Trainer trainer{model, tacit::loss::Mse{}, tacit::optim::Sgd{.lr = 0.05}, tacit::Fp64{}, pack, policies...};
+  trainer.train(data(samples), data(7), {.limit = {.updates = 12}, .per_device_batch_size = batch, .seed = 7, .sink = tacit::Sink::none()});
   at::Tensor const all = torch::cat({flat(*model), model->norm->running_mean, model->norm->running_var, model->norm->num_batches_tracked.to(torch::kDouble).reshape({1})});
   return Outcome{all, trainer.history().latest(tacit::tag::eval_loss{})}.numbers();
 }
@@ -545,20 +546,96 @@ std::vector<double> train_normed(Norm norm, std::int64_t batch, Policies... poli
 }  // namespace
 
 TEST_CASE("batch norm over the batches of all ranks is batch norm over the whole batch") {
-  auto const one = train_normed(torch::nn::BatchNorm1d(6), 12);  // LibTorch's own
+  std::int64_t const samples = GENERATE(48, 50);  // of 50, one rank has none of the last batch
+  auto const one = train_normed(torch::nn::BatchNorm1d(6), samples, 12, CallbackPack{});  // LibTorch's own
   auto const near = [&](std::vector<double> const& other) {
     at::Tensor const a = torch::tensor(one, torch::kDouble);
     return distance(torch::tensor(other, torch::kDouble), a) < 1e-12;
   };
-  CHECK(near(train_normed(tacit::SyncBatchNorm(6), 12)));
+  CHECK(near(train_normed(tacit::SyncBatchNorm(6), samples, 12, CallbackPack{})));
   for (int ranks : {2, 3}) {
-    auto const reports = run_ranks(ranks, [&](tacit::launch::World const& world) { return train_normed(tacit::SyncBatchNorm(6), 12 / ranks, Ddp<Gloo>{.world = world}); });
+    auto const reports =
+        run_ranks(ranks, [&](tacit::launch::World const& world) { return train_normed(tacit::SyncBatchNorm(6), samples, 12 / ranks, CallbackPack{}, Ddp<Gloo>{.world = world}); });
     for (Report const& report : reports) {
       INFO(report.what);
       CHECK(report.numbers == reports[0].numbers);
       CHECK(near(report.numbers));
     }
   }
+}
+
+namespace {
+
+/// Leaves out what rank 1 has in its third step, and what every rank has in the fifth.
+struct LeaveOutOnRank1 {
+  int rank;
+  tacit::Flow on(event::TrainStepStart const& event, auto&) {
+    std::int64_t const step = event.step.value();
+    return step == 4 || (step == 2 && rank == 1) ? tacit::Flow::skip_batch : tacit::Flow::proceed;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("ranks whose modules talk leave batches out and mask updates, and nobody waits for them") {
+  // One process cannot leave half of a batch out: what is left must be the same whoever leaves it out.
+  auto const skipped = run_ranks(2, [&](tacit::launch::World const& world) {
+    Ddp<Gloo> policy{.timeout = std::chrono::seconds{5}, .world = world};
+    return train_normed(tacit::SyncBatchNorm(6), 60, 6, CallbackPack{LeaveOutOnRank1{world.rank}}, policy);
+  });
+  CHECK(skipped[0].numbers.size() > 3);
+  CHECK(skipped[0].numbers == skipped[1].numbers);
+  CHECK(torch::tensor(skipped[0].numbers).isfinite().all().item<bool>());
+
+  auto const one = train_normed(torch::nn::BatchNorm1d(6), 48, 12, CallbackPack{MaskAll{}});
+  auto const masked = run_ranks(2, [&](tacit::launch::World const& world) {
+    Ddp<Gloo> policy{.timeout = std::chrono::seconds{5}, .world = world};
+    return train_normed(tacit::SyncBatchNorm(6), 48, 6, CallbackPack{MaskOnRank1{world.rank}}, policy);
+  });
+  REQUIRE(masked[0].numbers.size() == one.size());
+  CHECK(masked[0].numbers == masked[1].numbers);
+  CHECK(distance(torch::tensor(masked[0].numbers, torch::kDouble), torch::tensor(one, torch::kDouble)) < 1e-12);
+}
+
+TEST_CASE("a rank that never has a batch is told so, and no one waits for ever") {
+  auto const reports = run_ranks(2, [&](tacit::launch::World const& world) {
+    Ddp<Gloo> policy{.timeout = std::chrono::seconds{3}, .world = world};
+    return train_normed(tacit::SyncBatchNorm(6), 1, 4, CallbackPack{}, policy);
+  });
+  CHECK(reports[0].code == "TACIT-RX20");
+  CHECK(reports[1].code == "TACIT-RX24");
+}
+
+namespace {
+
+/// The memory of rank 1 holds two rows.
+struct TightImpl : NetImpl {
+  at::Tensor forward(at::Tensor const& x) {
+    TORCH_CHECK_WITH(OutOfMemoryError, rank != 1 || x.size(0) <= 2, "out of memory");
+    return NetImpl::forward(x);
+  }
+  int rank = 0;
+};
+
+}  // namespace
+
+TEST_CASE("a rank that runs out of memory halves its batches, and the updates stay") {
+  std::int64_t const accumulation = GENERATE(1, 3);
+  bool const is_static = GENERATE(false, true);
+  tacit::TrainOptions options{.limit = {.updates = 20}, .per_device_batch_size = 12, .gradient_accumulation = accumulation, .seed = 7};
+  Outcome const one = train(std::make_shared<TightImpl>(), 50, options, CallbackPack{});
+  options.per_device_batch_size = 6;
+  auto const reports = run_ranks(2, [&](tacit::launch::World const& world) {
+    auto model = std::make_shared<TightImpl>();
+    model->rank = world.rank;
+    return train(model, 50, options, CallbackPack{tacit::AutoMicroBatch{}}, Ddp<Gloo>{.static_graph = is_static, .world = world}).numbers();
+  });
+  CHECK(distance(same_on_all(reports), one.parameters) < 1e-12);
+  auto const refused = run_ranks(2, [&](tacit::launch::World const& world) {
+    return train_normed(tacit::SyncBatchNorm(6), 48, 6, CallbackPack{tacit::AutoMicroBatch{}}, Ddp<Gloo>{.timeout = std::chrono::seconds{5}, .world = world});
+  });
+  CHECK(refused[0].code == "TACIT-RC89");
+  CHECK(refused[1].code == "TACIT-RC89");
 }
 
 TEST_CASE("SyncBatchNorm alone has LibTorch's values and gradients, for every shape") {

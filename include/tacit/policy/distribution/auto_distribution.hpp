@@ -15,7 +15,6 @@
 #include "tacit/core/error.hpp"
 #include "tacit/launch/world.hpp"
 #include "tacit/policy/distribution/ranks.hpp"
-#include "tacit/task/group_member.hpp"
 #include "tacit/task/parameter_set.hpp"
 
 namespace tacit::inline v0 {
@@ -118,11 +117,14 @@ class AutoDistribution::bound {
 
   detail::LocalScope no_sync() { return detail::LocalScope{table_ == nullptr ? nullptr : &table_->local_depth(ranks_.get())}; }
 
+  bool needs_every_rank() const noexcept { return !members_.is_empty(); }
+  detail::LocalScope absent() { return members_.absent(); }
+
   template <class Model>
   void prepare_model(Model& model) {
     if (table_ == nullptr) return;
     table_->share(ranks_.get(), detail::untrained_of(model));
-    detail::join_members(model, [table = table_, ranks = ranks_.get()](at::Tensor& tensor) { table->reduce_sum_of_tensor(ranks, tensor); }, world_size_);
+    members_.join(model, [table = table_, ranks = ranks_.get()](at::Tensor& tensor) { table->reduce_sum_of_tensor(ranks, tensor); }, world_size_);
   }
   void prepare_parameters(Parameters& parameters) {
     if (table_ != nullptr) table_->prepare_parameters(ranks_.get(), parameters);
@@ -153,6 +155,7 @@ class AutoDistribution::bound {
   int world_size_;
   detail::DataParallelTable const* table_ = nullptr;  // null: this process is the world
   std::shared_ptr<void> ranks_{};
+  detail::Members members_{};
 };
 
 }  // namespace tacit::inline v0

@@ -30,7 +30,6 @@
 #include "tacit/policy/distribution/process_group.hpp"
 #include "tacit/policy/distribution/ranks.hpp"
 #include "tacit/task/aten.hpp"
-#include "tacit/task/group_member.hpp"
 #include "tacit/task/parameter_set.hpp"
 
 namespace tacit::inline v0 {
@@ -344,10 +343,13 @@ class Ddp<Backend, Hook>::bound {
 
   detail::LocalScope no_sync() { return detail::LocalScope{&ranks_->local_depth()}; }
 
+  bool needs_every_rank() const noexcept { return !members_.is_empty(); }
+  detail::LocalScope absent() { return members_.absent(); }
+
   template <class Model>
   void prepare_model(Model& model) {
     ranks_->share(detail::untrained_of(model));
-    detail::join_members(model, [ranks = ranks_.get()](at::Tensor& tensor) { ranks->group().reduce_sum(tensor); }, world_size());
+    members_.join(model, [ranks = ranks_.get()](at::Tensor& tensor) { ranks->group().reduce_sum(tensor); }, world_size());
   }
   void prepare_parameters(Parameters& parameters) { ranks_->prepare_parameters(parameters); }
   template <class Model>
@@ -367,6 +369,7 @@ class Ddp<Backend, Hook>::bound {
   detail::ProcessGroup& group() const noexcept { return ranks_->group(); }
 
   std::unique_ptr<detail::DataParallel> ranks_;  // in its place: a bound policy is moved
+  detail::Members members_{};
 };
 
 }  // namespace tacit::inline v0

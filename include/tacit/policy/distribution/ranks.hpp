@@ -2,9 +2,13 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "tacit/task/group_member.hpp"
 
 /// What distributions over LibTorch's tensors share, without LibTorch's headers for processes.
 namespace tacit::inline v0::detail {
@@ -27,7 +31,7 @@ NamedTensors untrained_of(Model& model) {
   return tensors;
 }
 
-/// While it lives, `depth` is one higher: backward passes leave gradients on this rank. Null: there is one rank.
+/// While it lives, `depth` is one higher: something of this rank stays on this rank. Null: there is one rank.
 class LocalScope {
  public:
   explicit LocalScope(int* depth) noexcept : depth_{depth} {
@@ -41,6 +45,37 @@ class LocalScope {
 
  private:
   int* depth_;
+};
+
+/// The modules of a model that talk to the other ranks.
+class Members {
+ public:
+  /// Tells each of them how to sum over the ranks.
+  template <class Model>
+  void join(Model& model, std::function<void(at::Tensor&)> const& sum, int world_size) {
+    if constexpr (requires { model.modules(); }) {
+      for (auto& module : model.modules()) {
+        auto* const member = dynamic_cast<GroupMember*>(&*module);
+        if (member == nullptr) continue;
+        is_empty_ = world_size == 1;
+        member->join(
+            [sum, absent = absent_](at::Tensor& tensor) {
+              bool const counts = *absent == 0;
+              if (!counts) tensor.zero_();
+              sum(tensor);
+              return counts;
+            },
+            world_size);
+      }
+    }
+  }
+  bool is_empty() const noexcept { return is_empty_; }
+  /// While it lives, they add nothing to the sums.
+  LocalScope absent() noexcept { return LocalScope{absent_.get()}; }
+
+ private:
+  bool is_empty_ = true;
+  std::shared_ptr<int> absent_ = std::make_shared<int>(0);  // of the modules, too, which outlive a trainer
 };
 
 }  // namespace tacit::inline v0::detail
