@@ -30,6 +30,10 @@ class Tree:
     def needs_libtorch(self, header):
         return any(LIBTORCH.match(name) for name in self.reach(header))
 
+    def needs_nccl(self, header):
+        """Such a header is compiled by tests/nccl, where CUDA's and NCCL's headers are."""
+        return re.search(r"^// needs: NCCL", self.text[header], re.MULTILINE) is not None
+
     def once_only(self, header):
         """A header that holds definitions for one translation unit of a program says so in a line of its own."""
         return re.search(r"^// include: in one translation unit", self.text[header], re.MULTILINE) is not None

@@ -18,7 +18,7 @@ def main():
     toolchain = tool.Toolchain(sys.argv[1])
     compiler, torch = toolchain.compilers[sys.argv[2]], sys.argv[3] == "torch"
     tree = Tree(toolchain.source)
-    headers = [h for h in tree.headers if tree.needs_libtorch(h) == torch]
+    headers = [h for h in tree.headers if tree.needs_libtorch(h) == torch and not tree.needs_nccl(h)]
     with tempfile.TemporaryDirectory() as name:
         directory = pathlib.Path(name)
 

@@ -5,6 +5,10 @@
 # The target tacit::auto_ddp: the side of `Auto` that joins the processes of a launcher, compiled once.
 #
 # tacit_add_ddp(<include directory of Tacit> <target to link>) sets tacit_ddp_problem where it fails.
+#
+# The targets tacit::nccl and tacit::auto_nccl: the same for Ddp<Nccl>, namely the headers of CUDA and NCCL and LibTorch's CUDA library.
+#
+# tacit_add_nccl(), after tacit_add_ddp, sets tacit_nccl_problem where it fails.
 
 function(tacit_try_gloo stubs out)
   get_target_property(includes tacit::libtorch INTERFACE_INCLUDE_DIRECTORIES)
@@ -57,4 +61,34 @@ function(tacit_add_ddp include library)
   add_library(tacit_auto_ddp OBJECT EXCLUDE_FROM_ALL "${CMAKE_CURRENT_BINARY_DIR}/tacit_auto_ddp.cpp")
   add_library(tacit::auto_ddp ALIAS tacit_auto_ddp)
   target_link_libraries(tacit_auto_ddp PUBLIC tacit_ddp)
+endfunction()
+
+function(tacit_add_nccl)
+  if(NOT TARGET tacit::libtorch_cuda)
+    set(tacit_nccl_problem "LibTorch has no CUDA library (lib/libtorch_cuda.so)" PARENT_SCOPE)
+    return()
+  endif()
+  get_target_property(root tacit::libtorch TACIT_ROOT)
+  # The packages that LibTorch's names come first: NCCL's header must be of the version that runs.
+  file(GLOB packages "${root}/../nvidia/*/include")
+  set(directories "")
+  foreach(header IN ITEMS cublas_v2.h cusparse.h cusolverDn.h cuda_runtime_api.h nccl.h)
+    find_path(directory NAMES ${header} HINTS ${packages} PATHS ENV CUDA_HOME ENV CUDA_PATH /usr/local/cuda PATH_SUFFIXES include NO_CACHE)
+    if(NOT directory)
+      set(tacit_nccl_problem "${header} is not found: install a CUDA toolkit with NCCL, or the packages nvidia-* that torch ${LibTorch_VERSION} names, or set CUDA_HOME" PARENT_SCOPE)
+      return()
+    endif()
+    list(APPEND directories "${directory}")
+    unset(directory)
+  endforeach()
+  list(REMOVE_DUPLICATES directories)
+  list(REMOVE_ITEM directories ${CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES})
+  add_library(tacit_nccl INTERFACE)
+  add_library(tacit::nccl ALIAS tacit_nccl)
+  target_include_directories(tacit_nccl SYSTEM INTERFACE ${directories})
+  target_link_libraries(tacit_nccl INTERFACE tacit_ddp tacit::libtorch_cuda)
+  file(CONFIGURE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/tacit_auto_nccl.cpp" CONTENT "#include \"tacit/policy/distribution/auto_nccl.hpp\"\n")
+  add_library(tacit_auto_nccl OBJECT EXCLUDE_FROM_ALL "${CMAKE_CURRENT_BINARY_DIR}/tacit_auto_nccl.cpp")
+  add_library(tacit::auto_nccl ALIAS tacit_auto_nccl)
+  target_link_libraries(tacit_auto_nccl PUBLIC tacit_nccl)
 endfunction()

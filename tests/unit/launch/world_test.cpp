@@ -8,6 +8,8 @@
 #include <catch2/generators/catch_generators_all.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include "tacit/launch/devices.hpp"
+
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -160,4 +162,30 @@ TEST_CASE("what a launcher sets halfway or wrongly is named") {
   auto const error = error_of([&] { world(row.variables); });
   CHECK(error.code() == row.code);
   CHECK_THAT(error.what(), ContainsSubstring(row.named));
+}
+
+TEST_CASE("each process of a host has a device of its own") {
+  struct Row {
+    int world_size, local_size, local_rank, visible, device;
+  };
+  Row const row = GENERATE(values<Row>({
+      {1, 1, 0, 4, 0},
+      {4, 4, 3, 4, 3},
+      {4, 4, 2, 8, 2},
+      {8, 4, 1, 4, 1},
+      {4, 4, 3, 1, 0},  // the launcher shows each process its own alone
+  }));
+  tacit::launch::World const world{.world_size = row.world_size, .local_rank = row.local_rank, .local_world_size = row.local_size};
+  CHECK(tacit::launch::own_device(world, row.visible) == row.device);
+}
+
+TEST_CASE("more processes than devices are refused with both numbers, and a device of two ranks by its name") {
+  tacit::launch::World const many{.variables = "WORLD_SIZE=8", .world_size = 8, .local_rank = 5, .local_world_size = 8};
+  auto const error = error_of([&] { tacit::launch::own_device(many, 4); });
+  CHECK(error.code() == "TACIT-RX25");
+  CHECK_THAT(error.what(), ContainsSubstring("8 processes of this host for 4 devices (WORLD_SIZE=8)"));
+  tacit::launch::require_own_devices({"GPU-a", "GPU-b", "GPU-c"});
+  auto const shared = error_of([] { tacit::launch::require_own_devices({"GPU-a", "GPU-b", "GPU-c", "GPU-b"}); });
+  CHECK(shared.code() == "TACIT-RX26");
+  CHECK_THAT(shared.what(), ContainsSubstring("rank 1 and rank 3 are both on device GPU-b"));
 }

@@ -49,7 +49,7 @@ class ChosenDevice {
 
 /// The device that a text names, known only at run time: "auto", "cpu", "cuda" or "cuda:1".
 ///
-/// "auto" is the first CUDA device where one can be used, else the CPU; the bound device's `reason()` says why.
+/// "auto" is a CUDA device where one can be used, that of the local rank under a launcher, else the CPU; the bound device's `reason()` says why.
 /// Throws: ConfigError on binding for any other text, and where the CUDA device asked for cannot be used.
 struct AutoDevice {
   using slot = slot::device;
@@ -62,11 +62,16 @@ struct AutoDevice {
     detail::DeviceChoice const wanted = detail::parse_device(choice, "AutoDevice::choice");
     if (wanted.kind == detail::device_kind::cpu) return {c10::Device{c10::DeviceType::CPU}, "asked for"};
     if (wanted.kind == detail::device_kind::cuda) {
-      return {detail::bind_cuda(wanted.index < 0 ? 0 : wanted.index, "AutoDevice::choice").device(), "asked for"};
+      return {bind_cuda(wanted.index).device(), "asked for"};
     }
     detail::CudaProblem const problem = detail::prepare_cuda();
-    if (problem.code.empty()) return {c10::Device{c10::DeviceType::CUDA, 0}, "a CUDA device is visible"};
+    if (problem.code.empty()) return {bind_cuda(-1).device(), "a CUDA device is visible"};
     return {c10::Device{c10::DeviceType::CPU}, problem.what};
+  }
+
+ private:
+  static detail::CudaDevice bind_cuda(std::int64_t index) {
+    return detail::bind_cuda(index < 0 ? CudaIndex{} : CudaIndex{index}, "AutoDevice::choice");
   }
 };
 

@@ -14,6 +14,9 @@
 #include "tacit/concepts/device_policy.hpp"
 #include "tacit/core/error.hpp"
 #include "tacit/core/units.hpp"
+#include "tacit/launch/devices.hpp"
+#include "tacit/launch/environment.hpp"
+#include "tacit/launch/world.hpp"
 #include "tacit/policy/choice.hpp"
 #include "tacit/policy/device/cuda_library.hpp"
 
@@ -70,12 +73,15 @@ class CudaDevice {
   c10::Device device_;
 };
 
-/// Throws: ConfigError that says why CUDA cannot be used.
-inline CudaDevice bind_cuda(std::int64_t index, std::string_view where) {
+/// Without an index, of the processes that a launcher started on this host each has a device of its own.
+/// Throws: ConfigError that says why CUDA cannot be used; DistributedError if there are fewer devices than processes.
+inline CudaDevice bind_cuda(CudaIndex wanted, std::string_view where) {
   if (CudaProblem const problem = prepare_cuda(); !problem.code.empty()) {
     throw ConfigError{problem.code, problem.what, where, problem.fix};
   }
   int const count = cuda_device_count();
+  auto const announced = launch::announced_world();
+  std::int64_t const index = wanted.is_set() ? wanted.value() : announced && announced->world_size > 1 ? launch::own_device(launch::world(), count) : 0;
   if (index >= count) {
     throw ConfigError{"TACIT-RC74", detail::message({"there is no CUDA device ", index, ", only ", count, " visible, counted from 0"}), where,
                       "give a smaller index, or see what CUDA_VISIBLE_DEVICES hides"};
@@ -95,12 +101,12 @@ inline CudaDevice bind_cuda(std::int64_t index, std::string_view where) {
 struct Cuda {
   using slot = slot::device;
 
-  CudaIndex index = unset;  ///< 0 where not given
+  CudaIndex index = unset;  ///< where not given 0, or under a launcher of several processes that of the local rank
 
   template <class Tensor>
     requires std::same_as<Tensor, at::Tensor>
   detail::CudaDevice bind() const {
-    return detail::bind_cuda(index.value_or(0), "Cuda");
+    return detail::bind_cuda(index, "Cuda");
   }
 
   /// What `run` makes of `--device cuda:1`.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 
 #include <cstdint>
 #include <memory>
@@ -23,7 +24,8 @@ namespace detail {
 
 /// What data parallel training does, behind pointers: LibTorch's headers for it cost a translation unit 12 to 18 s.
 struct DataParallelTable {
-  std::shared_ptr<void> (*join)(launch::World const& world);
+  std::string_view name;
+  std::shared_ptr<void> (*join)(launch::World const& world, c10::Device device);
   void (*reduce_sum)(void* ranks, std::span<double> numbers);
   void (*reduce_sum_of_tensor)(void* ranks, at::Tensor& tensor);
   void (*reduce_max)(void* ranks, at::Tensor& tensor);
@@ -43,15 +45,20 @@ struct DataParallelTable {
   void (*prepare_gradients)(void* ranks, basic_parameter_set<at::Tensor>& parameters);
 };
 
-/// Set by policy/distribution/auto_ddp.hpp, which one translation unit of a program includes, or the target tacit::auto_ddp brings.
-inline DataParallelTable const* data_parallel_table = nullptr;
+/// Set by policy/distribution/auto_ddp.hpp and auto_nccl.hpp, which one translation unit of a program includes, or the targets
+/// tacit::auto_ddp and tacit::auto_nccl bring.
+struct DataParallelTables {
+  DataParallelTable const* host = nullptr;
+  DataParallelTable const* cuda = nullptr;
+};
+inline DataParallelTables data_parallel_tables{};
 
 }  // namespace detail
 
-/// Who else trains, chosen at run time: nobody, or the processes that a launcher started, as `Ddp<Gloo>`.
+/// Who else trains, chosen at run time: nobody, or the processes that a launcher started, as `Ddp<Gloo>` or, on GPUs, `Ddp<Nccl>`.
 ///
 /// Throws: DistributedError on binding if a launcher started several processes and the program was built without `tacit::auto_ddp`,
-/// or computes on a device that they cannot share gradients on.
+/// or computes on GPUs and was built without `tacit::auto_nccl`.
 struct AutoDistribution {
   using slot = slot::distribution;
 
@@ -63,11 +70,19 @@ struct AutoDistribution {
   template <class Parameters, class Device>
   bound<Parameters> bind(Device const& device) const {
     launch::World const found = world ? *world : launch::world();
-    if (found.world_size > 1 && !device.host_reads_free()) {
-      throw DistributedError{"TACIT-RX21", detail::message({found.launcher, " started ", found.world_size, " processes (", found.variables, "), but they cannot average gradients on ", device.name()}),
-                             "AutoDistribution", "pass --device cpu, or start one process for this device"};
+    if (found.world_size == 1) return bound<Parameters>{found, nullptr, {}};
+    bool const is_host = device.host_reads_free();
+    detail::DataParallelTable const* const table = is_host ? detail::data_parallel_tables.host : detail::data_parallel_tables.cuda;
+    std::string const several = detail::message({found.launcher, " started ", found.world_size, " processes (", found.variables, "), but "});
+    if (table == nullptr && is_host) {
+      throw DistributedError{"TACIT-RX22", several + "this program cannot join them: each would train a model of its own", "AutoDistribution",
+                             "link tacit::auto_ddp, or include <tacit/policy/distribution/auto_ddp.hpp> in one source file; or start one process"};
     }
-    return bound<Parameters>{found};
+    if (table == nullptr) {
+      throw DistributedError{"TACIT-RX21", several + "this program cannot average gradients on " + std::string{device.name()}, "AutoDistribution",
+                             "link tacit::auto_nccl, or include <tacit/policy/distribution/auto_nccl.hpp> in one source file; or pass --device cpu, or start one process"};
+    }
+    return bound<Parameters>{found, table, table->join(found, detail::place_of(device))};
   }
 
   static void visit_config(auto&, auto&&) {}
@@ -79,22 +94,14 @@ class AutoDistribution::bound {
   using tensor_type = typename Parameters::tensor_type;
   static constexpr bool is_single = false;
 
-  explicit bound(launch::World const& world) : rank_{world.rank}, local_rank_{world.local_rank}, world_size_{world.world_size} {
-    if (world.world_size == 1) return;
-    if (detail::data_parallel_table == nullptr) {
-      throw DistributedError{"TACIT-RX22",
-                             detail::message({world.launcher, " started ", world.world_size, " processes (", world.variables, "), but this program cannot join them: each would train a model of its own"}),
-                             "AutoDistribution", "link tacit::auto_ddp, or include <tacit/policy/distribution/auto_ddp.hpp> in one source file; or start one process"};
-    }
-    table_ = detail::data_parallel_table;
-    ranks_ = table_->join(world);
-  }
+  bound(launch::World const& world, detail::DataParallelTable const* table, std::shared_ptr<void> ranks)
+      : rank_{world.rank}, local_rank_{world.local_rank}, world_size_{world.world_size}, table_{table}, ranks_{std::move(ranks)} {}
 
   int rank() const noexcept { return rank_; }
   int local_rank() const noexcept { return local_rank_; }
   int world_size() const noexcept { return world_size_; }
   std::string name() const {
-    return table_ == nullptr ? "single process" : "ddp over gloo, rank " + std::to_string(rank_) + " of " + std::to_string(world_size_);
+    return table_ == nullptr ? "single process" : "ddp over " + std::string{table_->name} + ", rank " + std::to_string(rank_) + " of " + std::to_string(world_size_);
   }
 
   void reduce_sum(std::span<double> numbers) {
@@ -153,8 +160,8 @@ class AutoDistribution::bound {
   int rank_;
   int local_rank_;
   int world_size_;
-  detail::DataParallelTable const* table_ = nullptr;  // null: this process is the world
-  std::shared_ptr<void> ranks_{};
+  detail::DataParallelTable const* table_;  // null: this process is the world
+  std::shared_ptr<void> ranks_;
   detail::Members members_{};
 };
 

@@ -111,8 +111,8 @@ class DataParallel {
   using add_hook = std::function<void(c10d::Reducer&, c10::intrusive_ptr<c10d::ProcessGroup> const&)>;
 
   template <class Backend>
-  DataParallel(DataParallelOptions options, add_hook hook, launch::World world, Backend const& backend, std::chrono::milliseconds timeout, std::chrono::milliseconds start_timeout)
-      : options_{options}, hook_{std::move(hook)}, group_{std::move(world), backend, timeout, start_timeout} {}
+  DataParallel(DataParallelOptions options, add_hook hook, launch::World world, Backend const& backend, c10::Device device, std::chrono::milliseconds timeout, std::chrono::milliseconds start_timeout)
+      : options_{options}, hook_{std::move(hook)}, group_{std::move(world), backend, device, timeout, start_timeout} {}
 
   ProcessGroup& group() noexcept { return group_; }
 
@@ -284,14 +284,14 @@ struct Ddp {
 
   template <class Parameters, class Device>
     requires(Backend::template serves<Device>)
-  bound<Parameters> bind(Device const&) const {
-    return bound<Parameters>{*this};
+  bound<Parameters> bind(Device const& device) const {
+    return bound<Parameters>{join(detail::place_of(device))};
   }
 
   /// For policies that are made of this one: joins the other ranks.
-  std::unique_ptr<detail::DataParallel> join() const {
+  std::unique_ptr<detail::DataParallel> join(c10::Device device) const {
     return std::make_unique<detail::DataParallel>(detail::DataParallelOptions{bucket, first_bucket, find_unused, static_graph, broadcast_buffers}, add_hook(),
-                                                  world ? *world : launch::world(), backend, timeout, start_timeout);
+                                                  world ? *world : launch::world(), backend, device, timeout, start_timeout);
   }
 
   static void visit_config(auto& self, auto&& visit) {
@@ -326,7 +326,7 @@ class Ddp<Backend, Hook>::bound {
   using tensor_type = typename Parameters::tensor_type;
   static constexpr bool is_single = false;
 
-  explicit bound(Ddp const& config) : ranks_{config.join()} {}
+  explicit bound(std::unique_ptr<detail::DataParallel> ranks) : ranks_{std::move(ranks)} {}
 
   int rank() const noexcept { return group().rank(); }
   int local_rank() const noexcept { return group().local_rank(); }

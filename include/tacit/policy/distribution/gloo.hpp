@@ -3,6 +3,7 @@
 #ifndef USE_C10D_GLOO
 #define USE_C10D_GLOO  // LibTorch's header is empty without it
 #endif
+#include <c10/core/Device.h>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 
 #include <chrono>
@@ -25,7 +26,7 @@ struct Gloo {
   static constexpr bool serves = Device::is_host;
 
   /// Throws: what LibTorch throws.
-  c10::intrusive_ptr<c10d::ProcessGroup> connect(c10::intrusive_ptr<c10d::Store> const& store, launch::World const& world, std::chrono::milliseconds timeout) const {
+  c10::intrusive_ptr<c10d::ProcessGroup> connect(c10::intrusive_ptr<c10d::Store> const& store, launch::World const& world, std::chrono::milliseconds timeout, c10::Device) const {
     auto options = c10d::ProcessGroupGloo::Options::create(timeout);
     std::string const& wanted = interface.empty() ? world.interface : interface;
     if (!wanted.empty()) {

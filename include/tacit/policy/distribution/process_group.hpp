@@ -7,6 +7,7 @@
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
+#include <c10/core/Device.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
@@ -122,19 +123,24 @@ inline c10::intrusive_ptr<c10d::Store> open_store(launch::World const& world, st
 /// Numbers and texts of the host go by tensors on the CPU. An error of a collective names the rank and what it was doing.
 class ProcessGroup {
  public:
-  /// `backend.connect(store, world, timeout)` gives LibTorch's group.
+  /// `backend.connect(store, world, timeout, device)` gives LibTorch's group.
   template <class Backend>
-  ProcessGroup(launch::World world, Backend const& backend, std::chrono::milliseconds timeout, std::chrono::milliseconds start_timeout)
+  ProcessGroup(launch::World world, Backend const& backend, c10::Device device, std::chrono::milliseconds timeout, std::chrono::milliseconds start_timeout)
       : world_{std::move(world)},
         store_{open_store(world_, start_timeout)},
-        group_{guarded("connecting to the other ranks", [&] { return backend.connect(store_, world_, timeout); })} {}
+        group_{guarded("connecting to the other ranks", [&] { return backend.connect(store_, world_, timeout, device); })} {}
   ProcessGroup(ProcessGroup const&) = delete;
   ProcessGroup& operator=(ProcessGroup const&) = delete;
   /// Rank 0 serves the store: nobody leaves before all are done with it. After an error nobody waits.
   ~ProcessGroup() {
-    if (std::uncaught_exceptions() > errors_ || is_broken_) return;
+    bool const failed = std::uncaught_exceptions() > errors_ || is_broken_;
     try {
-      barrier();
+      if (failed) {
+        abort(*group_);
+      } else {
+        barrier();
+        shutdown(*group_);
+      }
     } catch (std::exception const&) {
     }
   }
@@ -205,6 +211,16 @@ class ProcessGroup {
   }
 
  private:
+  // NCCL's communicators must be gone before CUDA is. Older versions of LibTorch do that in destructors.
+  template <class Group>
+  static void shutdown(Group& group) {
+    if constexpr (requires { group.shutdown(); }) group.shutdown();
+  }
+  template <class Group>
+  static void abort(Group& group) {
+    if constexpr (requires { group.abort(); }) group.abort();
+  }
+
   void all_reduce(at::Tensor& tensor, c10d::ReduceOp::RedOpType operation, char const* doing) {
     guarded(doing, [&] {
       std::vector<at::Tensor> list{tensor};

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 
 #include <functional>
 #include <memory>
@@ -29,6 +30,16 @@ NamedTensors untrained_of(Model& model) {
     if (!item.value().requires_grad()) tensors.emplace_back(item.key(), item.value());
   }
   return tensors;
+}
+
+/// Where a bound device policy puts tensors.
+template <class Device>
+c10::Device place_of(Device const& device) {
+  if constexpr (requires { device.device(); }) {
+    return device.device();
+  } else {
+    return c10::Device{c10::DeviceType::CPU};
+  }
 }
 
 /// While it lives, `depth` is one higher: something of this rank stays on this rank. Null: there is one rank.
