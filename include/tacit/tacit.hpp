@@ -7,7 +7,9 @@
 ///   tacit/policy/device/cuda.hpp      Cuda; compiles without the CUDA toolkit; light
 ///   tacit/policy/precision/tf32.hpp   Tf32; includes ATen/Context.h, light where a module is included
 ///   tacit/policy/distribution/ddp.hpp  Ddp, several processes over process_group.hpp; gloo.hpp is its backend; c10d's headers cost 12 to 18 s
+///   tacit/policy/distribution/nccl.hpp  the backend of Ddp on NVIDIA GPUs; needs the headers of CUDA and NCCL
 ///   tacit/policy/distribution/auto_ddp.hpp  the same for Auto, in one translation unit of a program; the target tacit::auto_ddp brings it
+///   tacit/policy/distribution/auto_nccl.hpp  with GPUs, too; the target tacit::auto_nccl brings it
 ///   tacit/task/sync_batch_norm.hpp    SyncBatchNorm, batch norm over the batches of all processes; as heavy as checkpointed.hpp
 ///   tacit/task/checkpointed.hpp       Checkpointed: activations computed again; includes LibTorch's custom functions, about 5 s where no module did
 ///   tacit/task/optim/torch_optim.hpp  any optimizer of torch::optim; includes torch/optim/optimizer.h, about 10 s where nothing else did

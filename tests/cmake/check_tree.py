@@ -24,7 +24,7 @@ def rank_of(header):
     parts = header.split("/")
     if len(parts) == 2:
         return {"version.hpp": -1, "fwd.hpp": RANK["events"]}.get(parts[1], len(LAYERS))
-    if header in ("tacit/launch/environment.hpp", "tacit/launch/world.hpp"):  # leaves that policies read too: docs/design/folders.md
+    if header in ("tacit/launch/environment.hpp", "tacit/launch/world.hpp", "tacit/launch/devices.hpp"):  # leaves that policies read too: docs/design/folders.md
         return RANK["core"]
     return RANK.get(parts[1])
 
