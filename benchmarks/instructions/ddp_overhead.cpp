@@ -1,4 +1,5 @@
 // needs: libtorch
+// preset: bench
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/rand.h>
@@ -19,7 +20,7 @@
 #include "tacit/train/trainer.hpp"
 
 // Ddp<Gloo> in a world of one process against SingleProcess, quickstart's model, batch 32. Printed, not limited: most of it is LibTorch's
-// reducer and Gloo's threads, whose waiting is counted too.
+// reducer and Gloo, whose threads are counted too; it takes minutes.
 
 namespace {
 

@@ -28,7 +28,8 @@ namespace tacit::inline v0 {
 /// One that reduces while backward goes on has some of these besides. `prepare_model(model)`: once, before
 /// `prepare_parameters`, for what that leaves out: frozen parameters and buffers.
 /// `begin_forward(parameters, model)`: before each forward pass of training. `during_backward(parameters, loss, backward)`: calls
-/// `backward()`, which computes the gradients. `needs_every_rank()`: modules of the model wait for all ranks in their forward and
+/// `backward()`, which computes the gradients. `begin_sum(numbers)` and `end_sum(numbers)`: a `reduce_sum` that goes on while backward
+/// does. `needs_every_rank()`: modules of the model wait for all ranks in their forward and
 /// backward passes; then a rank without a batch goes through them too, under the RAII guard `absent()`: nothing of it counts.
 template <class Bound, class Parameters>
 concept bound_distribution =

@@ -350,6 +350,10 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   static constexpr std::size_t micro_batch_callback = micro_batch_place(typename base::callback_types{});
   /// Modules of the model may wait for every rank.
   static constexpr bool talks = requires(typename CoreT::distribution_type& distribution) { distribution.needs_every_rank(); };
+  static constexpr bool sums_beside_backward = requires(typename CoreT::distribution_type& distribution, std::span<double> numbers) {
+    distribution.begin_sum(numbers);
+    distribution.end_sum(numbers);
+  };
   static constexpr bool takes_closure = steps_with_closure<typename CoreT::template Phase<0>::optimizer_type&, typename CoreT::parameters_type>;
 
   template <std::size_t... I>
@@ -510,6 +514,10 @@ class TrainPass : public PassBase<CoreT, Source, true> {
 
   template <std::size_t I>
   void backward(typename base::template output_type<I> const& output) {
+    // All that the ranks tell each other is known now.
+    if constexpr (sums_beside_backward && base::phase_count == 1 && !halves_batches) {
+      if (closes_window()) begin_meeting(!weights_known(), this->core_.log_point() != nullptr);
+    }
     if (this->core_.masked() && !is_talking()) return;
     [[maybe_unused]] CoreT& core = this->core_;
     if constexpr (requires { core.distribution().during_backward(core.template phase<I>().parameters, output.loss, [] {}); }) {
@@ -532,7 +540,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
       progress.samples += this->samples_;
       if constexpr (states_tokens()) progress.tokens += static_cast<std::int64_t>(this->weight_);
     } else {
-      window_samples_ += static_cast<double>(this->samples_);
+      window_samples_ += static_cast<double>(std::exchange(this->samples_, 0));
     }
     this->weight_ = 0.0;
   }
@@ -542,8 +550,11 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     if constexpr (!is_single) {
       Progress& progress = this->core_.progress();
       // A rank without a batch takes part in what the others did in their steps before they come here. Several phases have updates in between.
-      if constexpr (base::phase_count == 1) reduce_gradients<0>();
-      meet(!weights_known(), base::phase_count == 1 && this->core_.log_point() != nullptr);
+      constexpr bool is_only = base::phase_count == 1;
+      if constexpr (is_only) begin_forward<0>();
+      begin_meeting(!weights_known(), is_only && this->core_.log_point() != nullptr);
+      if constexpr (is_only) this->core_.distribution().prepare_gradients(this->core_.template phase<0>().parameters);
+      end_meeting();
       if constexpr (weights_known()) {
         window_samples_ = planned_weight_;
       } else {
@@ -620,7 +631,10 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     if constexpr (!Schedules::empty) schedules_.template set<I>(applied_index());
     if constexpr (!is_single) {
       if constexpr (base::phase_count > 1) reduce_gradients<I>();
-      if constexpr (base::phase_count > 1 && I == 0) meet(false, core.log_point() != nullptr);
+      if constexpr (base::phase_count > 1 && I == 0) {
+        begin_meeting(false, core.log_point() != nullptr);
+        end_meeting();
+      }
     }
     mask_ = core.precision().unscale(parameters);
     scale_and_clip<I>();
@@ -849,32 +863,57 @@ class TrainPass : public PassBase<CoreT, Source, true> {
 
   /// What the ranks tell each other in a window, in one small collective: its weight and samples, which become those of all,
   /// and at log points who masks the update and who wishes what, so that all mask alike and stop at the same update.
-  void meet(bool sums, bool wishes) {
-    if (!sums && !wishes) return;
-    constexpr int most = 2 + static_cast<int>(StopReason::non_finite);
+  ///
+  /// Where the distribution can, it begins before the last backward pass of the window and goes on beside it.
+  struct Meeting {
+    static constexpr int most_wish = 2 + static_cast<int>(StopReason::non_finite);
     enum : std::size_t { weight, samples, masked, flagged, wish };  // then the other wishes
+
+    std::array<double, wish + most_wish> numbers{};
+    bool has_begun = false;
+    bool sums = false;
+    bool wishes = false;
+
+    std::span<double> used() { return std::span{numbers}.first(wishes ? numbers.size() : sums ? std::size_t{masked} : 0); }
+  };
+  void begin_meeting(bool sums, bool wishes) {
+    if (meeting_.has_begun) return;
     CoreT& core = this->core_;
-    std::array<double, wish + most> numbers{};
+    meeting_ = {.has_begun = true, .sums = sums, .wishes = wishes};
+    auto& numbers = meeting_.numbers;
     if (sums) {
-      numbers[weight] = window_weight_;
-      numbers[samples] = window_samples_;
+      numbers[Meeting::weight] = window_weight_ + this->weight_;  // the batch in work counts, too
+      numbers[Meeting::samples] = window_samples_ + static_cast<double>(this->samples_);
     }
     if (wishes) {
-      numbers[masked] = core.masked() ? 1.0 : 0.0;
-      numbers[flagged] = core.mask() != nullptr ? 1.0 : 0.0;
-      if (int const own = own_wish(); own > 0) numbers[wish + static_cast<std::size_t>(own) - 1] = 1.0;
+      numbers[Meeting::masked] = core.masked() ? 1.0 : 0.0;
+      numbers[Meeting::flagged] = core.mask() != nullptr ? 1.0 : 0.0;
+      if (int const own = own_wish(); own > 0) numbers[Meeting::wish + static_cast<std::size_t>(own) - 1] = 1.0;
     }
-    core.distribution().reduce_sum(std::span{numbers}.first(wishes ? numbers.size() : masked));
-    if (sums) {
-      window_weight_ = numbers[weight];
-      window_samples_ = numbers[samples];
+    if constexpr (sums_beside_backward) {
+      if (!meeting_.used().empty()) core.distribution().begin_sum(meeting_.used());
     }
-    if (wishes) {
-      if (numbers[masked] > 0.0) core.mask_update();
-      any_flag_ = numbers[masked] + numbers[flagged] > 0.0;
+  }
+  void end_meeting() {
+    CoreT& core = this->core_;
+    auto& numbers = meeting_.numbers;
+    meeting_.has_begun = false;
+    if (meeting_.used().empty()) return;
+    if constexpr (sums_beside_backward) {
+      core.distribution().end_sum(meeting_.used());
+    } else {
+      core.distribution().reduce_sum(meeting_.used());
+    }
+    if (meeting_.sums) {
+      window_weight_ = numbers[Meeting::weight];
+      window_samples_ = numbers[Meeting::samples];
+    }
+    if (meeting_.wishes) {
+      if (numbers[Meeting::masked] > 0.0) core.mask_update();
+      any_flag_ = numbers[Meeting::masked] + numbers[Meeting::flagged] > 0.0;
       agreed_ = 0;
-      for (int i = 0; i < most; ++i) {
-        if (numbers[wish + static_cast<std::size_t>(i)] > 0.0) agreed_ = i + 1;
+      for (int i = 0; i < Meeting::most_wish; ++i) {
+        if (numbers[Meeting::wish + static_cast<std::size_t>(i)] > 0.0) agreed_ = i + 1;
       }
     }
   }
@@ -1075,6 +1114,8 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   // Of the window in work. A vector that is never used would still cost each step four instructions.
   [[no_unique_address]] std::conditional_t<keeps_window, std::vector<Part>, nothing> kept_{};
   struct nothing_else {};
+  struct no_meeting {};
+  [[no_unique_address]] std::conditional_t<is_single, no_meeting, Meeting> meeting_{};
   [[no_unique_address]] std::conditional_t<talks, std::optional<typename base::batch_type>, nothing_else> stand_in_{};
   bool is_standing_in_ = false;
 };

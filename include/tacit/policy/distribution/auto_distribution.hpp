@@ -27,6 +27,8 @@ struct DataParallelTable {
   std::string_view name;
   std::shared_ptr<void> (*join)(launch::World const& world, c10::Device device);
   void (*reduce_sum)(void* ranks, std::span<double> numbers);
+  void (*begin_sum)(void* ranks, std::span<double const> numbers);
+  void (*end_sum)(void* ranks, std::span<double> numbers);
   void (*reduce_sum_of_tensor)(void* ranks, at::Tensor& tensor);
   void (*reduce_max)(void* ranks, at::Tensor& tensor);
   std::int64_t (*agree)(void* ranks, std::int64_t wish);
@@ -106,6 +108,12 @@ class AutoDistribution::bound {
 
   void reduce_sum(std::span<double> numbers) {
     if (table_ != nullptr) table_->reduce_sum(ranks_.get(), numbers);
+  }
+  void begin_sum(std::span<double const> numbers) {
+    if (table_ != nullptr) table_->begin_sum(ranks_.get(), numbers);
+  }
+  void end_sum(std::span<double> numbers) {
+    if (table_ != nullptr) table_->end_sum(ranks_.get(), numbers);
   }
   void reduce_max(tensor_type& tensor) {
     if (table_ != nullptr) table_->reduce_max(ranks_.get(), tensor);

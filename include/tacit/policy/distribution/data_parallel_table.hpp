@@ -23,6 +23,8 @@ inline constexpr DataParallelTable data_parallel_over{
     .name = Backend::name,
     .join = [](launch::World const& world, c10::Device device) -> std::shared_ptr<void> { return Ddp<Backend>{.world = world}.join(device); },
     .reduce_sum = [](void* ranks, std::span<double> numbers) { ranks_at(ranks).group().reduce_sum(numbers); },
+    .begin_sum = [](void* ranks, std::span<double const> numbers) { ranks_at(ranks).group().begin_sum(numbers); },
+    .end_sum = [](void* ranks, std::span<double> numbers) { ranks_at(ranks).group().end_sum(numbers); },
     .reduce_sum_of_tensor = [](void* ranks, at::Tensor& tensor) { ranks_at(ranks).group().reduce_sum(tensor); },
     .reduce_max = [](void* ranks, at::Tensor& tensor) { ranks_at(ranks).group().reduce_max(tensor); },
     .agree = [](void* ranks, std::int64_t wish) { return ranks_at(ranks).group().agree(wish); },

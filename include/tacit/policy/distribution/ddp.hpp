@@ -334,6 +334,8 @@ class Ddp<Backend, Hook>::bound {
   std::string name() const { return "ddp over " + std::string{Backend::name} + ", rank " + std::to_string(rank()) + " of " + std::to_string(world_size()); }
 
   void reduce_sum(std::span<double> numbers) { group().reduce_sum(numbers); }
+  void begin_sum(std::span<double const> numbers) { group().begin_sum(numbers); }
+  void end_sum(std::span<double> numbers) { group().end_sum(numbers); }
   void reduce_max(at::Tensor& tensor) { group().reduce_max(tensor); }
   std::int64_t agree(std::int64_t wish) { return group().agree(wish); }
   std::vector<std::string> gather(std::string_view text) { return group().gather(text); }

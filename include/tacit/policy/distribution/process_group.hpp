@@ -152,7 +152,18 @@ class ProcessGroup {
 
   void reduce_sum(std::span<double> numbers) {
     at::Tensor tensor = at::from_blob(numbers.data(), {static_cast<std::int64_t>(numbers.size())}, at::kDouble);
-    all_reduce(tensor, c10d::ReduceOp::SUM, "summing numbers");
+    all_reduce(tensor, c10d::ReduceOp::SUM, summing);
+  }
+  /// A sum that goes on while this process computes; one at a time. `end_sum` waits for it.
+  void begin_sum(std::span<double const> numbers) {
+    begun_ = at::empty({static_cast<std::int64_t>(numbers.size())}, at::kDouble);  // its own: the caller may leave with an exception
+    std::ranges::copy(numbers, begun_.mutable_data_ptr<double>());
+    guarded(summing, [&] { begun_work_ = begin_all_reduce(begun_, c10d::ReduceOp::SUM); });
+  }
+  void end_sum(std::span<double> numbers) {
+    guarded(summing, [&] { begun_work_->wait(); });
+    begun_work_.reset();
+    std::copy_n(begun_.const_data_ptr<double>(), numbers.size(), numbers.begin());
   }
   void reduce_sum(at::Tensor& tensor) { all_reduce(tensor, c10d::ReduceOp::SUM, "summing a tensor"); }
   void reduce_max(at::Tensor& tensor) { all_reduce(tensor, c10d::ReduceOp::MAX, "taking the largest of a tensor"); }
@@ -221,13 +232,16 @@ class ProcessGroup {
     if constexpr (requires { group.abort(); }) group.abort();
   }
 
+  static constexpr char const* summing = "summing numbers";
+
+  c10::intrusive_ptr<c10d::Work> begin_all_reduce(at::Tensor& tensor, c10d::ReduceOp::RedOpType operation) {
+    std::vector<at::Tensor> list{tensor};
+    c10d::AllreduceOptions options;
+    options.reduceOp = operation;
+    return group_->allreduce(list, options);
+  }
   void all_reduce(at::Tensor& tensor, c10d::ReduceOp::RedOpType operation, char const* doing) {
-    guarded(doing, [&] {
-      std::vector<at::Tensor> list{tensor};
-      c10d::AllreduceOptions options;
-      options.reduceOp = operation;
-      group_->allreduce(list, options)->wait();
-    });
+    guarded(doing, [&] { begin_all_reduce(tensor, operation)->wait(); });
   }
 
   /// Every rank's tensor: lengths first, then all padded to the longest and cut again.
@@ -264,6 +278,8 @@ class ProcessGroup {
   launch::World world_;
   c10::intrusive_ptr<c10d::Store> store_;
   c10::intrusive_ptr<c10d::ProcessGroup> group_;
+  at::Tensor begun_{};
+  c10::intrusive_ptr<c10d::Work> begun_work_{};
 };
 
 }  // namespace tacit::inline v0::detail
