@@ -1,14 +1,17 @@
 """Programs in several processes, started as launchers start them.
 
-Usage: check_processes.py TOOLCHAIN QUICKSTART ALONE launchers|torchrun|kill|error_file|port|symbols
+Usage: check_processes.py TOOLCHAIN QUICKSTART ALONE variables|torchrun|open_mpi|mpich|srun|kill|error_file|port|symbols|gloo_headers
 
-QUICKSTART is examples/quickstart.cpp, which knows nothing of processes; ALONE a program with SingleProcess. Every process has a time limit, after
+QUICKSTART is examples/quickstart.cpp, which knows nothing of processes; ALONE a program with SingleProcess; gloo_headers takes one program twice,
+compiled with Gloo's headers and with stand-ins. Every process has a time limit, after
 which what each has said is printed.
 """
 
+import contextlib
 import json
 import os
 import pathlib
+import pwd
 import re
 import select
 import shutil
@@ -74,7 +77,9 @@ def show(results):
 
 
 def without_times(text):
-    """What a run came to: no times, no rates."""
+    """What a run came to: no times, no rates, and no bars, which it draws on the terminal that Open MPI gives it."""
+    lines = text.replace("\r", "\n").replace("\x1b[K", "").splitlines()
+    text = "\n".join(line.rstrip() for line in lines if line.strip() and not re.search(r"\[[=> ]+\] +\d+%", line))
     text = re.sub(r"\s+[0-9.]+ ?(?:ms|s|min|h)\b", " TIME", text)
     return re.sub(r"\s+[0-9.]+[kM]? samples/s", " RATE", text)
 
@@ -93,31 +98,97 @@ def by_variables(quickstart, size):
     return without_times(results[0][1])
 
 
-def launchers(quickstart, _):
-    two = by_variables(quickstart, 2)
-    expect(two == by_variables(quickstart, 2), "a second run ends elsewhere")
-    mpirun = shutil.which("mpirun")
-    if mpirun is None:
-        print("no mpirun here (apt: openmpi-bin): that launcher is left out")
-        return
-    command = [mpirun, "-n", "2", "--oversubscribe", quickstart, "--epochs", "1"]
-    environment = clean_environment() | {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_rmaps_base_oversubscribe": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL)
-    expect(done.returncode == 0, "mpirun failed", [(done.returncode, done.stdout, done.stderr)])
-    last = [line for line in done.stdout.replace("\r", "\n").splitlines() if line.startswith("accuracy")]
-    expect(last == [line for line in two.splitlines() if line.startswith("accuracy")], "mpirun's two processes end elsewhere", [(0, done.stdout, done.stderr)])
-    print("two processes by variables, twice, and under mpirun: the same results")
+def variables(quickstart, _):
+    expect(by_variables(quickstart, 2) == by_variables(quickstart, 2), "a second run ends elsewhere")
+
+
+def as_by_variables(launcher, command, quickstart, environment=None):
+    """Two processes of a launcher end where those of torchrun's variables do."""
+    done = subprocess.run([*command, quickstart, "--epochs", "1"], env=clean_environment() | (environment or {}), capture_output=True, text=True, timeout=LIMIT,
+                          stdin=subprocess.DEVNULL)
+    results = [(done.returncode, done.stdout, done.stderr)]
+    expect(done.returncode == 0, f"{launcher} failed", results)
+    expect(without_times(done.stdout) == by_variables(quickstart, 2), f"{launcher}'s two processes end elsewhere", results)
+
+
+def found(*names, apt):
+    programs = [shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin") for name in names]
+    if None in programs:
+        print(f"SKIPPED: no {names[programs.index(None)]} here ({apt})")
+        sys.exit(tool.SKIP)
+    return programs
 
 
 def torchrun(quickstart, _):
-    found = shutil.which("torchrun")
-    if found is None:
-        print("SKIPPED: no torchrun here (pip install torch)")
-        sys.exit(tool.SKIP)
-    command = [found, "--no-python", "--nproc-per-node", "2", "--master-port", str(free_port()), quickstart, "--epochs", "1"]
-    done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL)
-    expect(done.returncode == 0, "torchrun failed", [(done.returncode, done.stdout, done.stderr)])
-    expect(without_times(done.stdout) == by_variables(quickstart, 2), "torchrun's two processes end elsewhere", [(0, done.stdout, done.stderr)])
+    program, = found("torchrun", apt="pip install torch")
+    as_by_variables("torchrun", [program, "--no-python", "--nproc-per-node", "2", "--master-port", str(free_port())], quickstart)
+
+
+def open_mpi(quickstart, _):
+    program, = found("mpirun.openmpi", apt="apt: openmpi-bin")
+    as_by_variables("Open MPI", [program, "-n", "2", "--oversubscribe"], quickstart,
+                    {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_rmaps_base_oversubscribe": "1"})
+
+
+def mpich(quickstart, _):
+    program, = found("mpirun.mpich", apt="apt: mpich")
+    as_by_variables("MPICH", [program, "-n", "2"], quickstart)
+
+
+@contextlib.contextmanager
+def slurm():
+    """A cluster of this machine alone, with a key, sockets and ports of its own: the variables that its programs need."""
+    munged, controller, daemon, scontrol, sinfo, _ = found("munged", "slurmctld", "slurmd", "scontrol", "sinfo", "srun", apt="apt: slurmctld slurmd slurm-client munge")
+    name, user = socket.gethostname().split(".")[0], pwd.getpwuid(os.getuid()).pw_name
+    with tempfile.TemporaryDirectory() as folder:
+        place = pathlib.Path(folder)
+        place.chmod(0o755)  # munged wants its socket to be reached by all
+        (place / "key").touch(0o600)
+        (place / "key").write_bytes(os.urandom(1024))
+        (place / "slurm.conf").write_text("\n".join([
+            "ClusterName=tacit", f"SlurmctldHost={name}(127.0.0.1)", f"SlurmUser={user}", f"SlurmdUser={user}", f"AuthInfo=socket={place}/socket",
+            f"SlurmctldPort={free_port()}", f"SlurmdPort={free_port()}", f"StateSaveLocation={place}/state", f"SlurmdSpoolDir={place}/spool",
+            f"SlurmctldPidFile={place}/slurmctld.pid", f"SlurmdPidFile={place}/slurmd.pid",
+            "ProctrackType=proctrack/pgid", "TaskPlugin=task/none", "MpiDefault=none", "SelectType=select/linear", "ReturnToService=2", "SlurmdParameters=config_overrides",
+            f"NodeName={name} NodeAddr=127.0.0.1 CPUs=2", "PartitionName=all Nodes=ALL Default=YES State=UP", ""]))
+        for sub in ("state", "spool"):
+            (place / sub).mkdir()
+        environment = {"SLURM_CONF": str(place / "slurm.conf")}
+        log = (place / "log").open("w+")
+        start = lambda command: subprocess.Popen(command, env=os.environ | environment, stdout=log, stderr=log, start_new_session=True)
+        servers = [start([munged, "--foreground", "--force", f"--key-file={place}/key", f"--socket={place}/socket", f"--pid-file={place}/munged.pid",
+                          f"--log-file={place}/munged.log", f"--seed-file={place}/seed"])]
+        try:
+            wait_for(lambda: (place / "socket").exists(), 20)
+            servers += [start([controller, "-D"]), start([daemon, "-D", "-N", name])]
+            idle = lambda: "idle" in subprocess.run([sinfo, "-h", "-o", "%T"], env=os.environ | environment, capture_output=True, text=True).stdout
+            if not wait_for(idle, 30):
+                log.seek(0)
+                print("SKIPPED: Slurm does not start here:\n" + log.read()[-2000:])
+                sys.exit(tool.SKIP)
+            yield environment
+        finally:
+            subprocess.run([scontrol, "shutdown"], env=os.environ | environment, capture_output=True)
+            for server in reversed(servers):
+                server.terminate()
+                try:
+                    server.wait(10)
+                except subprocess.TimeoutExpired:
+                    server.kill()
+
+
+def wait_for(condition, seconds):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def srun(quickstart, _):
+    with slurm() as environment:
+        as_by_variables("Slurm", ["srun", "-n", "2", "--overcommit"], quickstart, environment)
 
 
 def kill(quickstart, _):
@@ -165,23 +236,30 @@ def port(quickstart, _):
 
 
 def symbols(quickstart, alone):
-    nm = shutil.which("nm")
-    if nm is None:
-        print("SKIPPED: no nm here (apt: binutils)")
-        sys.exit(tool.SKIP)
+    nm, = found("nm", apt="apt: binutils")
 
     def of(program):
         text = subprocess.run([nm, "-C", program], capture_output=True, text=True, check=True).stdout
         return [line for line in text.splitlines() if "c10d::" in line or "gloo::" in line]
 
-    found = of(alone)
-    expect(not found, "a program with SingleProcess holds symbols of c10d:\n" + "\n".join(found[:5]))
+    symbols_of_alone = of(alone)
+    expect(not symbols_of_alone, "a program with SingleProcess holds symbols of c10d:\n" + "\n".join(symbols_of_alone[:5]))
     expect(of(quickstart), "the quickstart holds none either: the test looks at nothing")
+
+
+def gloo_headers(with_headers, with_stand_ins):
+    """One program, compiled with Gloo's headers and with Tacit's stand-ins for them."""
+    outputs = []
+    for program in (with_headers, with_stand_ins):
+        results = Ranks([program], 2).wait()
+        expect(all(status == 0 for status, _, _ in results), f"{program} failed", results)
+        outputs.append(without_times(results[0][1]))
+    expect(outputs[0] == outputs[1], f"the two programs end elsewhere:\n{outputs[0]}\n{outputs[1]}")
 
 
 def main():
     quickstart, alone, what = sys.argv[2:5]
-    {"launchers": launchers, "torchrun": torchrun, "kill": kill, "error_file": error_file, "port": port, "symbols": symbols}[what](quickstart, alone)
+    {check.__name__: check for check in (variables, torchrun, open_mpi, mpich, srun, kill, error_file, port, symbols, gloo_headers)}[what](quickstart, alone)
 
 
 main()
