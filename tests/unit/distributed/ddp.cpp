@@ -382,6 +382,27 @@ TEST_CASE("a rank that does not come is named, in time") {
   CHECK(std::chrono::steady_clock::now() - began < std::chrono::seconds{20});
 }
 
+TEST_CASE("a meeting place that no host is called is named in a line") {
+  tacit::launch::World const world{.launcher = "torchrun", .variables = "RANK=1 WORLD_SIZE=2", .rank = 1, .world_size = 2, .address = "no-such-host.invalid"};
+  try {
+    Ddp<Gloo>{.start_timeout = std::chrono::seconds{1}, .world = world}.bind<tacit::ParameterSet>(tacit::Cpu::bound<at::Tensor>{});
+    FAIL("no error");
+  } catch (tacit::DistributedError const& error) {
+    CHECK(error.code() == "TACIT-RX18");
+    CHECK_THAT(error.what(), ContainsSubstring("no-such-host.invalid:29500") && ContainsSubstring("RANK=1 WORLD_SIZE=2") && ContainsSubstring("name is not known"));
+    CHECK(std::string{error.what()}.find('\n') == std::string::npos);
+  }
+}
+
+TEST_CASE("with fewer samples than ranks nobody waits, and the updates are those of one process") {
+  auto const options = [](std::int64_t batch) { return tacit::TrainOptions{.epochs = 3, .per_device_batch_size = batch, .seed = 7}; };
+  Outcome const one = train(std::make_shared<NetImpl>(), 2, options(3), CallbackPack{});
+  auto const reports = run_ranks(3, [&](tacit::launch::World const& world) {
+    return train(std::make_shared<NetImpl>(), 2, options(1), CallbackPack{}, Ddp<Gloo>{.timeout = std::chrono::seconds{5}, .world = world}).numbers();
+  });
+  CHECK(distance(same_on_all(reports), one.parameters) < 1e-12);
+}
+
 TEST_CASE("a rank that is killed ends the others") {
   auto const reports = run_ranks(3, [&](tacit::launch::World const& world) {
     Ddp<Gloo> policy{.timeout = std::chrono::seconds{10}};

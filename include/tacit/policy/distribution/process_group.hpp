@@ -1,5 +1,8 @@
 #pragma once
 
+#include <netdb.h>
+#include <sys/socket.h>
+
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
@@ -21,8 +24,10 @@
 #include <exception>
 #include <mutex>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -37,9 +42,25 @@ inline std::string_view first_line(std::exception const& error) {
   return what.substr(0, what.find('\n'));
 }
 
+/// Waits for a host's name to be known: that of a host that is just being started may come late.
+/// Throws: std::runtime_error if it is not known in time.
+inline void await_host(std::string const& name, std::chrono::milliseconds timeout) {
+  constexpr std::chrono::milliseconds most = std::chrono::seconds{30};
+  auto const deadline = std::chrono::steady_clock::now() + std::min(timeout, most);
+  while (true) {
+    ::addrinfo* found = nullptr;
+    int const status = ::getaddrinfo(name.c_str(), nullptr, nullptr, &found);
+    if (found != nullptr) ::freeaddrinfo(found);
+    if (status == 0) return;
+    if (std::chrono::steady_clock::now() >= deadline) throw std::runtime_error{"the host's name is not known (" + std::string{::gai_strerror(status)} + ")"};
+    std::this_thread::sleep_for(std::chrono::milliseconds{200});
+  }
+}
+
 /// Throws: DistributedError if the place where the processes meet cannot be reached.
 inline c10::intrusive_ptr<c10d::Store> connect_store(launch::World const& world, std::chrono::milliseconds timeout) {
   try {
+    await_host(world.address, timeout);
     c10d::TCPStoreOptions options;
     options.port = static_cast<std::uint16_t>(world.port);
     options.isServer = world.rank == 0 && !world.has_store;
