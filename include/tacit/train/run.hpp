@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -9,10 +8,7 @@
 #include <limits>
 #include <optional>
 #include <span>
-#include <string>
 #include <string_view>
-#include <thread>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -24,20 +20,20 @@
 #include "tacit/core/sink.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/events/dispatch.hpp"
-#include "tacit/metric/device_scalar.hpp"
 #include "tacit/metric/mean.hpp"
 #include "tacit/task/batch.hpp"
 #include "tacit/task/step_result.hpp"
 #include "tacit/task/task.hpp"
 #include "tacit/train/core.hpp"
 #include "tacit/train/loop.hpp"
+#include "tacit/train/meeting.hpp"
 #include "tacit/train/options.hpp"
+#include "tacit/train/pass.hpp"
 #include "tacit/train/result.hpp"
 #include "tacit/train/scheduled.hpp"
+#include "tacit/train/scopes.hpp"
 
 namespace tacit::inline v0::detail {
-
-struct no_scope {};
 
 /// A callback that keeps the size of micro-batches: AutoMicroBatch.
 template <class Callback>
@@ -52,291 +48,6 @@ consteval std::size_t micro_batch_place(list<C...>) {
   [[maybe_unused]] bool const found = ((sizes_micro_batches<C> || (++place, false)) || ...);
   return place;
 }
-
-/// What the precision changes for as long as a run lasts.
-template <class Precision>
-auto run_scope(Precision& precision) {
-  if constexpr (requires { precision.run_scope(); }) {
-    return precision.run_scope();
-  } else {
-    return no_scope{};
-  }
-}
-
-/// One run in the process, on the trainer's thread; released on every way out.
-template <class Core>
-class RunGuard {
- public:
-  explicit RunGuard(Core& core) : core_{core}, scope_{run_scope(core.precision())} {
-    if (core.running()) {
-      throw UsageError{"TACIT-RU10", "this trainer is running already", "train or evaluate", "do not call it from a callback; use context.evaluate()"};
-    }
-    if (core.owner() != std::this_thread::get_id()) {
-      throw UsageError{"TACIT-RU11", "called on another thread than the one that made the trainer", "train or evaluate",
-                       "make and use the trainer on one thread; only request_stop() may be called from others"};
-    }
-    if constexpr (!shares_process<typename Core::composition::distribution>) {
-      if (run_in_process.exchange(true)) {
-        throw UsageError{"TACIT-RU12", "another trainer is running in this process", "train or evaluate", "run one after the other, or in processes of their own"};
-      }
-    }
-    core.running() = true;
-  }
-  RunGuard(RunGuard const&) = delete;
-  RunGuard& operator=(RunGuard const&) = delete;
-  ~RunGuard() {
-    core_.running() = false;
-    core_.record_to(nullptr);
-    core_.forget_mask();
-    core_.set_wish(0);
-    if constexpr (!shares_process<typename Core::composition::distribution>) run_in_process.store(false);
-  }
-
- private:
-  Core& core_;
-  decltype(run_scope(std::declval<typename Core::precision_type&>())) scope_;
-};
-
-/// Sets every model of the task to one mode; on the way out each module gets back its own.
-template <class Task>
-class ModeScope {
- public:
-  ModeScope(Task& task, bool training) : task_{&task} {
-    for_each_model(task, [&](auto& model) {
-      for_each_submodule(model, [&](auto& module) { was_training_.push_back(module.is_training()); });
-      model.train(training);
-    });
-  }
-  ModeScope(ModeScope const&) = delete;
-  ModeScope& operator=(ModeScope const&) = delete;
-  ~ModeScope() {
-    std::size_t at = 0;
-    for_each_model(*task_, [&](auto& model) {
-      // Parents come first and set their children too, which are then set to their own.
-      for_each_submodule(model, [&](auto& module) { module.train(was_training_[at++]); });
-    });
-  }
-
- private:
-  Task* task_;
-  std::vector<bool> was_training_;
-};
-
-/// While it lives, the graph that is recorded reaches the parameters of phase I only.
-template <std::size_t I, class Core>
-class PhaseScope {
- public:
-  explicit PhaseScope(Core& core) {
-    [&]<std::size_t... J>(std::index_sequence<J...>) { (quiet<J>(core), ...); }(std::make_index_sequence<Core::phase_count>{});
-  }
-  PhaseScope(PhaseScope const&) = delete;
-  PhaseScope& operator=(PhaseScope const&) = delete;
-  ~PhaseScope() {
-    for (auto& tensor : quiet_) tensor_traits<tensor_type>::set_requires_grad(tensor, true);
-  }
-
- private:
-  using tensor_type = typename Core::tensor_type;
-
-  template <std::size_t J>
-  void quiet(Core& core) {
-    if constexpr (I != J) {
-      for (auto& parameter : core.template phase<J>().parameters) {
-        bool shared = false;
-        for (auto& own : core.template phase<I>().parameters) shared = shared || tensor_traits<tensor_type>::same(own.model, parameter.model);
-        if (!shared && tensor_traits<tensor_type>::requires_grad(parameter.model)) {
-          tensor_traits<tensor_type>::set_requires_grad(parameter.model, false);
-          quiet_.push_back(parameter.model);
-        }
-      }
-    }
-  }
-
-  std::vector<tensor_type> quiet_;
-};
-
-/// What training and evaluation share: a source of batches and the outputs of the step in work.
-template <class CoreT, class Source, bool Training>
-class PassBase {
- public:
-  using core_type = CoreT;
-  using tensor_type = typename CoreT::tensor_type;
-  using traits = tensor_traits<tensor_type>;
-  using task_type = typename CoreT::task_type;
-  using source_type = Source;
-  using batch_type = typename Source::batch_type;
-  using device_scalar = basic_device_scalar<tensor_type>;
-  using step_context = StepContext<CoreT>;
-  using callback_types = typename CoreT::callback_types;
-  static constexpr auto order = CoreT::order;
-  static constexpr std::size_t phase_count = CoreT::phase_count;
-  template <std::size_t I>
-  static constexpr auto phase_name = detail::phase_name<task_type, I>();
-
-  template <std::size_t I>
-  static auto call_step(task_type& task, batch_type const& batch, step_context& context) {
-    if constexpr (Training) {
-      return task_train_step<I>(task, batch, context);
-    } else {
-      return task_eval_step<I>(task, batch, context);
-    }
-  }
-  template <std::size_t I>
-  using output_type = decltype(call_step<I>(std::declval<task_type&>(), std::declval<batch_type const&>(), std::declval<step_context&>()));
-  template <fixed_string Name>
-  static constexpr std::size_t phase_index = task_phases<task_type>::template index<Name>;
-
-  PassBase(CoreT& core, Source& source) : core_{core}, source_{source}, context_{core, Training} {}
-  PassBase(PassBase const&) = delete;
-  PassBase& operator=(PassBase const&) = delete;
-
-  CoreT& core() const noexcept { return core_; }
-  batch_type const& batch() const { return *batch_; }
-  template <std::size_t I>
-  output_type<I> const& output() const {
-    return *std::get<I>(outputs_);
-  }
-  template <std::size_t I>
-  void set_output(output_type<I> const& output) {
-    std::get<I>(outputs_) = &output;
-    if constexpr (states_weight<output_type<I>>) weight_ = static_cast<double>(output.weight);
-  }
-
-  EpochIndex epoch_index() const { return core_.progress().epoch; }
-  MicroBatchIndex step_index() const { return core_.progress().step; }
-  std::int64_t batches_per_epoch() const {
-    if constexpr (sized_batch_source<Source>) {
-      return std::min(source_.size(core_.world_size()), epoch_limit_);
-    } else {
-      return -1;
-    }
-  }
-
-  bool has_batch() const noexcept { return batch_.has_value(); }
-  /// Leaves the batch out: its weight is 0.
-  void skip_batch() {
-    batch_.reset();
-    weight_ = 0.0;
-    samples_ = 0;
-  }
-
-  /// False at the end of the data; true without a batch where this rank has none for the step.
-  bool next_batch() {
-    if (!source_.next(batch_)) return false;
-    samples_ = 0;
-    if (batch_) {
-      if constexpr (CoreT::transfers) {
-        for_each_tensor<tensor_type>(*batch_, [this](tensor_type& tensor) { tensor = core_.to_device(tensor); });
-      }
-      if constexpr (planned_batch_source<Source>) {
-        samples_ = source_.batch_samples(source_.position() - 1);
-      } else {
-        samples_ = rows_of<tensor_type>(*batch_);
-      }
-    }
-    weight_ = static_cast<double>(samples_);
-    return true;
-  }
-
-  template <std::size_t I>
-  output_type<I> forward() {
-    [[maybe_unused]] auto const autocast = core_.precision().autocast();
-    return call_step<I>(core_.task(), *batch_, context_);
-  }
-
-  /// Adds the step's loss to the epoch's: of the true loss, whatever the accumulation.
-  template <std::size_t I>
-  void track_loss(output_type<I> const& output) {
-    losses_[I].add(output.loss, weight_);
-  }
-
- protected:
-  CoreT& core_;
-  Source& source_;
-  step_context context_;
-  std::optional<batch_type> batch_{};
-  std::int64_t samples_ = 0;  // of the batch in work
-  double weight_ = 0.0;       // of the batch in work: what its loss is a mean over
-  std::int64_t epoch_limit_ = std::numeric_limits<std::int64_t>::max();  // batches of an epoch at most
-  std::array<basic_mean<tensor_type>, phase_count> losses_{};
-
- private:
-  template <std::size_t... I>
-  static auto pointers(std::index_sequence<I...>) -> std::tuple<output_type<I> const*...>;
-  decltype(pointers(std::make_index_sequence<phase_count>{})) outputs_{};
-};
-
-/// One pass over an eval set.
-template <class CoreT, class Source>
-class EvalPass : public PassBase<CoreT, Source, false> {
-  using base = PassBase<CoreT, Source, false>;
-
- public:
-  EvalPass(CoreT& core, Source& source, std::string_view set, bool intermediate, MicroBatches limit)
-      : base{core, source}, set_{set}, intermediate_{intermediate}, step_before_{core.progress().step},
-        was_log_point_{core.log_point() != nullptr} {
-    this->epoch_limit_ = std::min(limit.value_or(this->epoch_limit_), core.batch_limits().eval.value_or(this->epoch_limit_));
-    core.set_eval_set(set);
-    core.set_log_point(core.device().host_reads_free());
-  }
-  ~EvalPass() {
-    this->core_.set_eval_set({});
-    this->core_.progress().step = step_before_;
-    this->core_.set_log_point(was_log_point_);
-  }
-
-  bool is_intermediate() const noexcept { return intermediate_; }
-  std::string_view set_name() const noexcept { return set_; }
-
-  /// Evaluation mode and no graph, while it lives.
-  auto evaluation_mode() {
-    struct scope {
-      ModeScope<typename CoreT::task_type> mode;
-      typename base::traits::no_grad no_grad{};
-    };
-    return scope{{this->core_.task(), false}};
-  }
-
-  void begin_epoch() {
-    for (auto& loss : this->losses_) loss.reset();
-    this->source_.start_epoch(this->core_.plan().seed, EpochIndex{0}, this->core_.rank(), this->core_.world_size());
-    this->core_.progress().step = MicroBatchIndex{0};
-    wish_before_ = this->core_.wish();
-  }
-  bool epoch_is_over() const {
-    return this->core_.wish() != wish_before_ || this->core_.progress().step.value() >= this->epoch_limit_;
-  }
-  void end_step() {
-    this->batch_.reset();
-    ++this->core_.progress().step;
-  }
-  void record_loss() {
-    this->core_.set_log_point(true);
-    if (this->core_.wish() == 1 && wish_before_ == 0) this->core_.set_wish(0);  // `end_epoch` ended this pass, not the epoch around it
-    record_each(std::make_index_sequence<base::phase_count>{});
-  }
-
-  template <unsigned Parts, std::size_t Phase, class Event>
-  void emit(Event const& event) {
-    emit_with<Parts, Phase>(*this, event);
-  }
-
- private:
-  template <std::size_t... I>
-  void record_each(std::index_sequence<I...>) {
-    if constexpr (base::phase_count == 1) {
-      this->core_.record(tag::eval_loss{}, this->losses_[0]);
-    } else {
-      (this->core_.record(on<base::template phase_name<I>, tag::eval_loss>{}, this->losses_[I]), ...);
-    }
-  }
-
-  std::string_view set_;
-  bool intermediate_;
-  MicroBatchIndex step_before_;
-  bool was_log_point_;
-  int wish_before_ = 0;
-};
 
 /// A training run: its data, its limits, and the window of micro-batches that makes the next update.
 ///
@@ -861,60 +572,34 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     return wish < 2 && out_of_time ? 2 + static_cast<int>(StopReason::limit) : wish;
   }
 
-  /// What the ranks tell each other in a window, in one small collective: its weight and samples, which become those of all,
-  /// and at log points who masks the update and who wishes what, so that all mask alike and stop at the same update.
-  ///
-  /// Where the distribution can, it begins before the last backward pass of the window and goes on beside it.
-  struct Meeting {
-    static constexpr int most_wish = 2 + static_cast<int>(StopReason::non_finite);
-    enum : std::size_t { weight, samples, masked, flagged, wish };  // then the other wishes
-
-    std::array<double, wish + most_wish> numbers{};
-    bool has_begun = false;
-    bool sums = false;
-    bool wishes = false;
-
-    std::span<double> used() { return std::span{numbers}.first(wishes ? numbers.size() : sums ? std::size_t{masked} : 0); }
-  };
-  void begin_meeting(bool sums, bool wishes) {
-    if (meeting_.has_begun) return;
+  /// Where the distribution can, the meeting begins before the last backward pass of the window and goes on beside it.
+  void begin_meeting(bool has_weights, bool has_votes) {
+    if (meeting_.is_on()) return;
     CoreT& core = this->core_;
-    meeting_ = {.has_begun = true, .sums = sums, .wishes = wishes};
-    auto& numbers = meeting_.numbers;
-    if (sums) {
-      numbers[Meeting::weight] = window_weight_ + this->weight_;  // the batch in work counts, too
-      numbers[Meeting::samples] = window_samples_ + static_cast<double>(this->samples_);
-    }
-    if (wishes) {
-      numbers[Meeting::masked] = core.masked() ? 1.0 : 0.0;
-      numbers[Meeting::flagged] = core.mask() != nullptr ? 1.0 : 0.0;
-      if (int const own = own_wish(); own > 0) numbers[Meeting::wish + static_cast<std::size_t>(own) - 1] = 1.0;
-    }
+    meeting_.open();
+    if (has_weights) meeting_.tell(window_weight_ + this->weight_, window_samples_ + static_cast<double>(this->samples_));  // the batch in work counts, too
+    if (has_votes) meeting_.vote(core.masked(), core.mask() != nullptr, own_wish());
     if constexpr (sums_beside_backward) {
-      if (!meeting_.used().empty()) core.distribution().begin_sum(meeting_.used());
+      if (!meeting_.numbers().empty()) core.distribution().begin_sum(meeting_.numbers());
     }
   }
   void end_meeting() {
     CoreT& core = this->core_;
-    auto& numbers = meeting_.numbers;
-    meeting_.has_begun = false;
-    if (meeting_.used().empty()) return;
+    meeting_.close();
+    if (meeting_.numbers().empty()) return;
     if constexpr (sums_beside_backward) {
-      core.distribution().end_sum(meeting_.used());
+      core.distribution().end_sum(meeting_.numbers());
     } else {
-      core.distribution().reduce_sum(meeting_.used());
+      core.distribution().reduce_sum(meeting_.numbers());
     }
-    if (meeting_.sums) {
-      window_weight_ = numbers[Meeting::weight];
-      window_samples_ = numbers[Meeting::samples];
+    if (meeting_.has_weights()) {
+      window_weight_ = meeting_.weight();
+      window_samples_ = meeting_.samples();
     }
-    if (meeting_.wishes) {
-      if (numbers[Meeting::masked] > 0.0) core.mask_update();
-      any_flag_ = numbers[Meeting::masked] + numbers[Meeting::flagged] > 0.0;
-      agreed_ = 0;
-      for (int i = 0; i < Meeting::most_wish; ++i) {
-        if (numbers[Meeting::wish + static_cast<std::size_t>(i)] > 0.0) agreed_ = i + 1;
-      }
+    if (meeting_.has_votes()) {
+      if (meeting_.any_masks()) core.mask_update();
+      any_flag_ = meeting_.any_mask_or_flag();
+      agreed_ = meeting_.largest_wish();
     }
   }
   /// Every rank takes part in the mask of every other one, also a rank that had no batch for it. Between log points

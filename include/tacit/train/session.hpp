@@ -12,6 +12,7 @@
 #include "tacit/train/options.hpp"
 #include "tacit/train/result.hpp"
 #include "tacit/train/run.hpp"
+#include "tacit/train/scopes.hpp"
 
 namespace tacit::inline v0 {
 

@@ -25,8 +25,10 @@
 #include "tacit/train/describe.hpp"
 #include "tacit/train/loop.hpp"
 #include "tacit/train/options.hpp"
+#include "tacit/train/pass.hpp"
 #include "tacit/train/result.hpp"
 #include "tacit/train/run.hpp"
+#include "tacit/train/scopes.hpp"
 #include "tacit/train/session.hpp"
 
 namespace tacit::inline v0 {
