@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <torch/csrc/autograd/custom_function.h>
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/types.h>
@@ -629,13 +630,30 @@ TEST_CASE("a rank that never has a batch is told so, and no one waits for ever")
 
 namespace {
 
-/// The memory of rank 1 holds two rows.
+/// Passes a tensor on; its backward pass has memory for so many rows.
+struct Tight : torch::autograd::Function<Tight> {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, at::Tensor const& x, std::int64_t rows) {
+    context->saved_data["rows"] = rows;
+    return x.clone();
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list const& gradients) {
+    TORCH_CHECK_WITH(OutOfMemoryError, gradients[0].size(0) <= context->saved_data["rows"].toInt(), "out of memory");
+    return {gradients[0], at::Tensor{}};
+  }
+};
+/// The memory of rank 1 holds two rows: that is found out in the forward pass, or when the last layer has its gradients.
 struct TightImpl : NetImpl {
   at::Tensor forward(at::Tensor const& x) {
-    TORCH_CHECK_WITH(OutOfMemoryError, rank != 1 || x.size(0) <= 2, "out of memory");
-    return NetImpl::forward(x);
+    std::int64_t const rows = rank == 1 ? 2 : 1'000;
+    if (!in_backward) {
+      TORCH_CHECK_WITH(OutOfMemoryError, x.size(0) <= rows, "out of memory");
+      return NetImpl::forward(x);
+    }
+    at::Tensor const hidden = torch::tanh(first(x));
+    return last(Tight::apply(hidden + torch::tanh(unused(hidden)), rows));
   }
   int rank = 0;
+  bool in_backward = false;
 };
 
 }  // namespace
@@ -643,15 +661,26 @@ struct TightImpl : NetImpl {
 TEST_CASE("a rank that runs out of memory halves its batches, and the updates stay") {
   std::int64_t const accumulation = GENERATE(1, 3);
   bool const is_static = GENERATE(false, true);
+  bool const in_backward = GENERATE(false, true);
   tacit::TrainOptions options{.limit = {.updates = 20}, .per_device_batch_size = 12, .gradient_accumulation = accumulation, .seed = 7};
   Outcome const one = train(std::make_shared<TightImpl>(), 50, options, CallbackPack{});
   options.per_device_batch_size = 6;
   auto const reports = run_ranks(2, [&](tacit::launch::World const& world) {
     auto model = std::make_shared<TightImpl>();
     model->rank = world.rank;
+    model->in_backward = in_backward;
     return train(model, 50, options, CallbackPack{tacit::AutoMicroBatch{}}, Ddp<Gloo>{.static_graph = is_static, .world = world}).numbers();
   });
   CHECK(distance(same_on_all(reports), one.parameters) < 1e-12);
+  auto const failed = run_ranks(2, [&](tacit::launch::World const& world) {
+    auto model = std::make_shared<TightImpl>();
+    model->rank = world.rank;
+    model->in_backward = in_backward;
+    return train(model, 50, options, CallbackPack{}, Ddp<Gloo>{.timeout = std::chrono::seconds{5}, .world = world}).numbers();
+  });
+  CHECK_THAT(failed[1].what, ContainsSubstring("out of memory"));
+  CHECK(failed[1].code == "none");  // LibTorch's own error
+  CHECK(failed[0].code == "TACIT-RX20");
   auto const refused = run_ranks(2, [&](tacit::launch::World const& world) {
     return train_normed(tacit::SyncBatchNorm(6), 48, 6, CallbackPack{tacit::AutoMicroBatch{}}, Ddp<Gloo>{.timeout = std::chrono::seconds{5}, .world = world});
   });

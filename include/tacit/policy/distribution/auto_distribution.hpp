@@ -151,7 +151,7 @@ class AutoDistribution::bound {
   }
   template <class Backward>
   void during_backward(Parameters& parameters, tensor_type const& loss, Backward const& backward) {
-    if (table_ == nullptr) return backward();
+    if (table_ == nullptr || table_->local_depth(ranks_.get()) > 0) return backward();
     try {
       table_->begin_backward(ranks_.get(), parameters, loss);
       backward();

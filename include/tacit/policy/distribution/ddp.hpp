@@ -360,6 +360,7 @@ class Ddp<Backend, Hook>::bound {
   }
   template <class Backward>
   void during_backward(Parameters& parameters, at::Tensor const& loss, Backward const& backward) {
+    if (ranks_->local_depth() > 0) return backward();
     group().guarded(detail::backward_work, [&] {
       ranks_->begin_backward(parameters, loss);
       backward();

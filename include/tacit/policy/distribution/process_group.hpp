@@ -11,6 +11,7 @@
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/Device.h>
+#include <c10/util/Exception.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
@@ -228,12 +229,15 @@ class ProcessGroup {
     guarded("waiting for the other ranks", [&] { group_->barrier()->wait(); });
   }
 
-  /// Calls `work`; what it throws becomes an error that says which rank was at what.
+  /// Calls `work`; what it throws becomes an error that says which rank was at what, unless memory ran out.
   template <class Work>
   auto guarded(char const* doing, Work const& work) -> decltype(work()) {
     try {
       return work();
     } catch (Error const&) {
+      throw;
+    } catch (c10::OutOfMemoryError const&) {
+      is_broken_ = true;
       throw;
     } catch (std::exception const& error) {
       is_broken_ = true;
