@@ -137,6 +137,16 @@ Broken check_distribution(Policy const& policy, Device const& device_policy, Mak
   bound.reduce_sum(numbers);
   detail::expect(broken, numbers[0] == all && numbers[1] == all * (all - 1.0) / 2.0,
                  "reduce_sum() sums over the ranks");
+  if constexpr (requires { bound.begin_sum(numbers); }) {
+    double beside[2] = {1.0, static_cast<double>(rank)};
+    bound.begin_sum(beside);
+    beside[0] = 5.0;
+    double after[1] = {1.0};
+    bound.reduce_sum(after);
+    bound.end_sum(beside);
+    detail::expect(broken, beside[0] == all && beside[1] == numbers[1] && after[0] == all,
+                   "begin_sum() and end_sum() sum what was given first, beside other collectives");
+  }
   detail::expect(broken, bound.agree(std::int64_t{rank}) == size - 1, "agree() gives the largest wish");
   detail::expect(broken, bound.agree(0) == 0, "agree() on nothing is nothing");
 

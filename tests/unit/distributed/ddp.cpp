@@ -29,6 +29,7 @@
 #include <catch2/generators/catch_generators_all.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include "laws/policy_laws.hpp"
 #include "tacit/callbacks/auto_micro_batch.hpp"
 #include "tacit/data/loader.hpp"
 #include "tacit/data/tensor_dataset.hpp"
@@ -326,6 +327,19 @@ TEST_CASE("different models are found out before anything is trained") {
   for (Report const& report : train_ranks(2, Ddp<Gloo>{}, bigger)) {
     CHECK(report.code == "TACIT-RX19");
     CHECK_THAT(report.what, ContainsSubstring("rank 0 has last.weight Double [1, 8], rank 1 has last.weight Double [2, 8]"));
+  }
+}
+
+TEST_CASE("Ddp over Gloo keeps the laws of a distribution") {
+  int const ranks = GENERATE(1, 3);
+  auto const reports = run_ranks(ranks, [&](tacit::launch::World const& world) {
+    auto const make = [](std::vector<double> const& values, bool requires_grad) { return torch::tensor(values, torch::kFloat).set_requires_grad(requires_grad); };
+    for (std::string const& law : laws::check_distribution<at::Tensor>(Ddp<Gloo>{.world = world}, tacit::Cpu{}, make)) throw std::runtime_error{law};
+    return std::vector<double>{1.0};
+  });
+  for (Report const& report : reports) {
+    INFO(report.what);
+    CHECK(report.numbers.size() == 1);
   }
 }
 
