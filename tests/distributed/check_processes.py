@@ -40,6 +40,16 @@ def clean_environment():
     return environment
 
 
+def stacks_of(process):
+    """Where the threads of a process stand."""
+    if process.poll() is not None:
+        return f"it ended with {process.returncode}"
+    if not shutil.which("gdb"):
+        return "no debugger tells (apt: gdb)"
+    done = subprocess.run(["gdb", "-batch", "-p", str(process.pid), "-ex", "thread apply all bt 12"], capture_output=True, text=True, timeout=60)
+    return "\n".join(line for line in done.stdout.splitlines() if line.startswith(("Thread", "#")))
+
+
 class Ranks:
     """The processes of a job, as torchrun would set their variables."""
 
@@ -61,6 +71,9 @@ class Ranks:
             try:
                 out, err = process.communicate(timeout=max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
+                if not late:  # all are looked at before the first one is ended
+                    for rank, other in enumerate(self.processes):
+                        print(f"--- where rank {rank} stands:\n{stacks_of(other)}")
                 late = True
                 process.kill()
                 out, err = process.communicate()

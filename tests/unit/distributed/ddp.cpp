@@ -66,9 +66,21 @@ struct Report {
   std::string what{};
 };
 
-/// Runs body(world) in a process for each rank; ends them all if one is not done in time.
+/// Where the threads of a process stand, as a debugger tells it.
+std::string stacks_of(pid_t pid) {
+  std::string const command = "gdb -batch -p " + std::to_string(pid) + " -ex 'thread apply all bt 12' 2>/dev/null | grep -E '^(Thread|#)'";
+  FILE* const pipe = popen(command.c_str(), "r");
+  if (pipe == nullptr) return {};
+  std::string text;
+  char buffer[4096];
+  while (std::size_t const count = std::fread(buffer, 1, sizeof buffer, pipe)) text.append(buffer, count);
+  pclose(pipe);
+  return text.empty() ? "no debugger tells where it stood (apt: gdb)" : text;
+}
+
+/// Runs body(world) in a process for each rank; ends them all if one is not done in time, and reports where it stood.
 template <class Body>
-std::vector<Report> run_ranks(int size, Body const& body) {
+std::vector<Report> run_ranks(int size, Body const& body, std::chrono::seconds limit = std::chrono::seconds{60}) {
   int const port = next_port();
   struct Child {
     pid_t pid;
@@ -102,13 +114,16 @@ std::vector<Report> run_ranks(int size, Body const& body) {
     close(ends[1]);
     children.push_back({pid, ends[0]});
   }
-  auto const deadline = std::chrono::steady_clock::now() + std::chrono::seconds{60};
+  auto const deadline = std::chrono::steady_clock::now() + limit;
   std::vector<Report> reports;
   for (Child& child : children) {
     while (true) {
       auto const left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
       pollfd wait{child.pipe, POLLIN, 0};
-      if (left <= 0 || poll(&wait, 1, static_cast<int>(left)) <= 0) break;
+      if (left <= 0 || poll(&wait, 1, static_cast<int>(left)) <= 0) {
+        child.text = "not done in time:\n" + stacks_of(child.pid);
+        break;
+      }
       char buffer[4096];
       ssize_t const count = read(child.pipe, buffer, sizeof buffer);
       if (count <= 0) break;
@@ -125,7 +140,7 @@ std::vector<Report> run_ranks(int size, Body const& body) {
       report.code = child.text.substr(1, child.text.find(' ') - 1);
       report.what = child.text.substr(child.text.find(' ') + 1);
     } else {
-      report.what = "the rank did not end, or crashed";
+      report.what = child.text.empty() ? "the rank crashed" : child.text;
     }
     reports.push_back(std::move(report));
   }
@@ -207,6 +222,17 @@ TEST_CASE("several processes with the same global batch make the updates of one"
     CHECK(rank.updates == one.updates);
     CHECK(rank.samples == one.samples);
   }
+}
+
+TEST_CASE("a rank that hangs is ended, and where it stood is told") {
+  auto const reports = run_ranks(2,
+                                 [](tacit::launch::World const& world) {
+                                   while (world.rank == 1) pause();
+                                   return std::vector<double>{1.0};
+                                 },
+                                 std::chrono::seconds{1});
+  CHECK(reports[0].numbers.size() == 1);
+  CHECK_THAT(reports[1].what, ContainsSubstring("not done in time") && (ContainsSubstring("pause") || ContainsSubstring("no debugger")));
 }
 
 namespace {
