@@ -309,6 +309,26 @@ TEST_CASE("parameters that get no gradient are found, or the run ends with an er
   }
 }
 
+TEST_CASE("what a user's code throws in a backward pass goes on unchanged") {
+  struct Mine : std::runtime_error {
+    using std::runtime_error::runtime_error;
+  };
+  auto const reports = run_ranks(2, [&](tacit::launch::World const& world) {
+    auto model = std::make_shared<NetImpl>();
+    model->first->weight.register_hook([&](at::Tensor const& gradient) -> at::Tensor {
+      if (world.rank == 1) throw Mine{"my own"};
+      return gradient;
+    });
+    try {
+      return train(model, 48, {.epochs = 1, .per_device_batch_size = 6}, CallbackPack{}, Ddp<Gloo>{.timeout = std::chrono::seconds{5}, .world = world}).numbers();
+    } catch (Mine const& error) {
+      throw tacit::UsageError{"TEST-01", error.what(), "test", "none"};
+    }
+  });
+  CHECK(reports[0].code == "TACIT-RX20");
+  CHECK(reports[1].code == "TEST-01");
+}
+
 TEST_CASE("compressed gradients are the same on all ranks, and near the others") {
   Outcome const one = train(std::make_shared<NetImpl>(), 48, {.limit = {.updates = 20}, .per_device_batch_size = 12, .seed = 7}, CallbackPack{});
   auto const fp16 = same_on_all(train_ranks(3, Ddp<Gloo, tacit::Fp16Compression>{}, as_is));

@@ -29,6 +29,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -229,18 +230,16 @@ class ProcessGroup {
     guarded("waiting for the other ranks", [&] { group_->barrier()->wait(); });
   }
 
-  /// Calls `work`; what it throws becomes an error that says which rank was at what, unless memory ran out.
+  /// Calls `work`; what LibTorch and Gloo throw becomes an error that says which rank was at what. What a user's code throws in a
+  /// backward pass goes on unchanged, and so does memory that ran out.
   template <class Work>
   auto guarded(char const* doing, Work const& work) -> decltype(work()) {
     try {
       return work();
-    } catch (Error const&) {
-      throw;
-    } catch (c10::OutOfMemoryError const&) {
-      is_broken_ = true;
-      throw;
     } catch (std::exception const& error) {
       is_broken_ = true;
+      bool const is_foreign = dynamic_cast<c10::Error const*>(&error) != nullptr || std::string_view{typeid(error).name()}.find("gloo") != std::string_view::npos;
+      if (!is_foreign || dynamic_cast<c10::OutOfMemoryError const*>(&error) != nullptr) throw;
       throw DistributedError{"TACIT-RX20", message({"rank ", rank(), " of ", world_size(), " failed while ", doing, ": ", first_line(error)}), "distribution",
                              "see what the other ranks printed; one that ended or was much slower than the time limit stops all"};
     }
