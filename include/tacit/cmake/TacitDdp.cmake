@@ -72,6 +72,7 @@ function(tacit_add_nccl)
   # The packages that LibTorch's names come first: NCCL's header must be of the version that runs.
   file(GLOB packages "${root}/../nvidia/*/include")
   set(directories "")
+  unset(directory)  # find_path looks for nothing where the variable is set, the caller's too
   foreach(header IN ITEMS cublas_v2.h cusparse.h cusolverDn.h cuda_runtime_api.h nccl.h)
     find_path(directory NAMES ${header} HINTS ${packages} PATHS ENV CUDA_HOME ENV CUDA_PATH /usr/local/cuda PATH_SUFFIXES include NO_CACHE)
     if(NOT directory)
