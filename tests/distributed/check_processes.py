@@ -175,9 +175,10 @@ def slurm():
             wait_for(lambda: (place / "socket").exists(), 20)
             servers += [start([controller, "-D"]), start([daemon, "-D", "-N", name])]
             idle = lambda: "idle" in subprocess.run([sinfo, "-h", "-o", "%T"], env=os.environ | environment, capture_output=True, text=True).stdout
-            if not wait_for(idle, 30):
+            starts = lambda: subprocess.run(["srun", "-n", "2", "--overcommit", "true"], env=os.environ | environment, stdout=log, stderr=log, timeout=60).returncode == 0
+            if not (wait_for(idle, 30) and starts()):
                 log.seek(0)
-                print("SKIPPED: Slurm does not start here:\n" + log.read()[-2000:])
+                print("SKIPPED: Slurm does not work here:\n" + log.read()[-2000:])
                 sys.exit(tool.SKIP)
             yield environment
         finally:
