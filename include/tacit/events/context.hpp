@@ -140,8 +140,10 @@ class record_part<Run, Parts, Phase, true> : public gradients_part<Run, Parts, P
  public:
   /// Records a metric that a callback of the pack declares in its `records`: a number, or a mean that is reduced over the ranks.
   /// Requires: every rank calls it alike. Cost: a mean waits for the device.
+  /// Throws: UsageError for a mean of several processes inside a step, which another rank may have no batch for.
   template <class Tag, class Value>
   void record(Tag const& tag, Value const& value) const {
+    if constexpr ((Parts & part::batch) != 0) this->run_->core().require_recordable_in_step(value);
     this->run_->core().record(tag, value);
   }
 

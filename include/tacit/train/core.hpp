@@ -236,6 +236,15 @@ class Core {
     }
   }
 
+  template <class Value>
+  void require_recordable_in_step(Value const&) const {
+    if constexpr (!is_single && std::is_same_v<Value, basic_mean<tensor_type>>) {
+      if (world_size() == 1) return;
+      throw UsageError{"TACIT-RU25", "a mean over the ranks is recorded inside a step, which another rank may have no batch for", "context.record",
+                       "record it at UpdateEnd or at the end of the epoch, where all ranks are"};
+    }
+  }
+
   template <class Tag>
   double latest(Tag const& tag) const {
     if constexpr (!std::is_same_v<Tag, dynamic>) {

@@ -163,3 +163,33 @@ TEST_CASE("the main process goes first, and its failure is known to all") {
   });
   CHECK(codes == std::vector<std::string>{"TACIT-RD01", "TACIT-RX23"});
 }
+
+namespace {
+
+struct mean_of_steps : tacit::Metric<"mean_of_steps"> {};
+/// Records a mean in every step, or after every update.
+template <class Event>
+struct RecordMean {
+  using records = tacit::records<mean_of_steps>;
+  void on(event::TrainLossComputed const&, auto& context) { mean_.add(context.output().loss, 1.0); }
+  void on(Event const&, auto& context) { context.record(mean_of_steps{}, mean_); }
+  tacit::basic_mean<fake::Tensor> mean_{};
+};
+
+}  // namespace
+
+TEST_CASE("a mean over the ranks is recorded where all ranks are, and nowhere else") {
+  auto code_of = [](auto make_pack, int ranks) {
+    try {
+      train_on(ranks, 5, options_for(1, 1), make_pack);  // one rank has no batch for the last step
+    } catch (tacit::UsageError const& error) {
+      return std::string{error.code()};
+    }
+    return std::string{"none"};
+  };
+  auto const in_step = [](int) { return CallbackPack{RecordMean<event::TrainStepEnd>{}}; };
+  auto const after_update = [](int) { return CallbackPack{RecordMean<event::UpdateEnd>{}}; };
+  CHECK(code_of(in_step, 2) == "TACIT-RU25");
+  CHECK(code_of(in_step, 1) == "none");
+  CHECK(code_of(after_update, 2) == "none");
+}
