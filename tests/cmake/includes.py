@@ -18,12 +18,12 @@ class Tree:
     def reach(self, header):
         """Everything that a header includes, directly or not, itself not counted."""
         if header not in self._reach:
-            seen, todo = set(), list(self.includes[header])
-            while todo:
-                name = todo.pop()
+            seen, pending = set(), list(self.includes[header])
+            while pending:
+                name = pending.pop()
                 if name not in seen:
                     seen.add(name)
-                    todo += self.includes.get(name, [])
+                    pending += self.includes.get(name, [])
             self._reach[header] = seen
         return self._reach[header]
 

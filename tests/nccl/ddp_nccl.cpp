@@ -2,12 +2,10 @@
 #include "tacit/policy/distribution/auto_nccl.hpp"
 
 #include <ATen/ops/arange.h>
-#include <ATen/ops/full.h>
 
 #include <unistd.h>
 
 #include <chrono>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -17,6 +15,7 @@
 #include "tacit/auto.hpp"
 #include "tacit/policy/device/cpu.hpp"
 #include "tacit/policy/device/cuda.hpp"
+#include "thrown.hpp"
 
 // Last: LibTorch has a macro CHECK, too, and the later one counts.
 #include <catch2/catch_test_macros.hpp>
@@ -29,17 +28,6 @@ using tacit::Nccl;
 
 namespace {
 
-template <class Body>
-tacit::DistributedError error_of(Body const& body) {
-  try {
-    body();
-  } catch (tacit::DistributedError const& error) {
-    return error;
-  }
-  FAIL("no error");
-  throw;
-}
-
 /// This process alone, at a port of its own.
 tacit::launch::World alone() {
   static int port = 21'000 + static_cast<int>(::getpid() % 1'000) * 7;
@@ -51,7 +39,7 @@ tacit::launch::World alone() {
 TEST_CASE("NCCL of another version than the header's is refused") {
   tacit::detail::require_nccl(22'809, 22'809);
   tacit::detail::require_nccl(22'809, 22'803);
-  auto const error = error_of([] { tacit::detail::require_nccl(22'809, 22'705); });
+  auto const error = thrown<tacit::DistributedError>([] { tacit::detail::require_nccl(22'809, 22'705); });
   CHECK(error.code() == "TACIT-RX27");
   CHECK_THAT(error.what(), ContainsSubstring("header of NCCL 2.28.9, but NCCL 2.27.5 runs"));
 }
@@ -59,7 +47,7 @@ TEST_CASE("NCCL of another version than the header's is refused") {
 TEST_CASE("NCCL serves GPUs alone, and Auto knows of it") {
   CHECK_FALSE(Nccl::serves<tacit::Cpu::bound<at::Tensor>>);
   CHECK(Nccl::serves<tacit::detail::CudaDevice>);
-  auto const error = error_of([] { Nccl{}.connect({}, alone(), std::chrono::seconds{1}, c10::Device{c10::DeviceType::CPU}); });
+  auto const error = thrown<tacit::DistributedError>([] { Nccl{}.connect({}, alone(), std::chrono::seconds{1}, c10::Device{c10::DeviceType::CPU}); });
   CHECK(error.code() == "TACIT-RX21");
   REQUIRE(tacit::detail::data_parallel_tables.cuda != nullptr);
   CHECK(tacit::detail::data_parallel_tables.cuda->name == "nccl");

@@ -134,7 +134,7 @@ inline void train_step(Run& run) {
       compute(run);
     }
   }
-  if constexpr (Run::may_accompany) {
+  if constexpr (Run::talks) {
     if (run.is_awaited()) {
       [[maybe_unused]] auto const stand_in = run.stand_in();
       accompany<0>(run);

@@ -120,6 +120,19 @@ class PassBase {
   }
 
  protected:
+  /// The mean losses of the pass over all ranks; under the phases' names where the task has several.
+  template <class Tag>
+  void record_losses() {
+    core_.set_log_point(true);
+    [this]<std::size_t... I>(std::index_sequence<I...>) {
+      if constexpr (phase_count == 1) {
+        core_.record(Tag{}, losses_[0]);
+      } else {
+        (core_.record(on<phase_name<I>, Tag>{}, losses_[I]), ...);
+      }
+    }(std::make_index_sequence<phase_count>{});
+  }
+
   CoreT& core_;
   Source& source_;
   step_context context_;
@@ -180,9 +193,8 @@ class EvalPass : public PassBase<CoreT, Source, false> {
     ++this->core_.progress().step;
   }
   void record_loss() {
-    this->core_.set_log_point(true);
     if (this->core_.wish() == 1 && wish_before_ == 0) this->core_.set_wish(0);  // `end_epoch` ended this pass, not the epoch around it
-    record_each(std::make_index_sequence<base::phase_count>{});
+    this->template record_losses<tag::eval_loss>();
   }
 
   template <unsigned Parts, std::size_t Phase, class Event>
@@ -191,15 +203,6 @@ class EvalPass : public PassBase<CoreT, Source, false> {
   }
 
  private:
-  template <std::size_t... I>
-  void record_each(std::index_sequence<I...>) {
-    if constexpr (base::phase_count == 1) {
-      this->core_.record(tag::eval_loss{}, this->losses_[0]);
-    } else {
-      (this->core_.record(on<base::template phase_name<I>, tag::eval_loss>{}, this->losses_[I]), ...);
-    }
-  }
-
   std::string_view set_;
   bool intermediate_;
   MicroBatchIndex step_before_;

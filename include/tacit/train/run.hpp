@@ -59,8 +59,6 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   using traits = typename base::traits;
   static constexpr bool is_single = CoreT::is_single;
   static constexpr std::size_t micro_batch_callback = micro_batch_place(typename base::callback_types{});
-  /// Modules of the model may wait for every rank.
-  static constexpr bool talks = requires(typename CoreT::distribution_type& distribution) { distribution.needs_every_rank(); };
   static constexpr bool sums_beside_backward = requires(typename CoreT::distribution_type& distribution, std::span<double> numbers) {
     distribution.begin_sum(numbers);
     distribution.end_sum(numbers);
@@ -106,7 +104,8 @@ class TrainPass : public PassBase<CoreT, Source, true> {
  public:
   using tensor_type = typename base::tensor_type;
   static constexpr bool halves_batches = micro_batch_callback < base::callback_types::size;
-  static constexpr bool may_accompany = talks;
+  /// Modules of the model may wait for every rank.
+  static constexpr bool talks = requires(typename CoreT::distribution_type& distribution) { distribution.needs_every_rank(); };
 
   TrainPass(CoreT& core, Source& source, TrainOptions const& options, Evaluate evaluate, Schedules& schedules)
       : base{core, source},
@@ -174,10 +173,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   MicroBatches epoch_steps() const { return this->core_.progress().step.value(); }
   Updates epoch_updates() const { return updates().value() - updates_before_; }
 
-  void record_loss() {
-    this->core_.set_log_point(true);
-    record_each(std::make_index_sequence<base::phase_count>{});
-  }
+  void record_loss() { this->template record_losses<tag::train_loss>(); }
 
   // --- the window: the micro-batches of one update ---
 
@@ -268,8 +264,8 @@ class TrainPass : public PassBase<CoreT, Source, true> {
       end_meeting();
       if constexpr (weights_known()) {
         window_samples_ = planned_weight_;
-      } else {
-        if constexpr (states_tokens()) progress.tokens += static_cast<std::int64_t>(window_weight_);
+      } else if constexpr (states_tokens()) {
+        progress.tokens += static_cast<std::int64_t>(window_weight_);
       }
       progress.samples += static_cast<std::int64_t>(window_samples_);
     }
@@ -340,9 +336,9 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     CoreT& core = this->core_;
     auto& parameters = core.template phase<I>().parameters;
     if constexpr (!Schedules::empty) schedules_.template set<I>(applied_index());
-    if constexpr (!is_single) {
-      if constexpr (base::phase_count > 1) reduce_gradients<I>();
-      if constexpr (base::phase_count > 1 && I == 0) {
+    if constexpr (!is_single && base::phase_count > 1) {
+      reduce_gradients<I>();
+      if constexpr (I == 0) {
         begin_meeting(false, core.log_point() != nullptr);
         end_meeting();
       }
@@ -734,15 +730,6 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     }
   }
 
-  template <std::size_t... I>
-  void record_each(std::index_sequence<I...>) {
-    if constexpr (base::phase_count == 1) {
-      this->core_.record(tag::train_loss{}, this->losses_[0]);
-    } else {
-      (this->core_.record(on<base::template phase_name<I>, tag::train_loss>{}, this->losses_[I]), ...);
-    }
-  }
-
   template <class Change, std::size_t... I>
   void change_each(Change& change, std::index_sequence<I...>) {
     std::size_t count = 0;
@@ -795,13 +782,12 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   static constexpr bool keeps_window = halves_batches || takes_closure;
   /// A rank may compute a window again: the distribution reduces when all are done, not in the last backward pass.
   static constexpr bool keeps_gradients_local = halves_batches && !is_single;
-  struct nothing {};
+  template <int>
+  struct nothing {};  // each a type of its own: two of one type would not share an address
   // Of the window in work. A vector that is never used would still cost each step four instructions.
-  [[no_unique_address]] std::conditional_t<keeps_window, std::vector<Part>, nothing> kept_{};
-  struct nothing_else {};
-  struct no_meeting {};
-  [[no_unique_address]] std::conditional_t<is_single, no_meeting, Meeting> meeting_{};
-  [[no_unique_address]] std::conditional_t<talks, std::optional<typename base::batch_type>, nothing_else> stand_in_{};
+  [[no_unique_address]] std::conditional_t<keeps_window, std::vector<Part>, nothing<0>> kept_{};
+  [[no_unique_address]] std::conditional_t<is_single, nothing<1>, Meeting> meeting_{};
+  [[no_unique_address]] std::conditional_t<talks, std::optional<typename base::batch_type>, nothing<2>> stand_in_{};
   bool is_standing_in_ = false;
 };
 

@@ -9,6 +9,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include "tacit/launch/devices.hpp"
+#include "thrown.hpp"
 
 namespace {
 
@@ -24,15 +25,6 @@ tacit::launch::World world(Variables const& variables, std::string const& job = 
         return found == variables.end() ? nullptr : found->second.c_str();
       },
       job);
-}
-template <class Body>
-tacit::DistributedError error_of(Body const& body) {
-  try {
-    body();
-  } catch (tacit::DistributedError const& error) {
-    return error;
-  }
-  return {"none", "", "", ""};
 }
 Variables with(Variables base, Variables const& more) {
   for (auto const& [name, text] : more) base[name] = text;
@@ -64,7 +56,7 @@ TEST_CASE("node lists are expanded as scontrol does") {
   for (char const* bad : {"", ",", "a,", "a[", "a]", "a[]", "a[1", "a[1-]", "a[-2]", "a[2-1]", "a[x]", "a[1,,2]", "a[1-2-3]", "x[0-65536]",
                           "x[0-999][0-999]", "a[99999999999999999999999]"}) {
     CAPTURE(bad);
-    CHECK(error_of([&] { expand_node_list(bad); }).code() == "TACIT-RX15");
+    CHECK(thrown<tacit::DistributedError>([&] { expand_node_list(bad); }).code() == "TACIT-RX15");
   }
 }
 
@@ -119,7 +111,7 @@ TEST_CASE("processes of MPI on one host meet at a port derived from the job") {
 
 TEST_CASE("processes of MPI on several hosts are asked for an address") {
   auto const spread = with(open_mpi, {{"OMPI_COMM_WORLD_SIZE", "4"}});
-  auto const error = error_of([&] { world(spread); });
+  auto const error = thrown<tacit::DistributedError>([&] { world(spread); });
   CHECK(error.code() == "TACIT-RX17");
   CHECK_THAT(error.what(), ContainsSubstring("OMPI_COMM_WORLD_RANK=1 OMPI_COMM_WORLD_SIZE=4") && ContainsSubstring("mpirun -x MASTER_ADDR"));
   CHECK(world(with(spread, {{"MASTER_ADDR", "h1"}})).address == "h1");
@@ -135,7 +127,7 @@ TEST_CASE("Slurm's processes meet at the first host of the list") {
   CHECK(one.port != world(with(slurm, {{"SLURM_STEP_ID", "1"}})).port);  // two steps of one job at once
   Variables old = slurm;
   old.erase("SLURM_STEP_NODELIST");
-  CHECK(error_of([&] { world(old); }).code() == "TACIT-RX15");
+  CHECK(thrown<tacit::DistributedError>([&] { world(old); }).code() == "TACIT-RX15");
   CHECK(world(with(old, {{"SLURM_NODELIST", "x1,x2"}})).address == "x1");
   CHECK(world({{"SLURM_PROCID", "1"}, {"SLURM_NTASKS", "2"}, {"SLURM_LOCALID", "1"}, {"SLURM_JOB_ID", "9"}}).address == "127.0.0.1");
 }
@@ -159,7 +151,7 @@ TEST_CASE("what a launcher sets halfway or wrongly is named") {
       {{{"RANK", "0"}}, "TACIT-RX01", "WORLD_SIZE unset"},
       {{{"RANK", "2"}, {"WORLD_SIZE", "2"}}, "TACIT-RX03", "RANK=2"},
   }));
-  auto const error = error_of([&] { world(row.variables); });
+  auto const error = thrown<tacit::DistributedError>([&] { world(row.variables); });
   CHECK(error.code() == row.code);
   CHECK_THAT(error.what(), ContainsSubstring(row.named));
 }
@@ -181,11 +173,11 @@ TEST_CASE("each process of a host has a device of its own") {
 
 TEST_CASE("more processes than devices are refused with both numbers, and a device of two ranks by its name") {
   tacit::launch::World const many{.variables = "WORLD_SIZE=8", .world_size = 8, .local_rank = 5, .local_world_size = 8};
-  auto const error = error_of([&] { tacit::launch::own_device(many, 4); });
+  auto const error = thrown<tacit::DistributedError>([&] { tacit::launch::own_device(many, 4); });
   CHECK(error.code() == "TACIT-RX25");
   CHECK_THAT(error.what(), ContainsSubstring("8 processes of this host for 4 devices (WORLD_SIZE=8)"));
   tacit::launch::require_own_devices({"GPU-a", "GPU-b", "GPU-c"});
-  auto const shared = error_of([] { tacit::launch::require_own_devices({"GPU-a", "GPU-b", "GPU-c", "GPU-b"}); });
+  auto const shared = thrown<tacit::DistributedError>([] { tacit::launch::require_own_devices({"GPU-a", "GPU-b", "GPU-c", "GPU-b"}); });
   CHECK(shared.code() == "TACIT-RX26");
   CHECK_THAT(shared.what(), ContainsSubstring("rank 1 and rank 3 are both on device GPU-b"));
 }

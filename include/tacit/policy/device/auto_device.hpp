@@ -61,17 +61,12 @@ struct AutoDevice {
   detail::ChosenDevice bind() const {
     detail::DeviceChoice const wanted = detail::parse_device(choice, "AutoDevice::choice");
     if (wanted.kind == detail::device_kind::cpu) return {c10::Device{c10::DeviceType::CPU}, "asked for"};
-    if (wanted.kind == detail::device_kind::cuda) {
-      return {bind_cuda(wanted.index).device(), "asked for"};
+    bool const is_asked_for = wanted.kind == detail::device_kind::cuda;
+    if (!is_asked_for) {
+      detail::CudaProblem const problem = detail::prepare_cuda();
+      if (!problem.code.empty()) return {c10::Device{c10::DeviceType::CPU}, problem.what};
     }
-    detail::CudaProblem const problem = detail::prepare_cuda();
-    if (problem.code.empty()) return {bind_cuda(-1).device(), "a CUDA device is visible"};
-    return {c10::Device{c10::DeviceType::CPU}, problem.what};
-  }
-
- private:
-  static detail::CudaDevice bind_cuda(std::int64_t index) {
-    return detail::bind_cuda(index < 0 ? CudaIndex{} : CudaIndex{index}, "AutoDevice::choice");
+    return {detail::bind_cuda(detail::index_of(wanted), "AutoDevice::choice").device(), is_asked_for ? "asked for" : "a CUDA device is visible"};
   }
 };
 

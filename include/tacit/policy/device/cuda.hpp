@@ -73,6 +73,8 @@ class CudaDevice {
   c10::Device device_;
 };
 
+inline CudaIndex index_of(DeviceChoice const& choice) { return choice.index < 0 ? CudaIndex{unset} : CudaIndex{choice.index}; }
+
 /// Without an index, of the processes that a launcher started on this host each has a device of its own.
 /// Throws: ConfigError that says why CUDA cannot be used; DistributedError if there are fewer devices than processes.
 inline CudaDevice bind_cuda(CudaIndex wanted, std::string_view where) {
@@ -111,8 +113,7 @@ struct Cuda {
 
   /// What `run` makes of `--device cuda:1`.
   static Cuda parse(std::string_view text) {
-    detail::DeviceChoice const choice = detail::parse_device(text, "--device");
-    return choice.index < 0 ? Cuda{} : Cuda{.index = choice.index};
+    return {.index = detail::index_of(detail::parse_device(text, "--device"))};
   }
 };
 

@@ -96,15 +96,9 @@ struct Nccl {
 
  private:
   static void require_own_device(c10d::Store& store, launch::World const& world, c10::Device device, std::chrono::milliseconds timeout) {
-    auto const key = [](int rank) { return "device" + std::to_string(rank); };
-    std::string const own = detail::unique_name(device);
-    store.set(key(world.rank), std::vector<std::uint8_t>{own.begin(), own.end()});
-    std::vector<std::string> keys;
-    for (int rank = 0; rank < world.world_size; ++rank) keys.push_back(key(rank));
-    store.wait(keys, timeout);
     std::vector<std::string> devices;
-    for (std::string const& each : keys) {
-      auto const bytes = store.get(each);
+    for (std::string const& key : detail::await_all(store, world, "device", detail::unique_name(device), timeout)) {
+      auto const bytes = store.get(key);
       devices.emplace_back(bytes.begin(), bytes.end());
     }
     launch::require_own_devices(devices);

@@ -80,15 +80,16 @@ inline c10::intrusive_ptr<c10d::Store> connect_store(launch::World const& world,
   }
 }
 
-/// Returns when every rank has said that it is there.
-/// Throws: DistributedError that names those who are not, once the time is over.
-inline void await_all(c10d::Store& store, launch::World const& world, std::chrono::milliseconds timeout) {
-  auto const key = [](int rank) { return "rank" + std::to_string(rank); };
+/// Leaves a text in the store and waits for every rank's. Returns: their keys, in rank order.
+/// Throws: DistributedError that names the ranks that left none, once the time is over.
+inline std::vector<std::string> await_all(c10d::Store& store, launch::World const& world, std::string const& what, std::string_view text, std::chrono::milliseconds timeout) {
+  auto const key = [&](int rank) { return what + std::to_string(rank); };
   std::vector<std::string> keys;
   for (int rank = 0; rank < world.world_size; ++rank) keys.push_back(key(rank));
   try {
-    store.set(key(world.rank), std::vector<std::uint8_t>{1});
+    store.set(key(world.rank), std::vector<std::uint8_t>{text.begin(), text.end()});
     store.wait(keys, timeout);
+    return keys;
   } catch (std::exception const& error) {
     std::string missing;
     try {
@@ -137,7 +138,7 @@ inline c10::intrusive_ptr<c10d::Store> open_store(launch::World const& world, st
     stores().push_back({place, base, 0});
   }
   auto const store = c10::make_intrusive<c10d::PrefixStore>(prefix, base);
-  await_all(*store, world, timeout);
+  await_all(*store, world, "rank", "here", timeout);
   return store;
 }
 
