@@ -154,7 +154,7 @@
 #include "tacit/train/core.hpp"
 #include "tacit/train/describe.hpp"
 #include "tacit/train/loop.hpp"
-#include "tacit/train/meeting.hpp"
+#include "tacit/train/window_reduction.hpp"
 #include "tacit/train/options.hpp"
 #include "tacit/train/pass.hpp"
 #include "tacit/train/result.hpp"

@@ -115,15 +115,6 @@ inline constexpr bool is_plain_supervised_v = false;
 template <class M, class L, class O>
 inline constexpr bool is_plain_supervised_v<Supervised<M, L, O>> = true;
 
-template <class Task, class Batch, class Context>
-auto call_eval_step(Task& task, Batch const& batch, Context& context) {
-  if constexpr (requires { task.eval_step(batch, context); }) {
-    return task.eval_step(batch, context);
-  } else {
-    return default_eval_step(task, batch, context);
-  }
-}
-
 // Does a type name an override point at all? A name that two bases have is ambiguous, so the second base tells.
 struct has_train_step {
   int train_step;

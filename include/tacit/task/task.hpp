@@ -146,27 +146,24 @@ void for_each_model(T& task, Visit&& visit) {
   [&]<std::size_t... I>(std::index_sequence<I...>) { (visit(task_model<I>(task)), ...); }(std::make_index_sequence<task_phase_count<T>>{});
 }
 
-template <std::size_t I, class T, class Batch, class Context>
-auto task_train_step(T& task, Batch const& batch, Context& context) {
+/// The step of phase I, in training or in evaluation.
+template <std::size_t I, bool Training, class T, class Batch, class Context>
+auto task_step(T& task, Batch const& batch, Context& context) {
   if constexpr (is_phase_task_v<T>) {
     auto& phase = std::get<I>(task.phases());
-    return phase.step(*phase.model, batch, context);
-  } else {
-    return call_train_step(task, batch, context);
-  }
-}
-
-template <std::size_t I, class T, class Batch, class Context>
-auto task_eval_step(T& task, Batch const& batch, Context& context) {
-  if constexpr (is_phase_task_v<T>) {
-    auto& phase = std::get<I>(task.phases());
-    if constexpr (std::is_same_v<std::remove_cvref_t<decltype(phase.eval_step)>, same_step>) {
+    if constexpr (Training || std::is_same_v<std::remove_cvref_t<decltype(phase.eval_step)>, same_step>) {
       return phase.step(*phase.model, batch, context);
     } else {
       return phase.eval_step(*phase.model, batch, context);
     }
+  } else if constexpr (!Training && requires { task.eval_step(batch, context); }) {
+    return task.eval_step(batch, context);
+  } else if constexpr (!Training) {
+    return default_eval_step(task, batch, context);
+  } else if constexpr (requires { task.train_step(batch, context); }) {
+    return task.train_step(batch, context);
   } else {
-    return call_eval_step(task, batch, context);
+    return default_train_step(task, batch, context);
   }
 }
 

@@ -25,6 +25,8 @@
 #include "tacit/task/parameter_set.hpp"
 #include "tacit/task/task.hpp"
 #include "tacit/train/composition.hpp"
+#include "tacit/train/stop_request.hpp"
+#include "tacit/train/update_skip.hpp"
 
 namespace tacit::inline v0 {
 
@@ -138,35 +140,46 @@ class Core {
   Phase<I>& phase() noexcept {
     return std::get<I>(phases_);
   }
+  /// Tells the device of flags and sums.
+  tensor_type const& any_parameter() { return (*phase<0>().parameters.begin()).model; }
   view_type view() { return view_type{*this}; }
   /// Drops the gradients of every phase.
   void clear_gradients() {
     std::apply([](auto&... phases) { (phases.parameters.clear_gradients(), ...); }, phases_);
   }
 
-  Progress& progress() noexcept { return progress_; }
-  RunPlan& plan() noexcept { return plan_; }
-  Sink& sink() noexcept { return sink_; }
+  Progress& progress() noexcept { return run_.progress; }
+  RunPlan& plan() noexcept { return run_.plan; }
+  Sink& sink() noexcept { return run_.sink; }
   History& history() noexcept { return history_; }
   /// What this run records to: the history, or the result of an evaluation.
-  History& target() noexcept { return target_ == nullptr ? history_ : *target_; }
-  void record_to(History* target) noexcept { target_ = target; }
+  History& target() noexcept { return run_.target == nullptr ? history_ : *run_.target; }
+  void record_to(History* target) noexcept { run_.target = target; }
+
+  /// Everything that belongs to one run begins anew; what is carried on are the history and the count of epochs.
+  void begin_run(Sink sink) {
+    run_ = RunState{};
+    run_.sink = std::move(sink);
+  }
+  /// A stop that was asked for during a run ends with it.
+  void end_run() noexcept {
+    run_.target = nullptr;
+    run_.skip.reset();
+    stop_.reset();
+  }
+  /// Epochs that this trainer's runs have begun: the next run goes on with the data's order from here.
+  std::int64_t& epochs_begun() noexcept { return epochs_begun_; }
   int rank() const { return distribution_.rank(); }
   int world_size() const { return distribution_.world_size(); }
 
   tensor_type to_device(tensor_type const& tensor) { return precision_.cast(device_.to(tensor)); }
 
-  // --- wishes: 0 none, 1 end the epoch, 2 + reason stop the run ---
+  // --- what a run is asked to end ---
 
   /// The run ends after the current update. Safe from other threads and from signal handlers; the first reason stays.
-  void request_stop(StopReason reason) noexcept {
-    int const wish = 2 + static_cast<int>(reason);
-    int seen = wish_.load(std::memory_order_relaxed);
-    while (seen < 2 && !wish_.compare_exchange_weak(seen, wish, std::memory_order_relaxed)) {
-    }
-  }
-  int wish() const noexcept { return wish_.load(std::memory_order_relaxed); }
-  void set_wish(int wish) noexcept { wish_.store(wish, std::memory_order_relaxed); }
+  void request_stop(StopReason reason) noexcept { stop_.ask(detail::StopRequest::end_run(reason)); }
+  detail::StopRequest pending_stop() const noexcept { return stop_.get(); }
+  void stop_done(detail::StopRequest request) noexcept { stop_.done(request); }
 
   /// Takes what handlers asked for; `event_name` tells where, should it mean nothing there.
   void take(Flow flow, std::string (*event_name)()) {
@@ -176,60 +189,38 @@ class Core {
         throw UsageError{"TACIT-RU02", detail::message({"Flow::skip_batch means nothing at ", event_name()}), "a callback",
                          "return it from TrainStepStart or EvalStepStart"};
       case Flow::end_epoch:
-        if (wish() == 0) set_wish(1);
+        stop_.ask(detail::StopRequest::end_epoch());
         return;
       case Flow::stop_run: request_stop(StopReason::callback); return;
     }
   }
 
-  // --- the mask of the coming update ---
-
-  void mask_update() noexcept { masked_ = true; }
-  void mask_update(tensor_type const& flag) {
-    if (traits::defined(mask_)) {
-      traits::max_(mask_, flag);
-    } else {
-      mask_ = traits::flag_like(0.0, flag);
-      traits::max_(mask_, flag);
-    }
-  }
-  bool masked() const noexcept { return masked_; }
-  tensor_type* mask() noexcept { return traits::defined(mask_) ? &mask_ : nullptr; }
-  /// The mask as a flag beside `like`, whoever set it and how.
-  tensor_type& mask_like(tensor_type const& like) {
-    if (!traits::defined(mask_)) mask_ = traits::flag_like(0.0, like);
-    if (masked_) traits::max_(mask_, traits::flag_like(1.0, like));
-    masked_ = false;
-    return mask_;
-  }
-  void forget_mask() {
-    masked_ = false;
-    if (traits::defined(mask_)) mask_ = tensor_type{};
-  }
+  /// Whether the coming update is skipped.
+  detail::UpdateSkip<tensor_type>& skip() noexcept { return run_.skip; }
 
   // --- host reads ---
 
-  LogPoint const* log_point() const noexcept { return is_log_point_ ? &log_point_ : nullptr; }
-  void set_log_point(bool is_one) noexcept { is_log_point_ = is_one; }
+  LogPoint const* log_point() const noexcept { return run_.is_log_point ? &log_point_ : nullptr; }
+  void set_log_point(bool is_one) noexcept { run_.is_log_point = is_one; }
   basic_device_scalar<tensor_type> const* gradient_norm() const noexcept {
-    return traits::defined(gradient_norm_.tensor()) ? &gradient_norm_ : nullptr;
+    return traits::defined(run_.gradient_norm.tensor()) ? &run_.gradient_norm : nullptr;
   }
-  void set_gradient_norm(tensor_type norm) { gradient_norm_ = basic_device_scalar<tensor_type>{std::move(norm)}; }
+  void set_gradient_norm(tensor_type norm) { run_.gradient_norm = basic_device_scalar<tensor_type>{std::move(norm)}; }
 
   // --- metrics ---
 
   /// Names the eval set in work: its metrics are recorded as "set/name".
-  void set_eval_set(std::string_view name) { eval_set_ = name; }
+  void set_eval_set(std::string_view name) { run_.eval_set = name; }
 
   template <class Tag, class Value>
   void record(Tag const& tag, Value const& value) {
     double const number = reduced(value);
     if constexpr (std::is_same_v<Tag, dynamic>) {
-      target().record(full_name(tag.name), false, false, progress_.epoch, progress_.updates, number);
+      target().record(full_name(tag.name), false, false, run_.progress.epoch, run_.progress.updates, number);
     } else {
       constexpr bool declared = detail::contains_v<typename Composition::recorded_tags, Tag>;
       if constexpr (declared) {
-        target().record(full_name(Tag::name), Tag::is_volatile, Tag::direction::better(1.0, 0.0), progress_.epoch, progress_.updates, number);
+        target().record(full_name(Tag::name), Tag::is_volatile, Tag::direction::better(1.0, 0.0), run_.progress.epoch, run_.progress.updates, number);
       } else {
         detail::report(bad<misuse::EM02, Tag>{});
       }
@@ -250,41 +241,41 @@ class Core {
     if constexpr (!std::is_same_v<Tag, dynamic>) {
       if constexpr (!detail::contains_v<typename Composition::recorded_tags, Tag>) detail::report(bad<misuse::EM02, Tag>{});
     }
-    return (target_ == nullptr ? history_ : *target_).latest(tag);
+    return (run_.target == nullptr ? history_ : *run_.target).latest(tag);
   }
 
   // --- errors ---
 
   /// Notes who threw at what event; the exception itself goes on unchanged.
   void note_throw(std::size_t place, std::string (*callback)(), std::string (*event)()) {
-    thrower_ = place;
-    if (std::current_exception() == noted_) return;
-    noted_ = std::current_exception();
+    run_.thrower = place;
+    if (std::current_exception() == run_.noted) return;
+    run_.noted = std::current_exception();
     note("callback " + callback() + " at " + event());
   }
-  std::size_t thrower() const noexcept { return thrower_; }
+  std::size_t thrower() const noexcept { return run_.thrower; }
   /// An exception during the clean-up after another one: written down, never thrown.
   void note_second_error() noexcept {
     try {
       std::string const text = "a second error: " + std::string{current_error()};
       target().note_error(text);
-      sink_.write("[tacit] " + text + "\n");
+      run_.sink.write("[tacit] " + text + "\n");
     } catch (...) {
     }
   }
   void note_failure() {
-    if (std::current_exception() != noted_) note("the loop");
-    noted_ = nullptr;
+    if (std::current_exception() != run_.noted) note("the loop");
+    run_.noted = nullptr;
   }
   std::string_view current_error() {
     try {
       throw;
     } catch (std::exception const& error) {
-      error_text_ = error.what();
+      run_.error_text = error.what();
     } catch (...) {
-      error_text_ = "an exception that is no std::exception";
+      run_.error_text = "an exception that is no std::exception";
     }
-    return error_text_;
+    return run_.error_text;
   }
 
   // --- one run at a time ---
@@ -294,13 +285,13 @@ class Core {
 
  private:
   void note(std::string const& where) {
-    std::string const text = where + " at epoch " + std::to_string(progress_.epoch.value()) + ", update " +
-                             std::to_string(progress_.updates.value()) + ": " + std::string{current_error()};
+    std::string const text = where + " at epoch " + std::to_string(run_.progress.epoch.value()) + ", update " +
+                             std::to_string(run_.progress.updates.value()) + ": " + std::string{current_error()};
     target().note_error(text);
   }
 
   std::string full_name(std::string_view name) const {
-    return eval_set_.empty() ? std::string{name} : std::string{eval_set_} + "/" + std::string{name};
+    return run_.eval_set.empty() ? std::string{name} : std::string{run_.eval_set} + "/" + std::string{name};
   }
 
   double reduced(double value) const { return value; }
@@ -315,7 +306,7 @@ class Core {
     return numbers[0] / numbers[1];
   }
   void require_log_point() const {
-    if (is_log_point_) return;
+    if (run_.is_log_point) return;
     throw UsageError{"TACIT-RU04", "recording a value of the device would make every update wait for it", "context.record",
                      "record where context.log_point() is not null, or at the end of the epoch"};
   }
@@ -397,24 +388,27 @@ class Core {
   decltype(phases_of(std::make_index_sequence<phase_count>{})) phases_;
   callbacks_type callbacks_;
 
-  Progress progress_{};
-  RunPlan plan_{};
-  Sink sink_{};
+  /// Of the run in work: none of it outlives the run.
+  struct RunState {
+    Progress progress{};
+    RunPlan plan{};
+    Sink sink{};
+    History* target = nullptr;
+    std::string_view eval_set{};
+    bool is_log_point = true;
+    detail::UpdateSkip<tensor_type> skip{};
+    basic_device_scalar<tensor_type> gradient_norm{};
+    std::size_t thrower = 0;
+    std::exception_ptr noted{};
+    std::string error_text{};
+  };
+  RunState run_{};
+  detail::PendingStop stop_{};  // not part of RunState: other threads write to it at any time
   History history_{};
-  History* target_ = nullptr;
-  std::string_view eval_set_{};
-
-  std::atomic<int> wish_{0};
-  bool masked_ = false;
-  bool is_log_point_ = true;
+  std::int64_t epochs_begun_ = 0;
   bool running_ = false;
-  tensor_type mask_{};
-  basic_device_scalar<tensor_type> gradient_norm_{};
   LogPoint log_point_{LogPoint::outside_a_run{}};
 
-  std::size_t thrower_ = 0;
-  std::exception_ptr noted_{};
-  std::string error_text_{};
   std::thread::id owner_ = std::this_thread::get_id();
 };
 

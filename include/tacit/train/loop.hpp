@@ -57,6 +57,28 @@ inline void update(Run& run) {
       });
 }
 
+/// Closes the window of phase I: an update, unless every batch was left out on every rank.
+template <std::size_t I, class Run>
+inline void close_phase(Run& run) {
+  if (run.template reduce_window<I>()) {
+    update<I>(run);
+  } else {
+    run.template drop_update<I>();
+  }
+}
+/// The phases that are still to be closed: the last one, and every one where this rank had no batch to step with.
+template <std::size_t I, class Run>
+inline void close_phases(Run& run) {
+  if (!run.template is_closed<I>()) close_phase<I>(run);
+  if constexpr (I + 1 < Run::phase_count) close_phases<I + 1>(run);
+}
+template <class Run>
+inline void close_window(Run& run) {
+  close_phases<0>(run);
+  bool const is_updated = run.end_window();
+  if (is_updated && run.evaluates_inside_epoch()) run.evaluate(true);
+}
+
 /// Forward, loss and backward of phase I and all later ones on one micro-batch.
 /// Phases but the last update at once, so that the next one sees what they learnt; the last one's output lives to TrainStepEnd.
 template <std::size_t I, class Run>
@@ -70,36 +92,19 @@ inline void step_phases(Run& run) {
   if constexpr (I + 1 == Run::phase_count) {
     notify(run, event::TrainStepEnd{run.epoch_index(), run.step_index(), run.update_index()});
   } else {
-    if (run.closes_window()) update<I>(run);
+    if (run.closes_window()) close_phase<I>(run);
     step_phases<I + 1>(run);
-  }
-}
-
-/// The updates that this window still owes: the last phase's, and every phase's where this rank had no batch to step with.
-template <std::size_t I, class Run>
-inline void update_remaining(Run& run) {
-  if (!run.template is_updated<I>()) update<I>(run);
-  if constexpr (I + 1 < Run::phase_count) update_remaining<I + 1>(run);
-}
-template <class Run>
-inline void close_window(Run& run) {
-  if (run.window_has_weight()) {
-    update_remaining<0>(run);
-    run.after_update();
-    if (run.evaluates_inside_epoch()) run.evaluate(true);
-  } else {
-    run.drop_window();
   }
 }
 
 /// Fires the event of a step that begins: a handler may leave the batch out.
 template <class Event, class Run>
 inline void begin_step(Run& run, Event const& event) {
-  Flow const wish = fire(run, event);
-  if (wish == Flow::skip_batch) {
+  Flow const flow = fire(run, event);
+  if (flow == Flow::skip_batch) {
     run.skip_batch();
   } else {
-    run.core().take(wish, &type_name<Event>);
+    run.core().take(flow, &type_name<Event>);
   }
 }
 
@@ -113,14 +118,14 @@ inline void compute(Run& run) {
       });
 }
 
-/// Phase I and all later ones where this rank has no batch and modules of the model wait for it: a stand-in goes through, with weight 0.
+/// Phase I and all later ones on a shadow batch: modules of the model wait for this rank, which has no batch. Nothing of it counts.
 template <std::size_t I, class Run>
-inline void accompany(Run& run) {
+inline void step_shadow(Run& run) {
   [[maybe_unused]] auto const scope = run.gradient_scope();
   run.template backward<I>(run.template forward<I>());
   if constexpr (I + 1 < Run::phase_count) {
-    if (run.closes_window()) update<I>(run);
-    accompany<I + 1>(run);
+    if (run.closes_window()) close_phase<I>(run);
+    step_shadow<I + 1>(run);
   }
 }
 
@@ -129,34 +134,19 @@ template <class Run>
 inline void train_step(Run& run) {
   if (run.has_batch()) {
     if constexpr (Run::halves_batches) {
-      run.in_parts([&] { compute(run); });
+      in_parts(run, [&] { compute(run); });
     } else {
       compute(run);
     }
   }
-  if constexpr (Run::talks) {
+  if constexpr (Run::synchronizes_modules) {
     if (run.is_awaited()) {
-      [[maybe_unused]] auto const stand_in = run.stand_in();
-      accompany<0>(run);
+      [[maybe_unused]] auto const shadow = run.shadow_batch();
+      step_shadow<0>(run);
     }
   }
   run.end_step();
   if (run.window_is_full()) close_window(run);
-}
-
-/// All batches once, or until a limit or a wish ends it.
-template <class Run>
-inline void train_epoch(Run& run) {
-  auto const training = run.training_mode();
-  guard_phase<stage::TrainEpoch>(
-      run, [&] { notify(run, event::TrainEpochStart{run.epoch_index(), run.batches_per_epoch()}); },
-      [&] {
-        run.begin_epoch();
-        while (!run.epoch_is_over() && fetch(run)) train_step(run);
-        if (run.window_is_open()) close_window(run);  // data of unknown length ended inside a window
-        run.record_loss();
-        notify(run, event::TrainEpochEnd{run.epoch_index(), run.epoch_steps(), run.epoch_updates()});
-      });
 }
 
 /// One batch of an eval set.
@@ -198,24 +188,72 @@ inline void eval_epoch(Run& run) {
       });
 }
 
+/// Fires the start event of a stage that ends in another function; what a handler throws there, those told before it are told too.
+template <class Stage, class Run, class Event>
+inline void open_stage(Run& run, Event const& start) {
+  try {
+    notify(run, start);
+  } catch (...) {
+    fire_aborted<Stage>(run, run.core().thrower());
+    throw;
+  }
+  run.open_stage();
+}
+/// Tells that the stages which are open end by an exception, the innermost first. Requires: called from its handler.
+template <class Run>
+inline void abort_stages(Run& run) {
+  constexpr std::size_t all = Run::order.at.size();
+  int const open = run.open_stages();
+  if (open > 2) fire_aborted<stage::TrainEpoch>(run, all);
+  run.leave_training_mode();
+  if (open > 1) fire_aborted<stage::TrainingRunEpoch>(run, all);
+  if (open > 0) fire_aborted<stage::TrainingRun>(run, all);
+}
+
+template <class Run>
+inline void open_run(Run& run) {
+  open_stage<stage::TrainingRun>(run, event::TrainingRunStart{run.batches_per_epoch(), run.has_evaluation()});
+}
+template <class Run>
+inline void open_epoch(Run& run) {
+  open_stage<stage::TrainingRunEpoch>(run, event::TrainingRunEpochStart{run.epoch_index()});
+  run.enter_training_mode();
+  open_stage<stage::TrainEpoch>(run, event::TrainEpochStart{run.epoch_index(), run.batches_per_epoch()});
+  run.begin_epoch();
+}
+template <class Run>
+inline void close_epoch(Run& run) {
+  if (run.window_is_open()) close_window(run);  // data of unknown length ended inside a window
+  run.record_loss();
+  notify(run, event::TrainEpochEnd{run.epoch_index(), run.epoch_steps(), run.epoch_updates()});
+  run.close_stage();
+  run.leave_training_mode();
+  if (run.evaluates_after_epoch()) run.evaluate(false);
+  notify(run, event::TrainingRunEpochEnd{run.epoch_index()});
+  run.close_stage();
+  run.end_epoch();
+}
+template <class Run>
+inline void close_run(Run& run) {
+  notify(run, event::TrainingRunEnd{run.reason(), run.updates()});
+  run.close_stage();
+}
+
 /// A training run: epochs, each with its evaluation, until a limit is reached or somebody stops it.
 template <class Run>
 inline void train_run(Run& run) {
-  guard_phase<stage::TrainingRun>(
-      run, [&] { notify(run, event::TrainingRunStart{run.batches_per_epoch(), run.has_evaluation()}); },
-      [&] {
-        while (run.begins_another_epoch()) {
-          guard_phase<stage::TrainingRunEpoch>(
-              run, [&] { notify(run, event::TrainingRunEpochStart{run.epoch_index()}); },
-              [&] {
-                train_epoch(run);
-                if (run.evaluates_after_epoch()) run.evaluate(false);
-                notify(run, event::TrainingRunEpochEnd{run.epoch_index()});
-              });
-          run.end_epoch();
-        }
-        notify(run, event::TrainingRunEnd{run.reason(), run.updates()});
-      });
+  try {
+    open_run(run);
+    while (run.begins_another_epoch()) {
+      open_epoch(run);
+      while (!run.epoch_is_over() && fetch(run)) train_step(run);
+      close_epoch(run);
+    }
+    close_run(run);
+  } catch (...) {
+    abort_stages(run);
+    throw;
+  }
 }
 
 /// An evaluation on its own.

@@ -40,6 +40,7 @@ struct TrainOptions {
   MicroBatches gradient_accumulation = 1;      ///< micro-batches of one update
   Clip clip{};
   EvaluationPlan evaluation{};
+  Epochs first_epoch = unset;  ///< of the data's order; where not given, the epochs that this trainer has begun so far
   Seed seed = unset;         ///< of the order of samples; 0 where not given
   Updates log_every = unset; ///< a log point every so many updates; where not given 1 where host reads are free, else 50
   Sink sink{};

@@ -21,6 +21,7 @@
 #include "tacit/train/core.hpp"
 #include "tacit/train/options.hpp"
 #include "tacit/train/scopes.hpp"
+#include "tacit/train/stop_request.hpp"
 
 namespace tacit::inline v0::detail {
 
@@ -42,16 +43,9 @@ class PassBase {
   template <std::size_t I>
   static constexpr auto phase_name = detail::phase_name<task_type, I>();
 
+  /// What the step of phase I returns.
   template <std::size_t I>
-  static auto call_step(task_type& task, batch_type const& batch, step_context& context) {
-    if constexpr (Training) {
-      return task_train_step<I>(task, batch, context);
-    } else {
-      return task_eval_step<I>(task, batch, context);
-    }
-  }
-  template <std::size_t I>
-  using output_type = decltype(call_step<I>(std::declval<task_type&>(), std::declval<batch_type const&>(), std::declval<step_context&>()));
+  using output_type = decltype(task_step<I, Training>(std::declval<task_type&>(), std::declval<batch_type const&>(), std::declval<step_context&>()));
   template <fixed_string Name>
   static constexpr std::size_t phase_index = task_phases<task_type>::template index<Name>;
 
@@ -65,10 +59,22 @@ class PassBase {
   output_type<I> const& output() const {
     return *std::get<I>(outputs_);
   }
+  /// Each phase has its own weight: what its step states, else the samples of the batch.
   template <std::size_t I>
   void set_output(output_type<I> const& output) {
     std::get<I>(outputs_) = &output;
-    if constexpr (states_weight<output_type<I>>) weight_ = static_cast<double>(output.weight);
+    weigh<I>(output);
+  }
+  template <std::size_t I>
+  void weigh([[maybe_unused]] output_type<I> const& output) {
+    if constexpr (states_tensor_weight<output_type<I>, tensor_type>) {
+      is_weight_on_device_ = !traits::host_readable(output.weight) && !traits::host_readable(output.loss);
+      if (!is_weight_on_device_) weight_ = checked_weight(traits::read(output.weight));
+    } else if constexpr (states_weight<output_type<I>>) {
+      weight_ = checked_weight(static_cast<double>(output.weight));
+    } else if constexpr (phase_count > 1) {
+      weight_ = static_cast<double>(samples_);
+    }
   }
 
   EpochIndex epoch_index() const { return core_.progress().epoch; }
@@ -82,6 +88,7 @@ class PassBase {
   }
 
   bool has_batch() const noexcept { return batch_.has_value(); }
+  std::int64_t samples() const noexcept { return samples_; }
   /// Leaves the batch out: its weight is 0.
   void skip_batch() {
     batch_.reset();
@@ -104,22 +111,54 @@ class PassBase {
       }
     }
     weight_ = static_cast<double>(samples_);
+    is_weight_on_device_ = false;
     return true;
   }
 
   template <std::size_t I>
   output_type<I> forward() {
     [[maybe_unused]] auto const autocast = core_.precision().autocast();
-    return call_step<I>(core_.task(), *batch_, context_);
+    return task_step<I, Training>(core_.task(), *batch_, context_);
   }
 
   /// Adds the step's loss to the epoch's: of the true loss, whatever the accumulation.
   template <std::size_t I>
   void track_loss(output_type<I> const& output) {
-    losses_[I].add(output.loss, weight_);
+    add_loss<I>(losses_[I], output);
+  }
+  template <std::size_t I>
+  void add_loss(basic_mean<tensor_type>& mean, output_type<I> const& output) const {
+    if constexpr (states_tensor_weight<output_type<I>, tensor_type>) {
+      if (is_weight_on_device_) return mean.add(output.loss, output.weight);
+    }
+    if (!is_left_out<I>()) mean.add(output.loss, weight_);
   }
 
  protected:
+  /// A step of weight 0 counts for nothing. On the device nobody knows yet.
+  template <std::size_t I>
+  bool is_left_out() const noexcept {
+    if constexpr (states_tensor_weight<output_type<I>, tensor_type>) {
+      return !is_weight_on_device_ && weight_ == 0.0;
+    } else if constexpr (states_weight<output_type<I>>) {
+      return weight_ == 0.0;
+    } else {
+      return false;
+    }
+  }
+  template <std::size_t I>
+  static constexpr bool states_weight_in_phase = states_weight<output_type<I>> || states_tensor_weight<output_type<I>, tensor_type>;
+  /// The first phase whose step states a weight, or the number of phases.
+  static constexpr std::size_t weighing_phase = []<std::size_t... I>(std::index_sequence<I...>) {
+    std::size_t first = 0;
+    [[maybe_unused]] bool const found = ((states_weight_in_phase<I> || (++first, false)) || ...);
+    return first;
+  }(std::make_index_sequence<phase_count>{});
+  static constexpr bool states_weights = weighing_phase < phase_count;
+  static constexpr bool has_tensor_weights = []<std::size_t... I>(std::index_sequence<I...>) {
+    return (states_tensor_weight<output_type<I>, tensor_type> || ...);
+  }(std::make_index_sequence<phase_count>{});
+
   /// The mean losses of the pass over all ranks; under the phases' names where the task has several.
   template <class Tag>
   void record_losses() {
@@ -138,7 +177,8 @@ class PassBase {
   step_context context_;
   std::optional<batch_type> batch_{};
   std::int64_t samples_ = 0;  // of the batch in work
-  double weight_ = 0.0;       // of the batch in work: what its loss is a mean over
+  double weight_ = 0.0;       // of the phase in work: what its loss is a mean over
+  bool is_weight_on_device_ = false;
   std::int64_t epoch_limit_ = std::numeric_limits<std::int64_t>::max();  // batches of an epoch at most
   std::array<basic_mean<tensor_type>, phase_count> losses_{};
 
@@ -183,17 +223,18 @@ class EvalPass : public PassBase<CoreT, Source, false> {
     for (auto& loss : this->losses_) loss.reset();
     this->source_.start_epoch(this->core_.plan().seed, EpochIndex{0}, this->core_.rank(), this->core_.world_size());
     this->core_.progress().step = MicroBatchIndex{0};
-    wish_before_ = this->core_.wish();
+    stop_before_ = this->core_.pending_stop();
   }
   bool epoch_is_over() const {
-    return this->core_.wish() != wish_before_ || this->core_.progress().step.value() >= this->epoch_limit_;
+    return this->core_.pending_stop() != stop_before_ || this->core_.progress().step.value() >= this->epoch_limit_;
   }
   void end_step() {
     this->batch_.reset();
     ++this->core_.progress().step;
   }
   void record_loss() {
-    if (this->core_.wish() == 1 && wish_before_ == 0) this->core_.set_wish(0);  // `end_epoch` ended this pass, not the epoch around it
+    // `end_epoch` ended this pass, not the epoch around it.
+    if (stop_before_.is_none()) this->core_.stop_done(StopRequest::end_epoch());
     this->template record_losses<tag::eval_loss>();
   }
 
@@ -207,7 +248,7 @@ class EvalPass : public PassBase<CoreT, Source, false> {
   bool intermediate_;
   MicroBatchIndex step_before_;
   bool was_log_point_;
-  int wish_before_ = 0;
+  StopRequest stop_before_{};
 };
 
 }  // namespace tacit::inline v0::detail

@@ -47,9 +47,7 @@ class RunGuard {
   RunGuard& operator=(RunGuard const&) = delete;
   ~RunGuard() {
     core_.running() = false;
-    core_.record_to(nullptr);
-    core_.forget_mask();
-    core_.set_wish(0);
+    core_.end_run();
     if constexpr (!shares_process<typename Core::composition::distribution>) run_in_process.store(false);
   }
 

@@ -51,7 +51,10 @@ class GivenBatches {
 template <class Core, class Batch>
 class Session {
  public:
-  Session(Core& core, TrainOptions const& options) : core_{core}, options_{options}, pass_{core, source_, options_, detail::no_evaluation{}, schedules_} {}
+  /// `plan` is called once nothing else runs, and gives the run's plan.
+  template <class Plan>
+  Session(Core& core, TrainOptions const& options, Plan const& plan)
+      : core_{core}, options_{options}, guard_{std::in_place, core}, pass_{(plan(options_), core), source_, options_, detail::no_evaluation{}, schedules_} {}
   Session(Session const&) = delete;
   Session& operator=(Session const&) = delete;
   ~Session() { break_off(); }
@@ -66,7 +69,7 @@ class Session {
       source_.give(std::move(batch));
       detail::fetch(pass_);
       detail::train_step(pass_);
-      if (pass_.epoch_is_over()) close_epoch();
+      if (pass_.epoch_is_over()) end_open_epoch();
     });
     return is_running();
   }
@@ -74,7 +77,7 @@ class Session {
   /// Ends the epoch: an open window is closed, the mean loss is recorded. The next step begins another one.
   void end_epoch() {
     require_unbroken();
-    guarded([&] { close_epoch(); });
+    guarded([&] { end_open_epoch(); });
   }
 
   /// False once a limit was reached or somebody asked the run to stop.
@@ -89,8 +92,8 @@ class Session {
     require_unbroken();
     guarded([&] {
       begin_run();
-      close_epoch();
-      detail::notify(pass_, event::TrainingRunEnd{pass_.reason(), pass_.updates()});
+      end_open_epoch();
+      detail::close_run(pass_);
     });
     state_ = state::over;
     RunResult result = detail::end_run(core_, pass_);
@@ -104,43 +107,21 @@ class Session {
   void begin_run() {
     if (state_ != state::fresh) return;
     core_.history().begin_run();
-    begin<stage::TrainingRun>(event::TrainingRunStart{pass_.batches_per_epoch(), pass_.has_evaluation()});
+    detail::open_run(pass_);
     state_ = state::between_epochs;
   }
   bool begin_epoch() {
     begin_run();
     if (state_ == state::in_epoch) return true;
     if (!pass_.begins_another_epoch()) return false;
-    begin<stage::TrainingRunEpoch>(event::TrainingRunEpochStart{pass_.epoch_index()});
-    training_.emplace(core_.task(), true);
-    begin<stage::TrainEpoch>(event::TrainEpochStart{pass_.epoch_index(), pass_.batches_per_epoch()});
-    pass_.begin_epoch();
+    detail::open_epoch(pass_);
     state_ = state::in_epoch;
     return true;
   }
-  void close_epoch() {
+  void end_open_epoch() {
     if (state_ != state::in_epoch) return;
-    if (pass_.window_is_open()) detail::close_window(pass_);
-    pass_.record_loss();
-    detail::notify(pass_, event::TrainEpochEnd{pass_.epoch_index(), pass_.epoch_steps(), pass_.epoch_updates()});
-    training_.reset();
-    --begun_;
-    detail::notify(pass_, event::TrainingRunEpochEnd{pass_.epoch_index()});
-    --begun_;
-    pass_.end_epoch();
+    detail::close_epoch(pass_);
     state_ = state::between_epochs;
-  }
-
-  /// Fires a stage's start event; the stage is begun only once every callback has seen it.
-  template <class Stage, class Event>
-  void begin(Event const& start) {
-    try {
-      detail::notify(pass_, start);
-    } catch (...) {
-      detail::fire_aborted<Stage>(pass_, core_.thrower());
-      throw;
-    }
-    ++begun_;
   }
 
   template <class Work>
@@ -148,10 +129,7 @@ class Session {
     try {
       work();
     } catch (...) {
-      constexpr std::size_t all = Core::order.at.size();
-      if (begun_ > 2) detail::fire_aborted<stage::TrainEpoch>(pass_, all);
-      if (begun_ > 1) detail::fire_aborted<stage::TrainingRunEpoch>(pass_, all);
-      if (begun_ > 0) detail::fire_aborted<stage::TrainingRun>(pass_, all);
+      detail::abort_stages(pass_);
       core_.note_failure();
       break_off();
       throw;
@@ -160,7 +138,7 @@ class Session {
   void break_off() noexcept {
     if (state_ == state::over) return;
     state_ = state::over;
-    training_.reset();
+    pass_.leave_training_mode();
     core_.clear_gradients();
     guard_.reset();
   }
@@ -172,13 +150,11 @@ class Session {
 
   Core& core_;
   TrainOptions options_;
-  std::optional<detail::RunGuard<Core>> guard_{std::in_place, core_};  // until the run is over
+  std::optional<detail::RunGuard<Core>> guard_;  // until the run is over
   detail::GivenBatches<Batch> source_{};
   detail::Scheduled<Core> schedules_{core_, {}};
   detail::TrainPass<Core, detail::GivenBatches<Batch>, detail::no_evaluation> pass_;
-  std::optional<detail::ModeScope<typename Core::task_type>> training_{};
   state state_ = state::fresh;
-  int begun_ = 0;  // stages whose start every callback has seen
 };
 
 }  // namespace tacit::inline v0

@@ -160,11 +160,7 @@ constexpr auto check_callable() {
 
 template <bool Training, std::size_t I, class Task, class Batch, class Context>
 auto step_output_of() {
-  if constexpr (Training) {
-    return type<decltype(task_train_step<I>(std::declval<Task&>(), std::declval<Batch const&>(), std::declval<Context&>()))>{};
-  } else {
-    return type<decltype(task_eval_step<I>(std::declval<Task&>(), std::declval<Batch const&>(), std::declval<Context&>()))>{};
-  }
+  return type<decltype(task_step<I, Training>(std::declval<Task&>(), std::declval<Batch const&>(), std::declval<Context&>()))>{};
 }
 
 template <bool Training, class Task, class Batch, class Context, std::size_t I = 0>
@@ -624,9 +620,10 @@ class Trainer {
         throw ConfigError{"TACIT-RC60", "a batch size is given, but the data make their own batches", "TrainOptions::per_device_batch_size",
                           "leave it out: a session is given its batches"};
       }
-      core_->sink() = options.sink;
-      plan_training(detail::GivenBatches<Batch>{}, options);
-      return Session<core_type, Batch>{*core_, options};
+      return Session<core_type, Batch>{*core_, options, [this](TrainOptions const& own) {
+                                         core_->begin_run(own.sink);
+                                         plan_training(detail::GivenBatches<Batch>{}, own);
+                                       }};
     }
   }
 
@@ -756,7 +753,7 @@ class Trainer {
     require_limit(options);
     core_type& core = *core_;
     detail::RunGuard const guard{core};
-    core.sink() = options.sink;
+    core.begin_run(options.sink);
     std::uint64_t const seed = options.seed.value_or(0);
     auto holder = detail::make_source(std::forward<Data>(data), options.per_device_batch_size, true, seed, "TrainOptions::per_device_batch_size");
     auto& source = detail::source_in(holder);
@@ -852,12 +849,11 @@ class Trainer {
     check(options);
     core_type& core = *core_;
     detail::RunGuard const guard{core};
-    core.sink() = options.sink;
+    core.begin_run(options.sink);
     auto holder = detail::make_source(std::forward<Data>(data), options.per_device_batch_size, false, 0, "EvalOptions::per_device_batch_size");
     auto& source = detail::source_in(holder);
     core.plan() = base_plan();
     plan_evaluation(source);
-    core.progress() = Progress{};
     History metrics;
     metrics.begin_run();
     core.record_to(&metrics);

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <limits>
+
+#include "tacit/core/units.hpp"
+#include "tacit/events/progress.hpp"
+#include "tacit/train/options.hpp"
+
+namespace tacit::inline v0::detail {
+
+/// What ends a run: its epochs, and the limits of its options. The first one reached does.
+class Limits {
+ public:
+  /// `is_single`: on several ranks clocks differ, and the end of the time is agreed on as a stop request.
+  Limits(TrainOptions const& options, bool is_single)
+      : epochs_{options.epochs.value_or(none)},
+        updates_{options.limit.updates.value_or(none)},
+        micro_batches_{options.limit.micro_batches.value_or(none)},
+        samples_{options.limit.samples.value_or(none)},
+        tokens_{options.limit.tokens.value_or(none)},
+        duration_{options.limit.duration},
+        looks_at_clock_{is_single && duration_.count() > 0},
+        has_others_{micro_batches_ != none || samples_ != none || tokens_ != none || duration_.count() > 0},
+        started_{std::chrono::steady_clock::now()} {}
+
+  bool has_epoch(std::int64_t index) const noexcept { return index < epochs_; }
+  /// At the end of an update.
+  bool are_reached(Progress const& progress) const { return progress.updates.value() >= updates_ || (has_others_ && others_are_reached(progress)); }
+  /// False where only the count of updates can have been reached: most runs have no other limit.
+  bool has_others() const noexcept { return has_others_; }
+  bool updates_are_reached(Updates updates) const noexcept { return updates.value() >= updates_; }
+
+  std::int64_t micro_batches_left(Progress const& progress) const noexcept {
+    return micro_batches_ == none ? none : std::max<std::int64_t>(1, micro_batches_ - progress.micro_batches.value());
+  }
+  std::chrono::nanoseconds elapsed() const { return std::chrono::steady_clock::now() - started_; }
+  bool is_out_of_time() const { return duration_.count() > 0 && elapsed() >= duration_; }
+
+ private:
+  static constexpr std::int64_t none = std::numeric_limits<std::int64_t>::max();
+
+  bool others_are_reached(Progress const& progress) const {
+    return progress.micro_batches.value() >= micro_batches_ || progress.samples.value() >= samples_ || progress.tokens.value() >= tokens_ ||
+           (looks_at_clock_ && is_out_of_time());
+  }
+
+  std::int64_t epochs_;
+  std::int64_t updates_;
+  std::int64_t micro_batches_;
+  std::int64_t samples_;
+  std::int64_t tokens_;
+  std::chrono::nanoseconds duration_;
+  bool looks_at_clock_;
+  bool has_others_;
+  std::chrono::steady_clock::time_point started_;
+};
+
+}  // namespace tacit::inline v0::detail

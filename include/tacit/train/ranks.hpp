@@ -1,0 +1,177 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <type_traits>
+#include <utility>
+
+#include "tacit/core/error.hpp"
+#include "tacit/task/task.hpp"
+#include "tacit/train/scopes.hpp"
+#include "tacit/train/stop_request.hpp"
+#include "tacit/train/window_reduction.hpp"
+
+namespace tacit::inline v0::detail {
+
+/// How a training step works together with those of other ranks: what the distribution has besides collectives, and the shadow batch.
+///
+/// Where modules of the model synchronize (`SyncBatchNorm`), their forward and backward passes wait for every rank. A rank without a
+/// batch then runs an earlier one, its *shadow batch*, of which nothing counts.
+template <class CoreT, class Batch>
+class Ranks {
+  using distribution_type = typename CoreT::distribution_type;
+  using traits = typename CoreT::traits;
+  static constexpr bool is_single = CoreT::is_single;
+
+ public:
+  static constexpr bool synchronizes_modules = requires(distribution_type& distribution) { distribution.needs_every_rank(); };
+  static constexpr bool sums_beside_backward = requires(distribution_type& distribution, std::span<double> numbers) {
+    distribution.begin_sum(numbers);
+    distribution.end_sum(numbers);
+  };
+
+  bool is_synchronizing(CoreT& core) const {
+    if constexpr (synchronizes_modules) {
+      return core.distribution().needs_every_rank();
+    } else {
+      return false;
+    }
+  }
+
+  /// While it lives, gradients stay on this rank if `is_local`.
+  auto local_scope([[maybe_unused]] CoreT& core, [[maybe_unused]] bool is_local) const {
+    if constexpr (is_single) {
+      return no_scope{};
+    } else {
+      return sync_scope{core, is_local};
+    }
+  }
+  auto absent_scope([[maybe_unused]] CoreT& core, [[maybe_unused]] bool is_absent) const {
+    if constexpr (synchronizes_modules) {
+      return is_absent ? std::optional{core.distribution().absent()} : std::nullopt;
+    } else {
+      return no_scope{};
+    }
+  }
+
+  void keep_shadow([[maybe_unused]] CoreT& core, [[maybe_unused]] std::optional<Batch>& batch) {
+    if constexpr (synchronizes_modules) {
+      if (batch && is_synchronizing(core)) shadow_ = std::move(batch);
+    }
+  }
+  Batch take_shadow([[maybe_unused]] CoreT& core)
+    requires(synchronizes_modules)
+  {
+    if (!shadow_) {
+      throw DistributedError{"TACIT-RX24",
+                             message({"rank ", core.rank(), " has no batch in its first step, and modules of the model wait for all ranks (SyncBatchNorm)"}),
+                             "train", "give at least one batch for each process, or start fewer"};
+    }
+    return *std::exchange(shadow_, std::nullopt);
+  }
+
+  /// Where the distribution reduces during backward, it is told of the forward pass before.
+  template <std::size_t I>
+  void begin_forward([[maybe_unused]] CoreT& core) const {
+    if constexpr (requires { core.distribution().begin_forward(core.template phase<I>().parameters, task_model<I>(core.task())); }) {
+      core.distribution().begin_forward(core.template phase<I>().parameters, task_model<I>(core.task()));
+    }
+  }
+  /// The gradients of factor * loss.
+  template <std::size_t I, class Tensor>
+  void backward(CoreT& core, Tensor const& loss, double factor) const {
+    if constexpr (requires { core.distribution().during_backward(core.template phase<I>().parameters, loss, [] {}); }) {
+      core.distribution().during_backward(core.template phase<I>().parameters, loss, [&] { core.precision().backward(loss, factor); });
+    } else {
+      core.precision().backward(loss, factor);
+    }
+  }
+
+  // --- what the ranks tell each other once for each phase of a window ---
+
+  /// Where the distribution can, the sum begins before the window's last backward pass and goes on beside it.
+  template <std::size_t I, class WindowT>
+  void begin_reduction([[maybe_unused]] CoreT& core, [[maybe_unused]] WindowT const& window, [[maybe_unused]] StopRequest stop) {
+    if constexpr (!is_single) {
+      if (reduction_.is_open()) return;
+      reduction_.open();
+      if constexpr (!WindowT::is_planned) reduction_.add_weights(window.weight(I), window.samples());
+      if (core.log_point() != nullptr) reduction_.add_requests(core.skip().by_host(), core.skip().has_flag(), stop);
+      if constexpr (sums_beside_backward) {
+        if (!reduction_.numbers().empty()) core.distribution().begin_sum(reduction_.numbers());
+      }
+    }
+  }
+  /// Gradients become the mean over the ranks, weights and requests those of all ranks.
+  template <std::size_t I, class WindowT>
+  void reduce_window([[maybe_unused]] CoreT& core, [[maybe_unused]] WindowT& window, [[maybe_unused]] StopRequest stop) {
+    if constexpr (!is_single) {
+      begin_forward<I>(core);  // a rank without a batch first takes part in what the others did in their steps
+      begin_reduction<I>(core, window, stop);
+      core.distribution().prepare_gradients(core.template phase<I>().parameters);
+      end_reduction<I>(core, window);
+      if constexpr (WindowT::on_device) {
+        if (window.has_device_weights()) window.set_device_weight(I, traits::sum(core.distribution().gather(window.device_weight(I, core.any_parameter()))));
+      }
+    }
+  }
+  template <std::size_t I>
+  void reduce_gradients([[maybe_unused]] CoreT& core) {
+    if constexpr (!is_single) {
+      begin_forward<I>(core);
+      core.distribution().prepare_gradients(core.template phase<I>().parameters);
+    }
+  }
+  /// The skip flag is max-reduced over the ranks. At log points they have told each other whether there is one.
+  template <std::size_t I>
+  void unite_skips([[maybe_unused]] CoreT& core) {
+    if constexpr (!is_single) {
+      if (core.log_point() != nullptr && (core.skip().by_host() || !any_skips_or_flags_)) return;
+      core.distribution().reduce_max(core.skip().as_flag((*core.template phase<I>().parameters.begin()).model));
+    }
+  }
+  /// The strongest stop request that the ranks told each other since it was last taken.
+  StopRequest take_stop() noexcept { return std::exchange(stop_, StopRequest{}); }
+  bool has_stop() const noexcept { return !stop_.is_none(); }
+
+ private:
+  template <std::size_t I, class WindowT>
+  void end_reduction(CoreT& core, WindowT& window) {
+    reduction_.close();
+    if (reduction_.numbers().empty()) return;
+    if constexpr (sums_beside_backward) {
+      core.distribution().end_sum(reduction_.numbers());
+    } else {
+      core.distribution().reduce_sum(reduction_.numbers());
+    }
+    if (reduction_.has_weights()) {
+      window.set_weight(I, reduction_.weight());
+      if constexpr (I == 0) window.set_samples(reduction_.samples());
+    }
+    if (reduction_.has_requests()) {
+      if (reduction_.any_skips()) core.skip().skip();
+      any_skips_or_flags_ = reduction_.any_skips_or_flags();
+      stop_ = std::max(stop_, reduction_.strongest_stop());
+    }
+  }
+
+  class sync_scope {
+   public:
+    sync_scope(CoreT& core, bool is_local) {
+      if (is_local) guard_.emplace(core.distribution().no_sync());
+    }
+
+   private:
+    std::optional<decltype(std::declval<distribution_type&>().no_sync())> guard_{};
+  };
+  template <int>
+  struct nothing {};  // each a type of its own: two of one type would not share an address
+  [[no_unique_address]] std::conditional_t<synchronizes_modules, std::optional<Batch>, nothing<0>> shadow_{};
+  [[no_unique_address]] std::conditional_t<is_single, nothing<1>, WindowReduction> reduction_{};
+  StopRequest stop_{};
+  bool any_skips_or_flags_ = false;
+};
+
+}  // namespace tacit::inline v0::detail

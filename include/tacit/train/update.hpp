@@ -1,0 +1,148 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+#include <vector>
+
+#include "tacit/concepts/optimizer.hpp"
+#include "tacit/concepts/tensor.hpp"
+#include "tacit/core/units.hpp"
+#include "tacit/train/options.hpp"
+
+namespace tacit::inline v0::detail {
+
+/// An optimizer that computes the loss again, several times in one update.
+template <class CoreT>
+inline constexpr bool computes_loss_again = steps_with_closure<typename CoreT::template Phase<0>::optimizer_type&, typename CoreT::parameters_type>;
+
+/// From the gradients of a closed window to new parameters: unscaled, divided by the window's weight, clipped, stepped.
+template <class CoreT, class WindowT>
+class Updater {
+  using tensor_type = typename CoreT::tensor_type;
+  using traits = tensor_traits<tensor_type>;
+  static constexpr bool on_device = WindowT::on_device;
+
+ public:
+  Updater(CoreT& core, WindowT& window, Clip const& clip) : core_{core}, window_{window}, clip_{clip} {
+    if constexpr (requires { core.precision().discard(); }) core.precision().discard();
+    if constexpr (counts_skipped) skipped_before_ = core.precision().skipped(core.log_point());
+  }
+
+  /// The update to come among those that the precision did not skip: what schedules count.
+  UpdateIndex applied_index() const {
+    std::int64_t const updates = core_.progress().updates.value();
+    if constexpr (counts_skipped) {
+      return UpdateIndex{updates - (core_.precision().skipped(core_.log_point()) - skipped_before_)};
+    } else {
+      return UpdateIndex{updates};
+    }
+  }
+
+  template <std::size_t I>
+  void finish_gradients() {
+    found_infinite_ = core_.precision().unscale(core_.template phase<I>().parameters);
+    scale_and_clip<I>();
+  }
+  template <std::size_t I>
+  void scale_and_clip() {
+    auto& parameters = core_.template phase<I>().parameters;
+    if (window_.has_device_weights()) {
+      scale_by_device_weight<I>();
+    } else if (double const scale = window_.gradient_scale(I); scale != 1.0) {
+      with_gradients(parameters, [scale](auto& list) { traits::scale_(list, scale); });
+    }
+    if (clip_.norm > 0.0) {
+      with_gradients(parameters, [this](auto& list) { core_.set_gradient_norm(traits::clip_norm_(list, clip_.norm)); });
+    } else if (clip_.value > 0.0) {
+      with_gradients(parameters, [this](auto& list) { traits::clip_value_(list, clip_.value); });
+    }
+  }
+
+  /// One step of the optimizer, unless the update is skipped. `loss_again` is for optimizers with a closure.
+  template <std::size_t I, class LossAgain>
+  void step(LossAgain const& loss_again) {
+    if (core_.skip().by_host()) return;
+    auto& phase = core_.template phase<I>();
+    using optimizer_type = typename CoreT::template Phase<I>::optimizer_type;
+    tensor_type const* const skip = core_.skip().flag(found_infinite_);
+    if constexpr (computes_loss_again<CoreT>) {
+      if (skip == nullptr || traits::read(*skip) == 0.0) phase.optimizer.step(phase.parameters, loss_again);
+    } else if constexpr (optimizer_type::maskable) {
+      phase.optimizer.step(phase.parameters, update_input<tensor_type>{skip});
+    } else if (skip == nullptr || traits::read(*skip) == 0.0) {
+      phase.optimizer.step(phase.parameters, update_input<tensor_type>{});
+    }
+    if constexpr (requires { core_.precision().write_back(phase.parameters); }) core_.precision().write_back(phase.parameters);
+  }
+
+  /// Whether the update in work is skipped, as a flag on the device; null where nothing skips it.
+  tensor_type const* skip_flag() {
+    auto& skip = core_.skip();
+    return skip.by_host() ? skip.device_flag(found_infinite_, core_.any_parameter()) : skip.flag(found_infinite_);
+  }
+
+ private:
+  static constexpr bool counts_skipped = requires(CoreT& core) { core.precision().skipped(core.log_point()); };
+
+  template <std::size_t I>
+  void scale_by_device_weight() {
+    if constexpr (on_device) {
+      tensor_type const scale = traits::divide(window_.world(), window_.device_weight(I, core_.any_parameter()));
+      // A sum of 0 is a window in which nothing counts: its update is skipped.
+      nothing_counts_ = traits::non_finite(scale);
+      if (found_infinite_ != nullptr) traits::max_(nothing_counts_, *found_infinite_);
+      found_infinite_ = &nothing_counts_;
+      with_gradients(core_.template phase<I>().parameters, [&](auto& list) { traits::scale_(list, scale); });
+    }
+  }
+  /// Calls `use` with all gradients in one list, unless there is none.
+  template <class Parameters, class Use>
+  void with_gradients(Parameters& parameters, Use const& use) {
+    list_.clear();
+    for (auto& parameter : parameters) {
+      tensor_type& gradient = traits::grad(parameter.master);
+      if (traits::defined(gradient)) list_.push_back(gradient);
+    }
+    if (!list_.empty()) use(list_);
+    list_.clear();
+  }
+
+  CoreT& core_;
+  WindowT& window_;
+  Clip clip_;
+  std::int64_t skipped_before_ = 0;  // by the precision, before this run
+  tensor_type const* found_infinite_ = nullptr;
+  std::vector<tensor_type> list_{};  // keeps its memory
+  struct nothing {};
+  [[no_unique_address]] std::conditional_t<on_device, tensor_type, nothing> nothing_counts_{};
+};
+
+/// How many items the steps of a run have stated as their weight.
+template <class Tensor, bool OnDevice>
+class TokenCount {
+  using traits = tensor_traits<Tensor>;
+
+ public:
+  /// `reads`: the host may wait for the device.
+  template <class WindowT>
+  void add(WindowT const& window, std::size_t phase, [[maybe_unused]] Tensor const& like, [[maybe_unused]] bool reads, Tokens& into) {
+    if constexpr (OnDevice) {
+      if (window.has_device_weights()) {
+        if (!traits::defined(on_device_)) on_device_ = traits::scalar_like(0.0, like);
+        traits::add_(on_device_, window.device_weight(phase, like), 1.0);
+        if (reads) into = static_cast<std::int64_t>(traits::read(on_device_));
+        return;
+      }
+    }
+    total_ += window.weight(phase);
+    into = static_cast<std::int64_t>(total_);
+  }
+
+ private:
+  struct nothing {};
+  double total_ = 0.0;
+  [[no_unique_address]] std::conditional_t<OnDevice, Tensor, nothing> on_device_{};
+};
+
+}  // namespace tacit::inline v0::detail
