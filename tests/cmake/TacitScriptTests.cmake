@@ -32,6 +32,8 @@ if(NOT TACIT_CORE_ONLY)
   endif()
 endif()
 
+tacit_add_script_test(composition.list composition/compositions.py LABELS tree)
+
 tacit_add_script_test(finder cmake/test_finder.py LABELS build)
 
 if(NOT TACIT_CORE_ONLY)
