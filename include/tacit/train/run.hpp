@@ -32,6 +32,7 @@
 #include "tacit/train/result.hpp"
 #include "tacit/train/scheduled.hpp"
 #include "tacit/train/scopes.hpp"
+#include "tacit/train/shared_parameters.hpp"
 
 namespace tacit::inline v0::detail {
 
@@ -212,7 +213,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   typename base::template output_type<I> forward() {
     begin_forward<I>();
     if constexpr (base::phase_count > 1) {
-      PhaseScope<I, CoreT> const own{this->core_};
+      [[maybe_unused]] auto const own = shared_.template only<I>();
       return base::template forward<I>();
     } else {
       return base::template forward<I>();
@@ -221,6 +222,8 @@ class TrainPass : public PassBase<CoreT, Source, true> {
 
   template <std::size_t I>
   void backward(typename base::template output_type<I> const& output) {
+    if constexpr (base::phase_count > 1) shared_.hold(I);
+    [[maybe_unused]] auto const own = backward_scope<I>();
     // All that the ranks tell each other is known now.
     if constexpr (sums_beside_backward && base::phase_count == 1 && !halves_batches) {
       if (closes_window()) begin_meeting(!weights_known(), this->core_.log_point() != nullptr);
@@ -278,6 +281,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   void drop_window() {
     this->core_.forget_mask();
     if constexpr (!is_single) this->core_.clear_gradients();
+    if constexpr (base::phase_count > 1) shared_.drop_gradients();
     begin_window();
     after_window();
   }
@@ -333,6 +337,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
 
   template <std::size_t I>
   void finish_gradients() {
+    if constexpr (base::phase_count > 1) shared_.hold(I);
     CoreT& core = this->core_;
     auto& parameters = core.template phase<I>().parameters;
     if constexpr (!Schedules::empty) schedules_.template set<I>(applied_index());
@@ -733,17 +738,31 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   template <class Change, std::size_t... I>
   void change_each(Change& change, std::index_sequence<I...>) {
     std::size_t count = 0;
-    (change_one<I>(change, count), ...);
+    if constexpr (base::phase_count > 1) {
+      shared_.during_change(this->core_, [&] { (change_one<I>(change, count), ...); });
+    } else {
+      (change_one<I>(change, count), ...);
+    }
     notify(*this, event::ParametersChanged{count});
   }
   template <std::size_t I, class Change>
   void change_one(Change& change, std::size_t& count) {
     auto& phase = this->core_.template phase<I>();
-    change(phase.parameters);
+    change_parameters_of<I>(this->core_, change);
     if constexpr (!is_single) this->core_.distribution().prepare_parameters(phase.parameters);
     if constexpr (CoreT::keeps_masters) this->core_.precision().prepare_parameters(phase.parameters);
     phase.optimizer.parameters_changed(phase.parameters);
     count += phase.parameters.size();
+  }
+
+  /// A step that runs again in the backward pass is that of phase I, too.
+  template <std::size_t I>
+  auto backward_scope() {
+    if constexpr (base::phase_count > 1) {
+      return shared_.template only<I>();
+    } else {
+      return no_scope{};
+    }
   }
 
   Schedules& schedules_;
@@ -788,6 +807,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   [[no_unique_address]] std::conditional_t<keeps_window, std::vector<Part>, nothing<0>> kept_{};
   [[no_unique_address]] std::conditional_t<is_single, nothing<1>, Meeting> meeting_{};
   [[no_unique_address]] std::conditional_t<talks, std::optional<typename base::batch_type>, nothing<2>> stand_in_{};
+  [[no_unique_address]] shared_parameters_of<CoreT> shared_{this->core_};
   bool is_standing_in_ = false;
 };
 
