@@ -189,6 +189,7 @@ struct tensor_traits<library::Tensor> {
   static Tensor& grad(Tensor& t) { return t.grad(); }
   static void clear_grad(Tensor& t) { t.clear_grad(); }
   static bool same(Tensor const& a, Tensor const& b) { return a.same(b); }
+  static void const* identity(Tensor const& t) { return base::identity(t.value()); }
   static void set_data(Tensor& t, Tensor const& data) { base::set_data(t.value(), data.value()); }
   template <class Visit>
   static void visit_bytes(Tensor const& t, Visit const& visit) {

@@ -340,6 +340,7 @@ struct tensor_traits<fake::Tensor> {
   static Tensor& grad(Tensor& t) { return t->grad; }
   static void clear_grad(Tensor& t) { t->grad = Tensor{}; }
   static bool same(Tensor const& a, Tensor const& b) { return a.ptr() == b.ptr(); }
+  static void const* identity(Tensor const& t) { return t.ptr().get(); }
   static Tensor to_float64(Tensor const& t) { return t; }  // all is double here
   static void set_data(Tensor& t, Tensor const& data) {
     t->values = data->values;

@@ -6,6 +6,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "tacit/core/misuse.hpp"
+#include "tacit/core/report.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/events/events.hpp"
 #include "tacit/task/task.hpp"
@@ -20,7 +22,9 @@ class averaging {
   using traits = tensor_traits<typename Composition::tensor_type>;
   using model_type = std::remove_cvref_t<decltype(task_model<0>(std::declval<typename Composition::task&>()))>;
 
-  averaging(std::string_view name, Epochs evaluate_every) : name_{name}, every_{evaluate_every.value()} {}
+  averaging(std::string_view name, Epochs evaluate_every) : name_{name}, every_{evaluate_every.value()} {
+    if constexpr (task_phase_count<typename Composition::task> > 1) report(bad<misuse::ET21, typename Composition::task>{});
+  }
 
   void begin(event::TrainingRunStart const& event, auto& context) {
     evaluates_ = event.has_evaluation && every_ > 0;

@@ -43,6 +43,7 @@ concept tensor = std::copyable<Tensor> && requires(Tensor& t, Tensor const& c, s
   { tensor_traits<Tensor>::grad(t) } -> std::same_as<Tensor&>;              // undefined where backward gave none
   tensor_traits<Tensor>::clear_grad(t);                                     // the next backward starts from nothing
   { tensor_traits<Tensor>::same(c, c) } -> std::same_as<bool>;              // the same tensor, not equal values
+  { tensor_traits<Tensor>::identity(c) } -> std::same_as<void const*>;      // one address for all handles of the same tensor
   tensor_traits<Tensor>::set_data(t, c);                                    // t keeps its identity and takes c's data, dtype and device
   tensor_traits<Tensor>::visit_bytes(c, [](char const*, std::size_t) {});   // its elements in row-major order, on the host
   tensor_traits<Tensor>::scale_(list, x);                                   // each *= x, one call for all

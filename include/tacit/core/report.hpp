@@ -54,6 +54,10 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(et12, "[TACIT-ET12] a task of one's own lacks a part, wanted: a type derived from Supervised, or `tensor_type`, members `model` (std::shared_ptr) and `optimizer`, and a public train_step(batch, context), see docs/errors.md");
   constexpr bool et13 = N != misuse::ET13;
   static_assert(et13, "[TACIT-ET13] a task is `final`, wanted: no `final`: only then can its override points be seen, see docs/errors.md");
+  constexpr bool et20 = N != misuse::ET20;
+  static_assert(et20, "[TACIT-ET20] change_parameters is given something that it cannot call, wanted: [&](auto& parameters) { ... } or [&](auto& parameters, tacit::PhaseId phase) { ... }, see docs/errors.md");
+  constexpr bool et21 = N != misuse::ET21;
+  static_assert(et21, "[TACIT-ET21] Ema and Swa average the weights of one model, wanted: a task of one phase, or tacit::WeightAverage in a callback of your own, see docs/errors.md");
   constexpr bool ec01 = N != misuse::EC01;
   static_assert(ec01, "[TACIT-EC01] a handler's parameters nearly match an event, wanted: void on(event::X const&, auto& context), see docs/errors.md");
   constexpr bool ec02 = N != misuse::EC02;

@@ -145,6 +145,7 @@ struct tensor_traits<at::Tensor> {
   static void clear_grad(at::Tensor& t) { t.mutable_grad().reset(); }
 
   static bool same(at::Tensor const& a, at::Tensor const& b) noexcept { return a.is_same(b); }
+  static void const* identity(at::Tensor const& t) noexcept { return t.unsafeGetTensorImpl(); }
   static void set_data(at::Tensor& t, at::Tensor const& data) { t.set_data(data); }
 
   /// t in double precision, real or complex; what is neither (integers, bools, no tensor at all) as it is.

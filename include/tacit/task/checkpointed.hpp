@@ -6,10 +6,14 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/core/ivalue.h>
 #include <ATen/ops/empty.h>
+#include <c10/core/DefaultDtype.h>
+#include <c10/core/ScalarTypeToTypeMeta.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/engine.h>
 
+#include <algorithm>
+#include <array>
 #include <concepts>
 #include <cstddef>
 #include <functional>
@@ -20,6 +24,7 @@
 
 #include "tacit/core/error.hpp"
 #include "tacit/policy/precision/autocast.hpp"
+#include "tacit/task/module_modes.hpp"
 
 namespace tacit::inline v0 {
 
@@ -48,41 +53,181 @@ class GeneratorStates {
   std::vector<at::Tensor> states_{};
 };
 
+/// What LibTorch's operations read from this thread and this process, as it is at one moment.
+class OperationState {
+ public:
+  explicit OperationState(c10::Device device)
+      : default_type_{c10::get_default_dtype_as_scalartype()},
+        casts_{cast_of(c10::DeviceType::CPU), cast_of(device.type())},
+        caches_casts_{at::autocast::is_autocast_cache_enabled()} {
+    at::Context const& context = at::globalContext();
+    switches_ = {context.deterministicAlgorithms(), context.deterministicAlgorithmsWarnOnly(), context.userEnabledMkldnn(), context.userEnabledFlashSDP(),
+                 context.userEnabledMemEfficientSDP(), context.userEnabledMathSDP()};
+  }
+
+  /// While it lives, operations run in that state; then all is as before.
+  class Scope;
+
+ private:
+  struct Cast {
+    c10::DeviceType device;
+    bool is_on;
+    c10::ScalarType type;
+  };
+  static Cast cast_of(c10::DeviceType device) {
+    return {device, at::autocast::is_autocast_enabled(device), at::autocast::get_autocast_dtype(device)};
+  }
+
+  void set() const {
+    if (c10::get_default_dtype_as_scalartype() != default_type_) c10::set_default_dtype(c10::scalarTypeToTypeMeta(default_type_));
+    for (Cast const& cast : casts_) {
+      at::autocast::set_autocast_enabled(cast.device, cast.is_on);
+      at::autocast::set_autocast_dtype(cast.device, cast.type);
+    }
+    at::autocast::set_autocast_cache_enabled(caches_casts_);
+    at::Context& context = at::globalContext();
+    auto const [deterministic, warns, mkldnn, flash, efficient, math] = switches_;
+    if (context.deterministicAlgorithms() != deterministic || context.deterministicAlgorithmsWarnOnly() != warns) {
+      context.setDeterministicAlgorithms(deterministic, warns);
+    }
+    if (context.userEnabledMkldnn() != mkldnn) context.setUserEnabledMkldnn(mkldnn);
+    if (context.userEnabledFlashSDP() != flash) context.setSDPUseFlash(flash);
+    if (context.userEnabledMemEfficientSDP() != efficient) context.setSDPUseMemEfficient(efficient);
+    if (context.userEnabledMathSDP() != math) context.setSDPUseMath(math);
+  }
+
+  c10::ScalarType default_type_;
+  std::array<Cast, 2> casts_;  // of the CPU and of the device
+  bool caches_casts_;
+  std::array<bool, 6> switches_{};
+};
+
+class OperationState::Scope {
+ public:
+  Scope(OperationState const& state, c10::Device device) : before_{device}, casts_{state.casts_[0].is_on || state.casts_[1].is_on} {
+    state.set();
+    // A cast of a parameter that was made outside belongs to another graph.
+    if (casts_ && at::autocast::increment_nesting() > 1) at::autocast::clear_cache();
+  }
+  Scope(Scope const&) = delete;
+  Scope& operator=(Scope const&) = delete;
+  ~Scope() {
+    if (casts_) {
+      at::autocast::decrement_nesting();
+      at::autocast::clear_cache();
+    }
+    before_.set();
+  }
+
+ private:
+  OperationState before_;
+  bool casts_;
+};
+
+/// Which parameters and buffers of a module require a gradient at one moment.
+class GradientFlags {
+ public:
+  template <class Module>
+  explicit GradientFlags(Module& module) {
+    if constexpr (requires { module.parameters(); }) note(module.parameters());
+    if constexpr (requires { module.buffers(); }) note(module.buffers());
+  }
+  bool any() const {
+    return std::ranges::any_of(flags_, [](auto const& one) { return one.second; });
+  }
+  /// While it lives, they are as they were noted; then as before.
+  class Scope {
+   public:
+    explicit Scope(GradientFlags& flags) : flags_{flags} { flags_.exchange(); }
+    Scope(Scope const&) = delete;
+    Scope& operator=(Scope const&) = delete;
+    ~Scope() { flags_.exchange(); }
+
+   private:
+    GradientFlags& flags_;
+  };
+
+ private:
+  void note(std::vector<at::Tensor> const& tensors) {
+    for (at::Tensor const& tensor : tensors) {
+      if (tensor.defined() && tensor.is_leaf()) flags_.emplace_back(tensor, tensor.requires_grad());
+    }
+  }
+  void exchange() {
+    for (auto& [tensor, required] : flags_) {
+      if (bool const now = tensor.requires_grad(); now != required) {
+        tensor.set_requires_grad(required);
+        required = now;
+      }
+    }
+  }
+
+  std::vector<std::pair<at::Tensor, bool>> flags_{};
+};
+
 /// A piece of a forward pass, with all that it takes to run again in the same way.
 class Segment : public torch::CustomClassHolder {
  public:
   using Forward = std::function<at::Tensor(std::vector<at::Tensor> const&)>;
 
-  Segment(Forward forward, c10::Device device)
-      : forward_{std::move(forward)}, device_{device}, generators_{device}, autocast_{at::autocast::is_autocast_enabled(device.type())},
-        autocast_type_{at::autocast::get_autocast_dtype(device.type())} {}
+  template <class Module>
+  Segment(Module& module, Forward forward, std::vector<at::Tensor> const& inputs, c10::Device device)
+      : forward_{std::move(forward)}, device_{device}, generators_{device}, operations_{device}, parameters_{module} {
+    modes_.note(module);
+    // `requires_grad()` of a leaf may be another one in the backward pass.
+    for (at::Tensor const& input : inputs) inputs_require_.push_back(input.defined() && input.requires_grad());
+  }
 
-  at::Tensor run(std::vector<at::Tensor> const& inputs) const { return forward_(inputs); }
+  bool wants_gradient() const {
+    return parameters_.any() || std::ranges::any_of(inputs_require_, [](bool one) { return one; });
+  }
+  bool wants_gradient(std::size_t input) const { return inputs_require_[input]; }
 
-  /// Runs again with the random numbers and the autocast of the first time, and leaves the generators as they are.
+  /// Runs as the child alone would, with a graph.
+  at::Tensor run(std::vector<at::Tensor> const& inputs) { return output_ = forward_(inputs); }
+  /// The values of that run; its graph is dropped.
+  at::Tensor take_values() { return std::exchange(output_, at::Tensor{}).detach(); }
+
+  /// Runs again in the state of the first time, and leaves all as it is.
   at::Tensor run_again(std::vector<at::Tensor> const& inputs) {
-    class Restore {
-     public:
-      explicit Restore(c10::Device device) : now_{device} {}
-      Restore(Restore const&) = delete;
-      Restore& operator=(Restore const&) = delete;
-      ~Restore() { now_.restore(); }
-
-     private:
-      GeneratorStates now_;
-    } const restore{device_};
+    RestoreGenerators const generators{device_};
     generators_.restore();
-    if (!autocast_) return forward_(inputs);
-    AutocastScope const autocast{device_.type(), autocast_type_};
+    OperationState::Scope const operations{operations_, device_};
+    GradientFlags::Scope const parameters{parameters_};
+    RestoreModes const modes{modes_};
     return forward_(inputs);
   }
 
  private:
+  class RestoreGenerators {
+   public:
+    explicit RestoreGenerators(c10::Device device) : now_{device} {}
+    RestoreGenerators(RestoreGenerators const&) = delete;
+    RestoreGenerators& operator=(RestoreGenerators const&) = delete;
+    ~RestoreGenerators() { now_.restore(); }
+
+   private:
+    GeneratorStates now_;
+  };
+  class RestoreModes {
+   public:
+    explicit RestoreModes(ModuleModes const& then) : now_{then.now()} { then.restore(); }
+    RestoreModes(RestoreModes const&) = delete;
+    RestoreModes& operator=(RestoreModes const&) = delete;
+    ~RestoreModes() { now_.restore(); }
+
+   private:
+    ModuleModes now_;
+  };
+
   Forward forward_;
   c10::Device device_;
   GeneratorStates generators_;
-  bool autocast_;
-  c10::ScalarType autocast_type_;
+  OperationState operations_;
+  GradientFlags parameters_;
+  ModuleModes modes_{};
+  std::vector<bool> inputs_require_{};
+  at::Tensor output_{};
 };
 
 struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
@@ -92,7 +237,7 @@ struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
     static_cast<void>(anchor);
     context->saved_data["segment"] = c10::IValue::make_capsule(segment);
     context->save_for_backward(inputs.vec());
-    return segment->run(inputs.vec());
+    return segment->take_values();
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list const& gradients) {
@@ -103,7 +248,7 @@ struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
     auto const segment = c10::static_intrusive_pointer_cast<Segment>(context->saved_data["segment"].toCapsule());
     std::vector<at::Tensor> inputs;
     for (at::Tensor const& saved : context->get_saved_variables()) {
-      inputs.push_back(saved.defined() ? saved.detach().set_requires_grad(saved.requires_grad()) : saved);
+      inputs.push_back(saved.defined() ? saved.detach().set_requires_grad(segment->wants_gradient(inputs.size())) : saved);
     }
     at::Tensor output;
     {
@@ -122,8 +267,10 @@ struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
 /// A registered child whose activations are not kept for the backward pass but computed again (Chen et al., 2016).
 ///
 /// Losses and gradients are those of the plain child to the last bit, also with dropout and autocast, and the random numbers
-/// after it are the same. A child that changes itself in its forward pass, by running statistics say, does so twice.
-/// Requires: tensors in, one tensor out. Cost: one forward pass more; the inputs and the generators' states are kept.
+/// after it are the same. The second run takes the state of the first: training modes, which parameters require a gradient,
+/// autocast, default dtype, generators. A child that changes itself in its forward pass, by running statistics say, does so twice.
+/// Requires: tensors in, one tensor out; what the child computes with is registered in it. Cost: one forward pass more; the inputs
+/// and the generators' states are kept. Where nothing of it requires a gradient it is the plain child.
 /// Example: `tacit::Checkpointed block{register_module("block", std::make_shared<Block>())}; ... x = block(x);`
 template <class Module>
 class Checkpointed {
@@ -142,7 +289,9 @@ class Checkpointed {
     auto forward = [module = module_](std::vector<at::Tensor> const& all) {
       return [&]<std::size_t... I>(std::index_sequence<I...>) -> at::Tensor { return module->forward(all[I]...); }(std::index_sequence_for<Tensors...>{});
     };
-    auto const segment = c10::make_intrusive<detail::Segment>(std::move(forward), device);
+    auto const segment = c10::make_intrusive<detail::Segment>(*module_, std::move(forward), inputs, device);
+    if (!segment->wants_gradient()) return module_->forward(tensors...);
+    if (at::Tensor const output = segment->run(inputs); !output.requires_grad()) return output;
     at::Tensor const anchor = at::empty({0}, at::TensorOptions{}.device(device)).set_requires_grad(true);
     return detail::CheckpointFunction::apply(segment, anchor, at::TensorList{inputs});
   }

@@ -1,12 +1,17 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
+#include "tacit/concepts/tensor.hpp"
 #include "tacit/core/error.hpp"
 #include "tacit/task/parameter_set.hpp"
 
@@ -65,14 +70,15 @@ class ModelFreezer {
   }
 
   std::vector<LayerGroup> groups() const {
+    std::unordered_set<std::string> trained;
+    for (auto const& item : model_.named_parameters()) {
+      if (traits::requires_grad(item.value())) trained.insert(item.key());
+    }
     std::vector<LayerGroup> result;
     auto const count = static_cast<std::int64_t>(groups_.size());
     for (std::int64_t i = 0; i < count; ++i) {
       Group const& group = groups_[static_cast<std::size_t>(i)];
-      bool frozen = true;
-      for (auto const& item : model_.named_parameters()) {
-        frozen = frozen && !(has(group.names, item.key()) && item.value().requires_grad());
-      }
+      bool const frozen = std::ranges::none_of(group.names, [&](std::string const& name) { return trained.contains(name); });
       result.push_back({i, i - count, group.name, static_cast<std::int64_t>(group.names.size()), frozen});
     }
     return result;
@@ -88,6 +94,7 @@ class ModelFreezer {
   }
 
   /// The groups from `first` to `last` get no gradients any more; negative numbers count from the end, in either order.
+  /// A tied parameter is frozen as a whole, also where the group has only one of its names.
   /// Returns the names of the parameters that changed.
   /// Requires: no trainer of this model yet, or no run of it: inside one give the run's parameters, see below.
   /// Throws: ConfigError for an index that the model does not have.
@@ -95,27 +102,43 @@ class ModelFreezer {
   std::vector<std::string> unfreeze(std::int64_t first = 0, std::int64_t last = -1) { return set(first, last, true); }
 
   /// The same for the parameters of a run, within `context.change_parameters`; what stays keeps its optimizer state.
+  ///
+  /// Only tensors of the freezer's model change, and a phase gets only those that its own model has: `change_parameters` may call it
+  /// for every phase. Returns their names in the set.
   template <class Parameters>
+    requires(!std::integral<Parameters>)
   std::vector<std::string> freeze(Parameters& parameters, std::int64_t first = 0, std::int64_t last = -2) {
     std::vector<std::string> changed;
-    for (std::string const& name : chosen(first, last)) {
-      if (parameters.remove(name)) changed.push_back(name);
+    for (Named const& one : chosen(first, last)) {
+      auto const* const found = std::as_const(parameters).find(one.tensor);
+      if (found == nullptr) continue;
+      changed.push_back(found->name);
+      parameters.remove(changed.back());
     }
     return changed;
   }
   template <class Parameters>
+    requires(!std::integral<Parameters>)
   std::vector<std::string> unfreeze(Parameters& parameters, std::int64_t first = 0, std::int64_t last = -1) {
     std::vector<std::string> changed;
-    auto all = model_.named_parameters();
-    for (std::string const& name : chosen(first, last)) {
-      if (parameters.find(name) != nullptr) continue;
-      parameters.add(name, all[name]);
-      changed.push_back(name);
+    for (Named const& one : chosen(first, last)) {
+      if (std::as_const(parameters).find(one.tensor) != nullptr) continue;
+      std::string name = parameters.name_in_model(one.tensor, one.name);
+      if (name.empty()) continue;  // of another phase
+      parameters.add(name, one.tensor);
+      changed.push_back(std::move(name));
     }
     return changed;
   }
 
  private:
+  using tensor_type = std::remove_cvref_t<decltype(std::declval<Model&>().named_parameters().begin()->value())>;
+  using traits = tensor_traits<tensor_type>;
+
+  struct Named {
+    std::string name;
+    tensor_type tensor;
+  };
   struct Group {
     std::string name{};
     std::vector<std::string> names{};
@@ -147,27 +170,30 @@ class ModelFreezer {
     return index < 0 ? index + count : index;
   }
 
-  /// The names of the parameters of these groups that may be frozen.
-  std::vector<std::string> chosen(std::int64_t first, std::int64_t last) const {
+  /// The parameters of these groups that may be frozen, each tensor once.
+  std::vector<Named> chosen(std::int64_t first, std::int64_t last) const {
     auto const [from, to] = std::minmax({place(first), place(last)});
-    std::vector<std::string> names;
-    for (std::int64_t i = from; i <= to; ++i) {
-      for (std::string const& name : groups_[static_cast<std::size_t>(i)].names) {
-        if (!has(exempt_, name)) names.push_back(name);
-      }
+    std::unordered_set<std::string_view> names;
+    for (std::int64_t i = from; i <= to; ++i) names.insert(groups_[static_cast<std::size_t>(i)].names.begin(), groups_[static_cast<std::size_t>(i)].names.end());
+    std::unordered_set<void const*> taken;
+    auto const all = model_.named_parameters();
+    for (auto const& item : all) {
+      if (has(exempt_, item.key())) taken.insert(traits::identity(item.value()));
     }
-    return names;
+    std::vector<Named> result;
+    for (auto const& item : all) {
+      if (names.contains(item.key()) && taken.insert(traits::identity(item.value())).second) result.push_back({item.key(), item.value()});
+    }
+    return result;
   }
 
   std::vector<std::string> set(std::int64_t first, std::int64_t last, bool trained) {
     std::vector<std::string> changed;
-    auto all = model_.named_parameters();
-    for (std::string const& name : chosen(first, last)) {
-      auto& tensor = all[name];
-      if (tensor.requires_grad() == trained) continue;
-      tensor.set_requires_grad(trained);
-      if (!trained) tensor.mutable_grad().reset();
-      changed.push_back(name);
+    for (Named& one : chosen(first, last)) {
+      if (traits::requires_grad(one.tensor) == trained) continue;
+      traits::set_requires_grad(one.tensor, trained);
+      if (!trained) traits::clear_grad(one.tensor);
+      changed.push_back(std::move(one.name));
     }
     return changed;
   }

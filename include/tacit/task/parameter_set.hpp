@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -16,7 +17,7 @@ namespace tacit::inline v0 {
 /// One parameter as the optimizer, clipping, the reducer and checkpoints see it.
 template <class Tensor>
 struct basic_parameter {
-  std::string name;           ///< dotted, as `named_parameters()` gives it; with several phases `phase/name`
+  std::string name;           ///< dotted, as `named_parameters()` of the phase's model gives it; a tied one's first name
   Tensor model;               ///< what the model computes with
   Tensor master;              ///< what the optimizer updates: the same tensor unless the precision policy keeps masters
   int group = 0;              ///< index into the optimizer's parameter groups
@@ -35,10 +36,14 @@ class basic_parameter_set {
   using parameter = basic_parameter<Tensor>;
 
   /// Appends a parameter; from now on it gets gradients.
-  /// Throws: ConfigError if the name is taken.
+  /// Throws: ConfigError if the name is taken, or if the tensor is in the set under any name.
   void add(std::string name, Tensor tensor) {
     if (find(name) != nullptr) {
       throw ConfigError{"TACIT-RC02", detail::message({"two parameters are named '", name, "'"}), "ParameterSet", "register each tensor once"};
+    }
+    if (parameter const* const found = find(tensor)) {
+      throw ConfigError{"TACIT-RC120", detail::message({"'", name, "' is the tensor that the set has as '", found->name, "'"}), "ParameterSet::add",
+                        "add a tied parameter once; find(tensor) tells whether it is in the set"};
     }
     tensor_traits<Tensor>::clear_grad(tensor);
     tensor_traits<Tensor>::set_requires_grad(tensor, true);
@@ -67,6 +72,37 @@ class basic_parameter_set {
     return at == parameters_.end() ? nullptr : &*at;
   }
 
+  /// The parameter whose model tensor that is, under whatever name.
+  parameter* find(Tensor const& tensor) {
+    auto at = std::ranges::find_if(parameters_, [&](parameter const& p) { return tensor_traits<Tensor>::same(p.model, tensor); });
+    return at == parameters_.end() ? nullptr : &*at;
+  }
+  parameter const* find(Tensor const& tensor) const {
+    auto at = std::ranges::find_if(parameters_, [&](parameter const& p) { return tensor_traits<Tensor>::same(p.model, tensor); });
+    return at == parameters_.end() ? nullptr : &*at;
+  }
+
+  /// While the result lives, `name_in_model` answers for that model. `change_parameters` does it for the model of the phase.
+  template <class Model>
+  [[nodiscard]] auto know_model(Model& model) {
+    struct Known {
+      explicit Known(basic_parameter_set& set) : set_{set} {}
+      Known(Known const&) = delete;
+      Known& operator=(Known const&) = delete;
+      ~Known() { set_.model_.reset(); }
+      basic_parameter_set& set_;
+    };
+    auto& names = model_.emplace();
+    for (auto&& item : model.named_parameters()) names.emplace_back(item.value(), item.key());
+    return Known{*this};
+  }
+  /// The first name of a tensor in the model that the set knows, or `otherwise` where it knows none; empty: the model does not have it.
+  std::string name_in_model(Tensor const& tensor, std::string const& otherwise) const {
+    if (!model_) return otherwise;
+    auto const at = std::ranges::find_if(*model_, [&](auto const& one) { return tensor_traits<Tensor>::same(one.first, tensor); });
+    return at == model_->end() ? std::string{} : at->second;
+  }
+
   auto begin() { return parameters_.begin(); }
   auto end() { return parameters_.end(); }
   auto begin() const { return parameters_.begin(); }
@@ -89,6 +125,7 @@ class basic_parameter_set {
  private:
   std::vector<parameter> parameters_;
   std::vector<std::string> slot_names_;
+  std::optional<std::vector<std::pair<Tensor, std::string>>> model_{};  // tensors of the phase's model, while they change
 };
 
 /// The parameters of a model that require a gradient, each once: a tied one under its first name.

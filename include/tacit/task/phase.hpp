@@ -72,6 +72,12 @@ struct task_tensor<M> {
 
 }  // namespace detail
 
+/// One phase of a task, as `change_parameters` tells its callable: the name is empty in a task of one.
+struct PhaseId {
+  std::size_t index = 0;
+  std::string_view name{};
+};
+
 /// Stands for the evaluation step of a phase that has none: its step serves.
 struct same_step {};
 

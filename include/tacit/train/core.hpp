@@ -64,16 +64,6 @@ inline std::atomic<bool> run_in_process{false};
 template <class Distribution>
 concept shares_process = requires { requires Distribution::ranks_share_process; };
 
-/// A module and everything registered in it, or the module alone where it does not tell.
-template <class Model, class Visit>
-void for_each_submodule(Model& model, Visit&& visit) {
-  if constexpr (requires { model.modules(); }) {
-    for (auto& module : model.modules()) visit(*module);
-  } else {
-    visit(model);
-  }
-}
-
 }  // namespace detail
 
 /// Everything that lives as long as the trainer: the bound policies, each phase's parameters and optimizer, the callbacks, the history.

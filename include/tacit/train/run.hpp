@@ -29,6 +29,7 @@
 #include "tacit/train/result.hpp"
 #include "tacit/train/scheduled.hpp"
 #include "tacit/train/scopes.hpp"
+#include "tacit/train/shared_parameters.hpp"
 #include "tacit/train/stop_request.hpp"
 #include "tacit/train/update.hpp"
 #include "tacit/train/window.hpp"
@@ -160,12 +161,8 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   template <std::size_t I>
   output_of<I> forward() {
     ranks_.template begin_forward<I>(this->core_);
-    if constexpr (phase_count > 1) {
-      PhaseScope<I, CoreT> const own{this->core_};
-      return base::template forward<I>();
-    } else {
-      return base::template forward<I>();
-    }
+    [[maybe_unused]] auto const own = shared_.template only<I>();
+    return base::template forward<I>();
   }
   /// Counts the micro-batch, and computes its gradients.
   template <std::size_t I>
@@ -182,6 +179,8 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   }
   template <std::size_t I>
   void differentiate(output_of<I> const& output) {
+    shared_.hold(I);
+    [[maybe_unused]] auto const own = shared_.template only<I>();  // a step that runs again in backward is that of phase I, too
     bool const is_left_out = this->template is_left_out<I>();
     if ((is_left_out || this->core_.skip().by_host()) && !ranks_.is_synchronizing(this->core_)) return;
     if constexpr (states_tensor_weight<output_of<I>, tensor_type>) {
@@ -208,6 +207,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   template <std::size_t I>
   bool reduce_window() {
     Progress& progress = this->core_.progress();
+    shared_.hold(I);
     ranks_.template reduce_window<I>(this->core_, window_, own_stop());
     if constexpr (I == 0 && !is_single) progress.samples += static_cast<std::int64_t>(weights_known ? window_.weight(I) : window_.samples());
     if constexpr (I == base::weighing_phase) {
@@ -308,7 +308,9 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   template <class Change>
   void change_parameters(Change&& change) {
     std::size_t count = 0;
-    [&]<std::size_t... I>(std::index_sequence<I...>) { (change_phase<I>(change, count), ...); }(std::make_index_sequence<phase_count>{});
+    shared_.during_change(this->core_, [&] {
+      [&]<std::size_t... I>(std::index_sequence<I...>) { (change_phase<I>(change, count), ...); }(std::make_index_sequence<phase_count>{});
+    });
     notify(*this, event::ParametersChanged{count});
   }
   template <unsigned Parts, std::size_t Phase, class Event>
@@ -395,7 +397,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   template <std::size_t I, class Change>
   void change_phase(Change& change, std::size_t& count) {
     auto& phase = this->core_.template phase<I>();
-    change(phase.parameters);
+    change_parameters_of<I>(this->core_, change);
     if constexpr (!is_single) this->core_.distribution().prepare_parameters(phase.parameters);
     if constexpr (CoreT::keeps_masters) this->core_.precision().prepare_parameters(phase.parameters);
     phase.optimizer.parameters_changed(phase.parameters);
@@ -432,6 +434,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   struct nothing {};
   [[no_unique_address]] std::conditional_t<keeps_window, std::vector<Part<typename base::batch_type>>, nothing> parts_{};
   [[no_unique_address]] ranks_type ranks_{};
+  [[no_unique_address]] shared_parameters_of<CoreT> shared_{this->core_};
   bool is_shadow_ = false;
 };
 

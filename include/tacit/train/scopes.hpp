@@ -1,11 +1,14 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "tacit/concepts/tensor.hpp"
 #include "tacit/core/error.hpp"
+#include "tacit/task/module_modes.hpp"
 #include "tacit/task/task.hpp"
 #include "tacit/train/core.hpp"
 
@@ -57,61 +60,54 @@ class RunGuard {
 };
 
 /// Sets every model of the task to one mode; on the way out each module gets back its own.
+///
+/// Phases may share a model or some modules: all modes are noted before the first model is switched.
 template <class Task>
 class ModeScope {
  public:
-  ModeScope(Task& task, bool training) : task_{&task} {
+  ModeScope(Task& task, bool training) : ModeScope{task} {
+    // The object is complete here: a `train` that throws leaves no module in the wrong mode.
+    std::vector<void const*> switched;
     for_each_model(task, [&](auto& model) {
-      for_each_submodule(model, [&](auto& module) { was_training_.push_back(module.is_training()); });
+      if (std::find(switched.begin(), switched.end(), &model) != switched.end()) return;
+      switched.push_back(&model);
       model.train(training);
     });
   }
   ModeScope(ModeScope const&) = delete;
   ModeScope& operator=(ModeScope const&) = delete;
-  ~ModeScope() {
-    std::size_t at = 0;
-    for_each_model(*task_, [&](auto& model) {
-      // Parents come first and set their children too, which are then set to their own.
-      for_each_submodule(model, [&](auto& module) { module.train(was_training_[at++]); });
-    });
-  }
+  ~ModeScope() { modes_.restore(); }
 
  private:
-  Task* task_;
-  std::vector<bool> was_training_;
+  explicit ModeScope(Task& task) {
+    for_each_model(task, [this](auto& model) { modes_.note(model); });
+  }
+
+  ModuleModes modes_{};
 };
 
-/// While it lives, the graph that is recorded reaches the parameters of phase I only.
-template <std::size_t I, class Core>
+/// While it lives, the graph that is recorded does not reach the given tensors.
+template <class Tensor>
 class PhaseScope {
  public:
-  explicit PhaseScope(Core& core) {
-    [&]<std::size_t... J>(std::index_sequence<J...>) { (quiet<J>(core), ...); }(std::make_index_sequence<Core::phase_count>{});
+  /// `quiet` is a stack that such scopes share; it outlives them.
+  PhaseScope(std::vector<Tensor> const& others, std::vector<Tensor>& quiet) : PhaseScope{quiet} {
+    for (Tensor const& other : others) {
+      if (!tensor_traits<Tensor>::requires_grad(other)) continue;
+      tensor_traits<Tensor>::set_requires_grad(quiet_.emplace_back(other), false);
+    }
   }
   PhaseScope(PhaseScope const&) = delete;
   PhaseScope& operator=(PhaseScope const&) = delete;
   ~PhaseScope() {
-    for (auto& tensor : quiet_) tensor_traits<tensor_type>::set_requires_grad(tensor, true);
+    for (; quiet_.size() > first_; quiet_.pop_back()) tensor_traits<Tensor>::set_requires_grad(quiet_.back(), true);
   }
 
  private:
-  using tensor_type = typename Core::tensor_type;
+  explicit PhaseScope(std::vector<Tensor>& quiet) : quiet_{quiet}, first_{quiet.size()} {}
 
-  template <std::size_t J>
-  void quiet(Core& core) {
-    if constexpr (I != J) {
-      for (auto& parameter : core.template phase<J>().parameters) {
-        bool shared = false;
-        for (auto& own : core.template phase<I>().parameters) shared = shared || tensor_traits<tensor_type>::same(own.model, parameter.model);
-        if (!shared && tensor_traits<tensor_type>::requires_grad(parameter.model)) {
-          tensor_traits<tensor_type>::set_requires_grad(parameter.model, false);
-          quiet_.push_back(parameter.model);
-        }
-      }
-    }
-  }
-
-  std::vector<tensor_type> quiet_;
+  std::vector<Tensor>& quiet_;
+  std::size_t first_;
 };
 
 }  // namespace tacit::inline v0::detail

@@ -18,6 +18,8 @@ TORCH_API void set_autocast_dtype(c10::DeviceType device_type, c10::ScalarType d
 TORCH_API void clear_cache();
 TORCH_API int increment_nesting();
 TORCH_API int decrement_nesting();
+TORCH_API bool is_autocast_cache_enabled();
+TORCH_API void set_autocast_cache_enabled(bool enabled);
 }  // namespace at::autocast
 // NOLINTEND(readability-redundant-declaration)
 
