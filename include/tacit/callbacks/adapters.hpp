@@ -61,20 +61,18 @@ struct MainProcessFilter {
 };
 
 /// Evaluations of one set; what belongs to no evaluation passes.
+///
+/// Which set is in work is asked of the context. It cannot be learnt from start and end events: an adapter around this one
+/// may keep them back, and an exception may.
 template <fixed_string Name>
 struct EvalSetFilter {
   static constexpr bool is_for_all_ranks = false;
-  bool is_in_another = false;  // an evaluation of another set is under way
 
-  template <class Event>
-  bool passes(Event const& event, auto&) {
-    if constexpr (std::same_as<Event, event::EvalEpochStart>) {
-      is_in_another = event.set != Name.view();
-      return !is_in_another;
-    } else if constexpr (std::same_as<Event, event::EvalEpochEnd> || std::same_as<Event, event::Aborted<stage::EvalEpoch>>) {
-      return !std::exchange(is_in_another, false);
+  bool passes(auto const&, auto& context) const {
+    if constexpr (requires { context.eval_set(); }) {
+      return context.eval_set() == Name.view();
     } else {
-      return !is_in_another;
+      return true;
     }
   }
   static void visit_config(auto&, auto&&) {}

@@ -12,7 +12,7 @@ enum class misuse {
   // tasks
   ET01, ET02, ET03, ET04, ET05, ET06, ET07, ET08, ET09, ET10, ET11, ET12, ET13, ET20, ET21,
   // callbacks and events
-  EC01, EC02, EC03, EC04, EC05, EC06, EC07, EC08, EC09, EC10, EC11, EC12, EC13, EC14, EC15, EC16, EC17,
+  EC01, EC02, EC03, EC04, EC05, EC06, EC07, EC08, EC09, EC10, EC11, EC12, EC13, EC14, EC15, EC16, EC17, EC20,
   // metrics
   EM01, EM02, EM03, EM04, EM05, EM06,
   // policies: device, precision, distribution, pairs
@@ -21,11 +21,11 @@ enum class misuse {
   EP21, EP22, EP23, EP24, EP25, EP26, EP27, EP28, EP29, EP30, EP31, EP32, EP33, EP34, EP35, EP36,
   EP41,
   // optimizers
-  EO01, EO02, EO03, EO04,
+  EO01, EO02, EO03, EO04, EO05, EO06,
   // state
   EV01, EV02, EV03, EV04, EV05, EV06,
   // runs
-  ER01, ER02, ER03, ER04, ER05, ER06,
+  ER01, ER02, ER03, ER04, ER05, ER06, ER10,
   // data
   ED01, ED02, ED03, ED04, ED05, ED06
 };

@@ -92,6 +92,8 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(ec16, "[TACIT-EC16] a micro-batch is to be halved where that cannot be done yet, wanted: a task of one phase, see docs/errors.md");
   constexpr bool ec17 = N != misuse::EC17;
   static_assert(ec17, "[TACIT-EC17] on_eval_set names an eval set that nothing evaluates, wanted: the name of one of eval_sets<...>, or \"ema\" or \"swa\" beside that callback, see docs/errors.md");
+  constexpr bool ec20 = N != misuse::EC20;
+  static_assert(ec20, "[TACIT-EC20] the size of micro-batches is kept behind an adapter that lets events through on some ranks or at some times only, wanted: AutoMicroBatch without the adapter, see docs/errors.md");
   constexpr bool em01 = N != misuse::EM01;
   static_assert(em01, "[TACIT-EM01] a metric is watched that nothing records, wanted: a callback with `using records = tacit::records<that tag>` in the pack, see docs/errors.md");
   constexpr bool em02 = N != misuse::EM02;
@@ -174,6 +176,10 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(eo03, "[TACIT-EO03] a bound optimizer does not say whether it obeys the mask, wanted: static constexpr bool maskable, see docs/errors.md");
   constexpr bool eo04 = N != misuse::EO04;
   static_assert(eo04, "[TACIT-EO04] an optimizer with a closure computes the loss several times in one update, wanted: a task of one phase, and a precision without loss scaling and master weights, see docs/errors.md");
+  constexpr bool eo05 = N != misuse::EO05;
+  static_assert(eo05, "[TACIT-EO05] an optimizer that computes the loss several times stands in parameter groups, wanted: it alone, or Groups of one that steps once, see docs/errors.md");
+  constexpr bool eo06 = N != misuse::EO06;
+  static_assert(eo06, "[TACIT-EO06] a rate is to be reduced that the optimizer does not have, wanted: a bound optimizer with a member `lr` or `options.lr`, or field(name<\"lr\">{}) and set_field(name<\"lr\">{}, double), see docs/errors.md");
   constexpr bool ev01 = N != misuse::EV01;
   static_assert(ev01, "[TACIT-EV01] state would not be saved: a callback of the pack saves, and this type has data members but no visitor, wanted: static void visit_state(auto& self, auto&& visit) or visit_config, see docs/errors.md");
   constexpr bool ev02 = N != misuse::EV02;
@@ -198,6 +204,8 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(er05, "[TACIT-ER05] a run without options, wanted: train(data, options) or train(data, valid, options), options as in {.epochs = 8}, see docs/errors.md");
   constexpr bool er06 = N != misuse::ER06;
   static_assert(er06, "[TACIT-ER06] a schedule is for a field that no optimizer of the task has, wanted: lr(schedule), or members field(name<\"x\">{}) and set_field(name<\"x\">{}, double) of the bound optimizer, see docs/errors.md");
+  constexpr bool er10 = N != misuse::ER10;
+  static_assert(er10, "[TACIT-ER10] a reference into a temporary would dangle, wanted: the object in a variable of its own, which lives as long, see docs/errors.md");
   constexpr bool ed01 = N != misuse::ED01;
   static_assert(ed01, "[TACIT-ED01] a dataset does not tell how many samples it has, wanted: std::int64_t size() const, see docs/errors.md");
   constexpr bool ed02 = N != misuse::ED02;

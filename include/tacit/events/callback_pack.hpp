@@ -13,6 +13,7 @@
 #include "tacit/core/list.hpp"
 #include "tacit/core/misuse.hpp"
 #include "tacit/core/report.hpp"
+#include "tacit/core/sink.hpp"
 #include "tacit/core/slots.hpp"
 #include "tacit/events/flow.hpp"
 #include "tacit/events/handles.hpp"
@@ -284,7 +285,19 @@ class Filtered {
     requires requires(asked const& inner) { inner.batch_limits(); }
   {
     if constexpr (!Filter::is_for_all_ranks) report(bad<misuse::EC15, Inner>{});
-    return inner_.value.batch_limits();
+    return inner_of(*this).batch_limits();
+  }
+  /// The size of micro-batches is the run's: whoever keeps it is asked at every batch.
+  Samples micro_batch_rows() const
+    requires requires(asked const& inner) { inner.micro_batch_rows(); }
+  {
+    if constexpr (!Filter::is_for_all_ranks) report(bad<misuse::EC20, Inner>{});
+    return inner_of(*this).micro_batch_rows();
+  }
+  void halved(Samples rows, Sink const& sink, Progress const& progress)
+    requires requires(asked& inner) { inner.halved(rows, sink, progress); }
+  {
+    inner_of(*this).halved(rows, sink, progress);
   }
 
   static void visit_state(auto& self, auto&& visit)

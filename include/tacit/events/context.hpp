@@ -50,6 +50,12 @@ class context_base {
   void request_stop(StopReason reason = StopReason::callback) const { run_->core().request_stop(reason); }
   /// The trainer's parts, without train and evaluate.
   typename core_type::view_type trainer() const { return run_->core().view(); }
+  /// The eval set in work, by name: empty for the unnamed one. There in evaluations only.
+  template <class Pass = Run>
+    requires requires(Pass const& pass) { pass.set_name(); }
+  std::string_view eval_set() const {
+    return run_->set_name();
+  }
 
  protected:
   explicit context_base(Run& run) : run_{&run} {}

@@ -498,8 +498,8 @@ constexpr auto check_defaults(list<Policies...>) {
 constexpr auto check_given(list<>) { return sound{}; }
 template <class First, class... Rest>
 constexpr auto check_given(list<First, Rest...>) {
-  if constexpr (!std::constructible_from<std::remove_cvref_t<First>, First>) {
-    return refuse<misuse::ES08, std::remove_cvref_t<First>>{};
+  if constexpr (!std::constructible_from<std::decay_t<First>, First>) {
+    return refuse<misuse::ES08, std::decay_t<First>>{};
   } else if constexpr (sizeof...(Rest) > 0) {
     return check_given(list<Rest...>{});
   } else {
@@ -541,7 +541,7 @@ constexpr auto check_agreement() {
 }
 template <class Trainer, class... A>
 constexpr auto check_constructor() {
-  using agreement = decltype(check_agreement<Trainer, list<std::remove_cvref_t<A>...>, compose<std::remove_cvref_t<A>...>>());
+  using agreement = decltype(check_agreement<Trainer, list<std::decay_t<A>...>, compose<std::decay_t<A>...>>());
   if constexpr (!is_sound_v<agreement>) {
     return agreement{};
   } else {
@@ -707,7 +707,7 @@ class Trainer {
       return nullptr;
     } else {
       // Lvalues are copied and rvalues moved, once, so that the parts can then be moved out of here.
-      std::tuple<std::remove_cvref_t<A>...> owned{std::forward<A>(given)...};
+      std::tuple<std::decay_t<A>...> owned{std::forward<A>(given)...};
       return std::apply(
           [](auto&... arguments) {
             auto core = std::make_unique<core_type>(make_task(arguments...), detail::pick_policy<Device, slot::device>(arguments...),
@@ -967,7 +967,7 @@ Trainer(Arguments...) -> Trainer<typename compose<Arguments...>::task, typename 
 namespace detail {
 template <class T>
 struct as_argument {
-  using type = T;
+  using type = std::decay_t<T>;
 };
 template <class T>
   requires(!has_slot<T> && module_like<T>)
