@@ -60,7 +60,8 @@ inline std::string shape_text(at::Tensor const& tensor) { return idx::detail::si
 
 }  // namespace detail
 
-/// Images and labels of a data set in MNIST's four files (`train-images-idx3-ubyte` and so on, with or without .gz).
+/// Images and labels of a data set in MNIST's four files (`train-images-idx3-ubyte` or
+/// `train-images.idx3-ubyte` and so on, with or without .gz).
 ///
 /// Inputs are float32 in [0, 1] of shape [N, 1, height, width], targets int64 of shape [N]; as torchvision's ToTensor
 /// gives them. They are converted once: float32 takes four times the memory of the file and saves a conversion per
@@ -69,8 +70,9 @@ inline std::string shape_text(at::Tensor const& tensor) { return idx::detail::si
 inline TensorDataset image_classification(std::filesystem::path const& directory, Part part) {
   std::string const prefix = part == Part::train ? "train" : "t10k";
   constexpr std::string_view files = "give the directory with the four IDX files of the data set";
-  std::filesystem::path const image_file = detail::find_file(directory, prefix + "-images-idx3-ubyte", files);
-  std::filesystem::path const label_file = detail::find_file(directory, prefix + "-labels-idx1-ubyte", files);
+  // The second name is what some archives are unpacked to.
+  std::filesystem::path const image_file = detail::find_file(directory, {prefix + "-images-idx3-ubyte", prefix + "-images.idx3-ubyte"}, files);
+  std::filesystem::path const label_file = detail::find_file(directory, {prefix + "-labels-idx1-ubyte", prefix + "-labels.idx1-ubyte"}, files);
   at::Tensor const labels = read_idx(label_file);
   if (labels.dim() != 1 || labels.scalar_type() != at::kByte) {
     throw DataError{"TACIT-RD51",

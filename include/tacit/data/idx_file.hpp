@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <initializer_list>
 #include <memory>
 #include <new>
 #include <span>
@@ -28,22 +29,30 @@ enum class Part { train, test };
 
 namespace detail {
 
-/// `directory / name`, or with .gz behind it where only that exists.
-/// Throws: DataError where neither exists; `fix` says which directory is wanted.
-inline std::filesystem::path find_file(std::filesystem::path const& directory, std::string_view name, std::string_view fix) {
-  std::filesystem::path plain = directory / name;
-  std::filesystem::path packed = plain;
-  packed += ".gz";
-  std::error_code ignored;
-  if (std::filesystem::exists(plain, ignored)) return plain;
-  if (std::filesystem::exists(packed, ignored)) return packed;
-  throw DataError{"TACIT-RD50", tacit::detail::message({"there is neither ", name, " nor ", name, ".gz"}),
+/// The first of the files with one of these names in the directory, plain or with .gz behind it; a directory is no file.
+/// Throws: DataError where there is none; `fix` says which directory is wanted.
+inline std::filesystem::path find_file(std::filesystem::path const& directory, std::initializer_list<std::string_view> names, std::string_view fix) {
+  std::string others;
+  for (std::string_view const name : names) {
+    for (char const* const ending : {"", ".gz"}) {
+      std::filesystem::path path = directory / name;
+      path += ending;
+      std::error_code ignored;
+      if (std::filesystem::is_regular_file(path, ignored)) return path;
+    }
+    if (name != *names.begin()) others.append(", nor ").append(name);
+  }
+  throw DataError{"TACIT-RD50", tacit::detail::message({"there is neither ", *names.begin(), " nor ", *names.begin(), ".gz", others}),
                   tacit::detail::message({"directory ", directory.string()}), fix};
+}
+inline std::filesystem::path find_file(std::filesystem::path const& directory, std::string_view name, std::string_view fix) {
+  return find_file(directory, {name}, fix);
 }
 
 /// A file read from its start to its end, unpacked on the way if it is gzip: by its first bytes, not by its name.
 ///
-/// Of a gzip file every member's checksum is verified when the reading reaches the member's end.
+/// Of a gzip file every member's checksum is verified when the reading reaches the member's end. Zeros behind a member are
+/// padding, as on tapes: they are passed over.
 class UnpackingFile {
  public:
   /// Throws: DataError if the file cannot be opened or read.
@@ -81,8 +90,8 @@ class UnpackingFile {
       std::size_t const now = packed_ ? unpack(into.subspan(done)) : copy(into.subspan(done));
       if (now == 0) break;
       done += now;
+      unpacked_ += now;
     }
-    unpacked_ += done;
     return done;
   }
 
@@ -109,6 +118,7 @@ class UnpackingFile {
     while (stream.avail_out == wanted) {
       if (input_.empty()) refill();
       if (!inflating_) {
+        pass_padding();
         if (input_.empty()) return 0;
         ::inflateReset(&stream);  // gzip files may be strung together
         inflating_ = true;
@@ -137,6 +147,13 @@ class UnpackingFile {
     return wanted - stream.avail_out;
   }
 
+  void pass_padding() {
+    while (!input_.empty() && input_.front() == 0) {
+      input_ = input_.subspan(static_cast<std::size_t>(std::ranges::find_if(input_, [](std::uint8_t byte) { return byte != 0; }) - input_.begin()));
+      if (input_.empty()) refill();
+    }
+  }
+
   std::string unpacked(std::span<std::uint8_t> into, ::z_stream const& stream) const {
     return std::to_string(unpacked_ + static_cast<std::uint64_t>(stream.next_out - into.data())) + " bytes";
   }
@@ -157,7 +174,7 @@ class UnpackingFile {
   File file_;
   std::uint64_t size_ = 0;
   std::uint64_t consumed_ = 0;  // bytes of the file read into buffer_ so far
-  std::uint64_t unpacked_ = 0;  // bytes given by earlier calls of read
+  std::uint64_t unpacked_ = 0;  // bytes given by earlier calls of unpack or copy
   std::unique_ptr<std::uint8_t[]> buffer_ = std::make_unique<std::uint8_t[]>(buffer_bytes);
   std::span<std::uint8_t const> input_;  // what of buffer_ is not used yet
   std::unique_ptr<::z_stream> stream_ = std::make_unique<::z_stream>();

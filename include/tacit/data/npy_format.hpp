@@ -70,8 +70,8 @@ inline constexpr TypeName type_names[] = {
 /// Reads the one form of dictionary that the format allows, and nothing else of Python.
 class HeaderText {
  public:
-  HeaderText(std::string_view text, std::size_t offset, std::string_view file)
-      : text_{text}, offset_{offset}, file_{file} {}
+  HeaderText(std::string_view text, std::size_t offset, std::string_view file, std::uint8_t version)
+      : text_{text}, offset_{offset}, file_{file}, version_{version} {}
 
   void read(Header& header) {
     bool descr = false;
@@ -109,7 +109,7 @@ class HeaderText {
                     "write the file with numpy.save"};
   }
   void skip() {
-    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n')) ++at_;
+    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t' || text_[at_] == '\r')) ++at_;
   }
   bool accept(char c) {
     skip();
@@ -192,12 +192,14 @@ class HeaderText {
     }
     if (at_ == start) refuse("expected a size of 0 or more", at_);
     if (at_ - start > 1 && text_[start] == '0') refuse("a size starts with 0", start);
+    if (version_ <= 2 && at_ < text_.size() && text_[at_] == 'L') ++at_;  // a long of Python 2
     return value;
   }
 
   std::string_view text_;
   std::size_t offset_;
   std::string_view file_;
+  std::uint8_t version_;
   std::size_t at_ = 0;
 };
 
@@ -245,7 +247,7 @@ inline Header parse_header(std::span<std::uint8_t const> bytes, std::string_view
   header.header_bytes = 8 + length_bytes + length;
   need(header.header_bytes);
   std::string_view const text{reinterpret_cast<char const*>(bytes.data()) + 8 + length_bytes, length};
-  detail::HeaderText{text, 8 + length_bytes, file}.read(header);
+  detail::HeaderText{text, 8 + length_bytes, file, version}.read(header);
 
   // The product of all but the zeros has to fit as well: sizes are multiplied elsewhere in another order.
   std::uint64_t nonzero = header.width;

@@ -81,6 +81,79 @@ TEST_CASE("what cannot be read is refused with line and column") {
   REQUIRE(refused("a,b\n1,2\n", {.limit = 8}) == "none");
 }
 
+TEST_CASE("F13: whatever parses as not-a-number is missing") {
+  for (char const* const text : {"nan", "NaN", "NAN", "-nan", "-NaN", "+nan", "nan(0x7)", "-nan(ind)", "NA", "null", "?", ""}) {
+    CAPTURE(text);
+    std::string const file = "x,y\n1,2\n" + std::string{text} + ",3\n";
+    REQUIRE(refused(file, {}, "line 3, column 1") == "TACIT-RD122");
+    REQUIRE(parse(file, {.missing = csv::Missing::value, .missing_value = -1}).values == Row{1, 2, -1, 3});
+    REQUIRE(std::isnan(parse(file, {.missing = csv::Missing::nan}).values[2]));
+  }
+}
+
+TEST_CASE("F17: between the rows of a single column a blank line is a missing value") {
+  REQUIRE(refused("x\n1\n\n3\n", {}, "line 3, column 1") == "TACIT-RD122");
+  REQUIRE(refused("x\n\n3\n", {}, "line 2") == "TACIT-RD122");
+  REQUIRE(refused("1\r\n \t\r\n3", {.header = false}, "line 2") == "TACIT-RD122");
+  REQUIRE(parse("x\n1\n\n\n3\n", {.missing = csv::Missing::value, .missing_value = -1}).values == Row{1, -1, -1, 3});
+  REQUIRE(parse("x\n1\n\n3\n", {.missing = csv::Missing::nan}).rows == 3);
+  REQUIRE(parse("\n\nx\n1\n3\n\n \n\r\n").values == Row{1, 3});      // before the names and behind the last row nothing is missing
+  REQUIRE(parse("a,b\n1,2\n\n3,4\n").values == Row{1, 2, 3, 4});  // several columns: no row has that few fields
+}
+
+TEST_CASE("F17: a whole number that float64 cannot hold is refused, or rounded when asked") {
+  for (char const* const exact : {"9007199254740992", "-9007199254740992", "+9007199254740994", "0009007199254740992", "18446744073709551616",
+                                  "100000000000000000000", "9007199254740993.0", "9.007199254740993e15", "-0", "000"}) {
+    CAPTURE(exact);
+    REQUIRE(refused("x\n" + std::string{exact}) == "none");
+  }
+  for (char const* const text : {"9007199254740993", "-9007199254740993", "+9007199254740993", "09007199254740993", "9223372036854775807",
+                                 "18446744073709551615", "123456789012345678901234567890"}) {
+    CAPTURE(text);
+    REQUIRE(refused("id,x\n" + std::string{text} + ",1\n", {}, "line 2, column 1") == "TACIT-RD131");
+    REQUIRE(refused("id,x\n" + std::string{text} + ",1\n", {}, ".round_integers") == "TACIT-RD131");
+    REQUIRE(parse("id,x\n" + std::string{text} + ",1\n", {.columns = {"x"}}).values == Row{1});
+    REQUIRE(parse("x\n" + std::string{text}, {.round_integers = true}).rows == 1);
+  }
+}
+
+TEST_CASE("F24: numbers too small for float64 are 0, those too large are refused") {
+  std::string const zeros(400, '0');
+  for (std::string const& text : {std::string{"1e-400"}, std::string{"-1e-400"}, std::string{"123.4e-99999999999999999999"}, "0." + zeros + "1",
+                                  "0." + zeros + "1e5", "1" + zeros + "e-900", std::string{"+1e-400"}, std::string{"0e999"}}) {
+    CAPTURE(text);
+    REQUIRE(parse("x\n" + text).values == Row{0});
+    REQUIRE(std::signbit(parse("x\n" + text).values[0]) == text.starts_with('-'));
+  }
+  REQUIRE(parse("x\n5e-324").values == Row{5e-324});
+  for (std::string const& text : {std::string{"1e400"}, std::string{"-1e400"}, "1" + zeros, std::string{"1e99999999999999999999"},
+                                  "0." + zeros + "1e999", "1" + zeros + ".5e-10"}) {
+    CAPTURE(text);
+    REQUIRE(refused("x\n" + text, {}, "out of range") == "TACIT-RD123");
+  }
+}
+
+TEST_CASE("F24: what a text looks like stands in the message: UTF-16, marks of missing values, decimal commas, other delimiters") {
+  using namespace std::string_view_literals;
+  for (std::string_view const text : {"\xff\xfex\0,\0y\0\n\0"sv, "\xfe\xff\0x\0,\0y\0\n"sv, "x\0,\0y\0\n\0"sv, "\0x\0\n\0" "1"sv, "\xff\xfe\0\0x\0\0\0"sv}) {
+    REQUIRE(refused(text, {}, "UTF-16") == "TACIT-RD130");
+  }
+  for (char const* const text : {"<NA>", "N/A", "n/a", "#N/A", "#NA", "NULL", "Null", "None", "1.#QNAN", "-1.#IND", "-", "--", ".", "missing"}) {
+    CAPTURE(text);
+    REQUIRE(refused("x,y\n1,2\n" + std::string{text} + ",3\n", {}, "add it to .missing_words") == "TACIT-RD123");
+    REQUIRE(parse("x,y\n1,2\n" + std::string{text} + ",3\n", {.missing = csv::Missing::value, .missing_words = {text}}).values == Row{1, 2, 0, 3});
+  }
+  REQUIRE(refused("x;y\n1,5;2\n", {.delimiter = ';'}, ".decimal = ','") == "TACIT-RD123");
+  REQUIRE(parse("x;y\n1,5;-2,25e1\n", {.delimiter = ';', .decimal = ','}).values == Row{1.5, -22.5});
+  REQUIRE(parse("x;y\n1;,5\n", {.delimiter = ';', .decimal = ','}).values == Row{1, 0.5});
+  REQUIRE(refused("x;y\n1.5;2\n", {.delimiter = ';', .decimal = ','}, "leave .decimal out") == "TACIT-RD123");
+  REQUIRE(refused("x;y\n1.234,5;2\n", {.delimiter = ';', .decimal = ','}) == "TACIT-RD123");  // no thousands
+  REQUIRE(refused("x;y\n1;2\n", {}, "leave the column out") == "TACIT-RD123");
+  REQUIRE(refused("x;y\n1,5;2\n", {}, ".delimiter = ';'") == "TACIT-RD121");
+  REQUIRE(refused("x\ty\n1\t2\n", {.columns = {"y"}}, ".delimiter = '\\t'") == "TACIT-RD120");
+  for (char const decimal : {',', '1', '+', 'e', '"', ' '}) REQUIRE(refused("a,b\n1,2\n", {.decimal = decimal}) == "TACIT-RC140");
+}
+
 TEST_CASE("a CSV file is read from disk, larger ones than the limit are not") {
   auto const path = std::filesystem::temp_directory_path() / ("tacit_csv_" + std::to_string(::getpid()));
   {

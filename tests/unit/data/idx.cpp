@@ -167,6 +167,13 @@ TEST_CASE("bad input: files of a set that are missing or do not belong together"
   }
   write_small_set(scratch.path, "");
   REQUIRE(refused().first == "none");
+  for (std::string const part : {"images-idx3", "labels-idx1"}) {  // fault F23: as some archives are unpacked to
+    std::string other = part;
+    other[6] = '.';
+    fs::rename(scratch.path / ("train-" + part + "-ubyte"), scratch.path / ("train-" + other + "-ubyte"));
+    REQUIRE(refused().first == "none");
+    fs::rename(scratch.path / ("train-" + other + "-ubyte"), scratch.path / ("train-" + part + "-ubyte"));
+  }
   fs::path const images = scratch.path / "train-images-idx3-ubyte";
   fs::path const labels = scratch.path / "train-labels-idx1-ubyte";
 

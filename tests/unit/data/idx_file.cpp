@@ -195,6 +195,51 @@ TEST_CASE("bad input: a plain file cut off at every length") {
   REQUIRE(refused(scratch.write("whole", whole)) == "none");
 }
 
+TEST_CASE("F22: zeros behind a gzip member are padding, and members may follow them") {
+  Scratch const scratch;
+  Bytes const payload = pattern(200);
+  Bytes const whole = idx_bytes(8, {200}, payload);
+  Bytes const front{whole.begin(), whole.begin() + 70};
+  Bytes const back{whole.begin() + 70, whole.end()};
+  for (std::size_t const zeros : {std::size_t{1}, std::size_t{512}, std::size_t{65536}, std::size_t{200'000}}) {
+    REQUIRE(read(scratch.write("padded.gz", gzip(whole) + Bytes(zeros))).payload == payload);
+    REQUIRE(read(scratch.write("between.gz", gzip(front) + Bytes(zeros) + gzip(back) + Bytes(zeros))).payload == payload);
+    REQUIRE(refused(scratch.write("tail.gz", gzip(whole) + Bytes(zeros) + Bytes{1, 2, 3}), {"208 bytes unpacked"}) == "TACIT-RD31");
+  }
+}
+
+TEST_CASE("F22: the message of a damaged gzip file has the bytes that were unpacked before") {
+  Scratch const scratch;
+  Bytes const whole = idx_bytes(8, {200}, pattern(200));  // 208 bytes
+  Bytes const front{whole.begin(), whole.begin() + 70};
+  REQUIRE(refused(scratch.write("tail.gz", gzip(front) + Bytes(512) + Bytes{1, 2, 3}), {"70 bytes unpacked"}) == "TACIT-RD31");
+  Bytes bad_sum = gzip(whole);
+  bad_sum[bad_sum.size() - 8] ^= 1;
+  REQUIRE(refused(scratch.write("sum.gz", bad_sum), {"208 bytes unpacked"}) == "TACIT-RD31");
+}
+
+TEST_CASE("F23: files of a data set under either name; a directory of that name is no file") {
+  Scratch const scratch;
+  auto const find = [&] { return tacit::data::detail::find_file(scratch.path, {"train-images-idx3-ubyte", "train-images.idx3-ubyte"}, "fix").filename(); };
+  fs::create_directory(scratch.path / "train-images-idx3-ubyte");  // as archives are unpacked to
+  try {
+    (void)find();
+    FAIL("found");
+  } catch (tacit::DataError const& error) {
+    REQUIRE(error.code() == "TACIT-RD50");
+    REQUIRE(std::string{error.what()}.find("train-images.idx3-ubyte") != std::string::npos);
+  }
+  fs::create_directory(scratch.path / "train-images.idx3-ubyte.gz");
+  scratch.write("train-images.idx3-ubyte", {});
+  REQUIRE(find() == "train-images.idx3-ubyte");
+  scratch.write("train-images-idx3-ubyte.gz", {});
+  REQUIRE(find() == "train-images-idx3-ubyte.gz");
+  fs::remove(scratch.path / "train-images-idx3-ubyte");
+  scratch.write("elsewhere", {});
+  fs::create_symlink(scratch.path / "elsewhere", scratch.path / "train-images-idx3-ubyte");
+  REQUIRE(find() == "train-images-idx3-ubyte");
+}
+
 TEST_CASE("bad input: bytes after the data, few or many, plain or gzip") {
   Scratch const scratch;
   for (std::size_t const size : {std::size_t{1}, std::size_t{63}, std::size_t{100000}}) {

@@ -67,6 +67,19 @@ TEST_CASE("every type, byte order and version of a .npy file is read") {
   }
 }
 
+TEST_CASE("F21: the longs that numpy of Python 2 wrote are sizes, in versions 1 and 2") {
+  for (std::uint8_t const version : Bytes{1, 2}) {
+    REQUIRE(npy::parse(file(dict("'<f4'", "False", "(2L, 3L)"), 24, version), "f").header.dimensions == std::vector<std::int64_t>{2, 3});
+    REQUIRE(npy::parse(file(dict("'<f4'", "False", "(3L,)"), 12, version), "f").header.dimensions == std::vector<std::int64_t>{3});
+    REQUIRE(npy::parse(file(dict("'<f4'", "False", "(2, 3L, 0L)"), 0, version), "f").header.dimensions == std::vector<std::int64_t>{2, 3, 0});
+    REQUIRE(refused(file(dict("'<f4'", "False", "(2LL, 3L)"), 24, version)) == "TACIT-RD108");
+    REQUIRE(refused(file(dict("'<f4'", "False", "(L, 3)"), 24, version)) == "TACIT-RD108");
+    REQUIRE(refused(file(dict("'<f4'", "False", "(3L)"), 12, version), "needs a comma") == "TACIT-RD108");
+    REQUIRE(refused(file(dict("'<f4'", "False", "(9223372036854775808L,)"), 0, version), "over 2^63-1") == "TACIT-RD108");
+  }
+  REQUIRE(refused(file(dict("'<f4'", "False", "(2L, 3L)"), 24, 3)) == "TACIT-RD108");  // version 3 is of Python 3
+}
+
 TEST_CASE("shapes without elements or dimensions, keys in any order, both quotes") {
   REQUIRE(npy::parse(file(dict("'<f4'", "False", "()"), 4), "f").header.dimensions.empty());
   npy::Header const empty = npy::parse(file(dict("'<f4'", "True", "(0,)")), "f").header;
@@ -126,7 +139,7 @@ TEST_CASE("text that is not the one dictionary is refused where it goes wrong") 
            "", "{", "{}", "[]", "{'descr': '<f4'}", "{'descr': '<f4', 'fortran_order': False, 'shape': (2,)",
            "{'descr': '<f4', 'fortran_order': false, 'shape': (2,)}", "{'descr': '<f4', 'fortran_order': 0, 'shape': (2,)}",
            "{'descr': '<f4', 'fortran_order': False, 'shape': (2)}", "{'descr': '<f4', 'fortran_order': False, 'shape': [2]}",
-           "{'descr': '<f4', 'fortran_order': False, 'shape': (-2,)}", "{'descr': '<f4', 'fortran_order': False, 'shape': (2L,)}",
+           "{'descr': '<f4', 'fortran_order': False, 'shape': (-2,)}",
            "{'descr': '<f4', 'fortran_order': False, 'shape': (,)}", "{'descr': '<f4', 'fortran_order': False, 'shape': (02,)}",
            "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,)}",
            "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), 'extra': 1}",
