@@ -1,13 +1,16 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <filesystem>
 #include <limits>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -34,6 +37,11 @@ struct checkpoint {
 using Checkpoints = Count<unit::checkpoint>;
 
 /// Which checkpoints stay; a rule that is off keeps nothing, and with all off everything stays. The newest always stays.
+///
+/// Newest is what was committed last, whatever its number. Counted and removed are the checkpoints of its line: those committed
+/// before it with lower numbers. A higher number of an earlier experiment, or one that a run fell back from, is neither counted
+/// nor removed. Before anything is removed, what stays in its place is read and compared with its sums: a damaged checkpoint
+/// takes no place.
 struct Retention {
   Checkpoints last{unset};        ///< the newest ones; with another rule on, 1 by default
   Checkpoints best{};             ///< those with the best metric
@@ -67,6 +75,9 @@ namespace detail {
 inline constexpr std::string_view checkpoint_prefix = "checkpoint-";
 inline constexpr std::string_view unfinished_prefix = ".tmp-";
 
+/// Greater numbers of updates are mistakes: at one update in a microsecond it is 31 years.
+inline constexpr std::int64_t max_checkpoint_number = 999'999'999'999'999;
+
 inline std::string checkpoint_name(std::uint64_t number) {
   std::string const digits = std::to_string(number);
   return std::string{checkpoint_prefix} + std::string(digits.size() < 10 ? 10 - digits.size() : 0, '0') + digits;
@@ -90,7 +101,7 @@ struct NumberedName {
   friend bool operator==(NumberedName const&, NumberedName const&) = default;
 };
 
-/// The names of checkpoints in a directory, oldest first.
+/// The names of checkpoints in a directory, by number.
 template <class F>
 std::vector<NumberedName> checkpoint_names(Files<F>& files, std::string const& root) {
   std::vector<NumberedName> result;
@@ -101,62 +112,118 @@ std::vector<NumberedName> checkpoint_names(Files<F>& files, std::string const& r
   return result;
 }
 
+/// Opens a file of a checkpoint.
 template <class F>
-Manifest read_manifest(Files<F>& files, std::string const& directory) {
-  constexpr std::string_view fix = "use another checkpoint";
-  if (files.look(directory).kind != FileEntry::Kind::directory) throw StateError{"TACIT-RS60", "is no directory", directory, "give a checkpoint's directory"};
-  std::string const path = directory + "/" + std::string{manifest_name};
-  FileEntry const entry = files.look(path);
-  if (entry.kind != FileEntry::Kind::file) throw StateError{"TACIT-RS62", entry.kind == FileEntry::Kind::missing ? "is missing" : "is no regular file", path, fix};
-  if (entry.size > safetensors::max_header)
-    throw StateError{"TACIT-RS63", tacit::detail::message({"has ", entry.size, " bytes, too many for a manifest"}), path, fix};
-  Buffer buffer{static_cast<std::size_t>(entry.size)};
-  Written const read = files.read(path, buffer.bytes());
-  return parse_manifest(buffer.text().substr(0, static_cast<std::size_t>(read.size)), path);
+typename Files<F>::Input open_file_of_checkpoint(Files<F>& files, std::string const& path) {
+  bool missing = false;
+  auto file = files.open(path, missing);
+  if (!file) throw StateError{"TACIT-RS62", missing ? "is missing" : "is no regular file", path, "use another checkpoint"};
+  return *std::move(file);
 }
 
-/// The checkpoints that a retention lets go, oldest first. Only what has a manifest is counted or removed: a damaged one is left
-/// for a look at it.
 template <class F>
-std::vector<std::string> surplus(Files<F>& files, std::string const& root, Retention const& keep) {
+Manifest read_manifest(Files<F>& files, std::string const& directory) {
+  if (files.look(directory).kind != FileEntry::Kind::directory) throw StateError{"TACIT-RS60", "is no directory", directory, "give a checkpoint's directory"};
+  std::string const path = directory + "/" + std::string{manifest_name};
+  auto file = open_file_of_checkpoint(files, path);
+  if (file.size() > safetensors::max_header)
+    throw StateError{"TACIT-RS63", tacit::detail::message({"has ", file.size(), " bytes, too many for a manifest"}), path, "use another checkpoint"};
+  return parse_manifest(file.read_all().text(), path);
+}
+
+/// A checkpoint of a directory and what its manifest says, if that is sound.
+struct ListedCheckpoint {
+  NumberedName name;
+  std::optional<Manifest> manifest{};
+};
+
+/// The checkpoints of a directory in the order of their commits, the last one first. One whose manifest is damaged comes right
+/// before the sound one of the next lower number.
+template <class F>
+std::vector<ListedCheckpoint> newest_first(Files<F>& files, std::string const& root) {
+  std::vector<std::pair<std::uint64_t, ListedCheckpoint>> all;
+  std::uint64_t sequence = 0;
+  for (NumberedName& name : checkpoint_names(files, root)) {
+    ListedCheckpoint one{std::move(name)};
+    try {
+      one.manifest = read_manifest(files, root + "/" + one.name.name);
+      sequence = one.manifest->sequence;
+    } catch (StateError const&) {
+      // Who opens it is told why.
+    }
+    all.emplace_back(sequence, std::move(one));
+  }
+  std::ranges::stable_sort(all, {}, [](auto const& one) { return one.first; });
+  std::vector<ListedCheckpoint> result;
+  for (std::size_t i = all.size(); i-- > 0;) result.push_back(std::move(all[i].second));
+  return result;
+}
+
+/// The number of updates as the number of a checkpoint.
+/// Throws: StateError for one that is unset, or greater than any run can reach.
+inline std::uint64_t number_of(Updates updates) {
+  if (updates.is_set() && updates.value() <= max_checkpoint_number) return static_cast<std::uint64_t>(updates.value());
+  throw StateError{"TACIT-RS42",
+                   updates.is_set() ? message({"the number ", updates.value(), " is greater than ", max_checkpoint_number}) : std::string{"the number of the checkpoint is unset"},
+                   "CheckpointWriter::save", "give the number of updates done"};
+}
+
+/// The checkpoints that a retention lets go, oldest first. `is_whole(name)` reads a checkpoint; it is asked where something is
+/// to be removed, of what stays by `last` and `best`. `written` is whole and stays.
+template <class F, class IsWhole>
+std::vector<std::string> surplus(Files<F>& files, std::string const& root, Retention const& keep, std::string_view written, IsWhole const& is_whole) {
   bool const others = keep.best.value_or(0) > 0 || keep.every.value_or(0) > 0;
   if (!keep.last.is_set() && !others) return {};
   struct Kept {
-    NumberedName name;
+    std::string name;
+    std::uint64_t number;
     std::optional<double> metric;
-    bool stays = false;
+    std::optional<bool> whole{};
   };
-  std::vector<Kept> all;
-  for (NumberedName& name : checkpoint_names(files, root)) {
-    try {
-      Manifest const manifest = read_manifest(files, root + "/" + name.name);
-      all.push_back({std::move(name), manifest.metric});
-    } catch (StateError const& error) {
-      if (error.code() == "TACIT-RS40") throw;
+  std::vector<Kept> line;  // newest first
+  std::optional<std::vector<Fork>> forks;
+  for (ListedCheckpoint& one : newest_first(files, root)) {
+    if (!one.manifest) continue;
+    if (!forks) forks = one.manifest->forks;  // the newest knows all
+    bool const left = std::ranges::any_of(*forks, [&](Fork const& fork) { return one.manifest->sequence < fork.sequence && one.name.number >= fork.number; });
+    if (left) continue;
+    bool const safe = one.name.name == written;
+    line.push_back({std::move(one.name.name), one.name.number, one.manifest->metric, safe ? std::optional{true} : std::nullopt});
+  }
+  std::vector<Kept*> ranked;
+  for (Kept& one : line) {
+    if (one.metric) ranked.push_back(&one);
+  }
+  // Of equal ones the older is better, as in EarlyStopping.
+  std::ranges::sort(ranked, [&](Kept const* a, Kept const* b) {
+    if (*a->metric == *b->metric) return a->number < b->number;
+    return (*a->metric < *b->metric) != keep.higher_is_better;
+  });
+  auto const gone = [&](auto const& whole) {
+    std::vector<Kept const*> stay;
+    auto const keep_first = [&](std::int64_t count, auto& all, auto const& entry) {
+      for (auto& one : all) {
+        if (count <= 0) break;
+        if (!whole(entry(one))) continue;
+        stay.push_back(&entry(one));
+        --count;
+      }
+    };
+    keep_first(keep.last.value_or(1), line, [](Kept& one) -> Kept& { return one; });
+    keep_first(keep.best.value_or(0), ranked, [](Kept* one) -> Kept& { return *one; });
+    std::vector<std::string> names;
+    for (std::size_t i = line.size(); i-- > 0;) {
+      Kept const& one = line[i];
+      bool const by_number = keep.every.value_or(0) > 0 && one.number % static_cast<std::uint64_t>(keep.every.value()) == 0;
+      if (!by_number && one.whole.value_or(true) && one.name != written && std::ranges::find(stay, &one) == stay.end()) names.push_back(one.name);
     }
-  }
-  auto const last = static_cast<std::size_t>(keep.last.value_or(1));
-  for (std::size_t i = all.size() - std::min(last, all.size()); i < all.size(); ++i) all[i].stays = true;
-  if (keep.every.value_or(0) > 0) {
-    for (Kept& one : all) one.stays = one.stays || one.name.number % static_cast<std::uint64_t>(keep.every.value()) == 0;
-  }
-  if (keep.best.value_or(0) > 0) {
-    std::vector<Kept*> ranked;
-    for (Kept& one : all) {
-      if (one.metric) ranked.push_back(&one);
-    }
-    // Of equal ones the older is better, as in EarlyStopping.
-    std::ranges::sort(ranked, [&](Kept const* a, Kept const* b) {
-      if (*a->metric == *b->metric) return a->name.number < b->name.number;
-      return (*a->metric < *b->metric) != keep.higher_is_better;
-    });
-    for (std::size_t i = 0; i < std::min(ranked.size(), static_cast<std::size_t>(keep.best.value())); ++i) ranked[i]->stays = true;
-  }
-  std::vector<std::string> result;
-  for (Kept& one : all) {
-    if (!one.stays) result.push_back(std::move(one.name.name));
-  }
-  return result;
+    return names;
+  };
+  if (gone([](Kept const&) { return true; }).empty()) return {};
+  return gone([&](Kept& one) {
+    if (!one.whole) one.whole = is_whole(one.name);
+    return *one.whole;
+  });
 }
 
 template <class F>
@@ -167,6 +234,10 @@ void remove_entry(Files<F>& files, std::string const& path) {
     files.remove_file(path);
   }
 }
+/// Whether a checkpoint can be read to its last byte.
+template <class F>
+bool is_whole(F const& fs, std::string const& directory);
+
 /// A removal that a power cut may hit anywhere: the checkpoint's name is gone from the disk before its files are.
 template <class F>
 void remove_checkpoint(Files<F>& files, std::string const& root, std::string const& name) {
@@ -202,17 +273,17 @@ class Checkpoint {
   /// Throws: StateError if the file is not listed, missing, of another size, or damaged.
   Buffer read(std::string_view name) const {
     ManifestFile const& listed = find(name);
-    std::string const path = look(listed);
+    auto file = open(listed);
     Buffer buffer{static_cast<std::size_t>(listed.size)};
-    compare(listed, path, files_.read(path, buffer.bytes()));
+    compare(listed, file.path(), file.read(buffer.bytes()));
     return buffer;
   }
   /// Reads every file once and keeps nothing.
   /// Throws: StateError as `read`.
   void verify() const {
     for (ManifestFile const& listed : manifest_.files) {
-      std::string const path = look(listed);
-      compare(listed, path, files_.sum(path));
+      auto file = open(listed);
+      compare(listed, file.path(), file.sum());
     }
   }
 
@@ -224,15 +295,13 @@ class Checkpoint {
                        "check that it is the checkpoint of this program"};
     return *listed;
   }
-  std::string look(ManifestFile const& listed) const {
-    std::string path = directory_ + "/" + listed.name;
-    FileEntry const entry = files_.look(path);
-    if (entry.kind != FileEntry::Kind::file) throw StateError{"TACIT-RS62", entry.kind == FileEntry::Kind::missing ? "is missing" : "is no regular file", path, "use another checkpoint"};
-    if (entry.size != listed.size) {
-      throw StateError{"TACIT-RS63", tacit::detail::message({"has ", entry.size, " bytes, the manifest says ", listed.size}), path,
+  typename detail::Files<F>::Input open(ManifestFile const& listed) const {
+    auto file = detail::open_file_of_checkpoint(files_, directory_ + "/" + listed.name);
+    if (file.size() != listed.size) {
+      throw StateError{"TACIT-RS63", tacit::detail::message({"has ", file.size(), " bytes, the manifest says ", listed.size}), file.path(),
                        "use another checkpoint"};
     }
-    return path;
+    return file;
   }
   static void compare(ManifestFile const& listed, std::string const& path, detail::Written const& found) {
     if (found.size != listed.size || found.crc != listed.crc) {
@@ -247,6 +316,20 @@ class Checkpoint {
   std::string directory_;
   Manifest manifest_;
 };
+
+namespace detail {
+
+template <class F>
+bool is_whole(F const& fs, std::string const& directory) {
+  try {
+    Checkpoint<F>{directory, fs}.verify();
+    return true;
+  } catch (StateError const&) {
+    return false;
+  }
+}
+
+}  // namespace detail
 
 /// A checkpoint that could not be used, and why.
 struct SkippedCheckpoint {
@@ -269,7 +352,7 @@ struct FoundCheckpoint {
   }
 };
 
-/// The names of the checkpoints in a directory, oldest first, whole or not; none where the directory is missing.
+/// The names of the checkpoints in a directory, by number, whole or not; none where the directory is missing.
 template <file_system F = PosixFileSystem>
 std::vector<std::string> list_checkpoints(std::filesystem::path const& root, F fs = {}) {
   detail::Files<F> files{std::move(fs)};
@@ -281,14 +364,16 @@ std::vector<std::string> list_checkpoints(std::filesystem::path const& root, F f
 
 /// The names of the checkpoints in a directory that a retention would let go, oldest first; nothing is removed.
 /// Throws: ConfigError for `last` 0.
+/// Cost: reads what stays by `last` and `best`, if anything would go.
 template <file_system F = PosixFileSystem>
 std::vector<std::string> surplus_checkpoints(std::filesystem::path const& root, Retention const& keep, F fs = {}) {
   detail::check_retention(keep);
   detail::Files<F> files{std::move(fs)};
-  return detail::surplus(files, root.string(), keep);
+  return detail::surplus(files, root.string(), keep, {}, [&](std::string const& name) { return detail::is_whole(files.policy(), root.string() + "/" + name); });
 }
 
-/// Finds the newest checkpoint of which every file is whole; nothing where there is none at all. Takes no lock.
+/// Finds the newest checkpoint of which every file is whole; nothing where there is none at all. Takes no lock. The newest is what
+/// was committed last: a run that fell back and saved again goes on from there, not from the higher number that it left.
 /// Throws: StateError if there are checkpoints and none is whole, with the reason for each.
 /// Cost: reads every file of the checkpoint once.
 template <file_system F = PosixFileSystem>
@@ -300,13 +385,13 @@ std::optional<FoundCheckpoint<F>> find_newest_checkpoint(std::filesystem::path c
     auto const names = detail::checkpoint_names(files, directory);
     if (names.empty()) return std::nullopt;
     std::vector<SkippedCheckpoint> skipped;
-    for (std::size_t i = names.size(); i-- > 0;) {
+    for (detail::ListedCheckpoint const& one : detail::newest_first(files, directory)) {
       try {
-        Checkpoint<F> checkpoint{directory + "/" + names[i].name, fs};
+        Checkpoint<F> checkpoint{directory + "/" + one.name.name, fs};
         checkpoint.verify();
         return FoundCheckpoint<F>{std::move(checkpoint), std::move(skipped)};
       } catch (StateError const& error) {
-        skipped.push_back({names[i].name, error.what()});
+        skipped.push_back({one.name.name, error.what()});
       }
     }
     // A writer may have removed them all meanwhile, for newer ones.
@@ -321,7 +406,8 @@ std::optional<FoundCheckpoint<F>> find_newest_checkpoint(std::filesystem::path c
 /// Writes checkpoints into a directory: one writer at a time, all ranks of a group together.
 ///
 /// In the directory are `checkpoint-<number>/` with files and `manifest.json`, `latest` with the name of the newest, and
-/// `lock`. Names that begin with `.tmp-` are unfinished; the next writer removes them.
+/// `lock`. Names that begin with `.tmp-` are unfinished; the next writer removes its own kind of them. What `save` has returned is
+/// never removed by the same call, whatever else is there; what is newer by its number and damaged is moved aside by it.
 template <file_system F = PosixFileSystem, checkpoint_group Group = SingleRank>
 class CheckpointWriter {
  public:
@@ -334,8 +420,18 @@ class CheckpointWriter {
       if (group_.rank() != 0) return;
       files_.make_directories(root_);
       take_lock();
+      // What else begins so belongs to programs that this lock does not keep out: save_weights into the same directory.
       for (std::string const& name : files_.list(root_)) {
-        if (name.starts_with(detail::unfinished_prefix)) detail::remove_entry(files_, root_ + "/" + name);
+        bool const mine = name.starts_with(detail::unfinished_prefix) && std::ranges::any_of(std::array{"checkpoint-", "removed-checkpoint-", "latest"}, [&](std::string_view kind) {
+                            return std::string_view{name}.substr(detail::unfinished_prefix.size()).starts_with(kind);
+                          });
+        if (mine) detail::remove_entry(files_, root_ + "/" + name);
+      }
+      for (detail::ListedCheckpoint& one : detail::newest_first(files_, root_)) {
+        if (!one.manifest) continue;
+        newest_ = std::move(*one.manifest);
+        newest_.files.clear();
+        break;
       }
     });
   }
@@ -349,9 +445,10 @@ class CheckpointWriter {
   /// Saves this rank's files as a part of checkpoint `number`, and returns when the whole of it is safe. All ranks call it
   /// together, each with file names of its own.
   /// Throws: StateError on every rank if any failed; then nothing is committed (TACIT-RS70 says that it is, but that removing
-  /// old ones failed). The earlier checkpoints are as they were.
+  /// old ones failed). The earlier checkpoints are as they were. StateError for a number that is unset or above 10^15.
   std::string save(Updates number, std::span<CheckpointFile const> files, std::optional<double> metric = {}) {
-    std::string const name = detail::checkpoint_name(static_cast<std::uint64_t>(number.value()));
+    std::uint64_t const wanted = detail::number_of(number);
+    std::string const name = detail::checkpoint_name(wanted);
     std::string const final_path = root_ + "/" + name;
     std::string const work = root_ + "/" + std::string{detail::unfinished_prefix} + name;
 
@@ -364,7 +461,11 @@ class CheckpointWriter {
       files_.make_directory(work);
     });
 
-    Manifest manifest{.number = static_cast<std::uint64_t>(number.value()), .world_size = group_.world_size(), .metric = metric, .files = {}};
+    Manifest manifest{.number = wanted, .sequence = newest_.sequence + 1, .forks = newest_.forks, .world_size = group_.world_size(), .metric = metric, .files = {}};
+    if (newest_.sequence + newest_.number > 0 && wanted <= newest_.number) {
+      while (!manifest.forks.empty() && manifest.forks.back().number >= wanted) manifest.forks.pop_back();
+      manifest.forks.push_back({manifest.sequence, wanted});
+    }
     bool renamed = false;
     bool committed = false;
     try {
@@ -378,7 +479,9 @@ class CheckpointWriter {
           throw StateError{"TACIT-RS66", tacit::detail::message({"two files are named ", json::detail::shown(*twice)}), name,
                            "put the rank into the names of its files"};
         }
-        files_.write_new(work + "/" + std::string{manifest_name}, manifest_text(manifest));
+        std::string const text = manifest_text(manifest);
+        detail::check_can_be_read(text, name);
+        files_.write_new(work + "/" + std::string{manifest_name}, text);
         files_.sync_directory(work);
         files_.rename(work, final_path);
         renamed = true;
@@ -389,12 +492,14 @@ class CheckpointWriter {
       if (group_.rank() == 0 && !committed) undo(work, final_path, renamed);
       throw;
     }
+    newest_ = {.number = wanted, .sequence = manifest.sequence, .forks = std::move(manifest.forks), .world_size = 1, .metric = {}, .files = {}};
 
     together([&] {
       if (group_.rank() != 0) return;
       try {
         point_to(name);
-        remove_surplus();
+        leave_damaged(wanted);
+        remove_surplus(name);
       } catch (StateError const& error) {
         throw StateError{"TACIT-RS70", tacit::detail::message({name, " is committed, but tidying up failed: ", error.problem()}), error.where(),
                          error.fix()};
@@ -408,7 +513,7 @@ class CheckpointWriter {
   std::vector<std::string> prune() {
     std::vector<std::string> gone;
     together([&] {
-      if (group_.rank() == 0) gone = remove_surplus();
+      if (group_.rank() == 0) gone = remove_surplus({});
     });
     return gone;
   }
@@ -449,10 +554,12 @@ class CheckpointWriter {
     }
   }
 
-  /// A run that fell back from a damaged checkpoint comes to its number again: the damaged one gets another name.
+  /// Gives a damaged checkpoint another name; false for one that is whole.
   bool set_aside(std::string const& name) {
+    if (is_known_whole(name)) return false;
     try {
       Checkpoint<F>{root_ + "/" + name, files_.policy()}.verify();
+      remember_whole(name);
       return false;
     } catch (StateError const& error) {
       if (error.code() == "TACIT-RS40" || error.code() == "TACIT-RS53") throw;  // not read, or of a newer version: no sign of damage
@@ -462,6 +569,51 @@ class CheckpointWriter {
     files_.rename(root_ + "/" + name, aside);
     files_.sync_directory(root_);
     return true;
+  }
+  /// As `set_aside`; what cannot be read now counts as not whole and stays where it is.
+  bool is_whole(std::string const& name) {
+    try {
+      return !set_aside(name);
+    } catch (StateError const& error) {
+      if (error.code() == "TACIT-RS40" || error.code() == "TACIT-RS53") return false;
+      throw;
+    }
+  }
+  /// What is newer than `number`, which was just committed, is what the run fell back from: the damaged ones are moved aside, up
+  /// to the first whole one.
+  void leave_damaged(std::uint64_t number) {
+    auto const names = detail::checkpoint_names(files_, root_);
+    if (names.back().number <= number) return;
+    for (detail::ListedCheckpoint const& one : detail::newest_first(files_, root_)) {
+      if (one.name.number > number && is_whole(one.name.name)) return;
+    }
+  }
+
+  /// When a file of a checkpoint last changed; 0 where the file system does not say.
+  std::int64_t last_change(std::string const& name) {
+    std::string const directory = root_ + "/" + name + "/";
+    std::int64_t latest = files_.look(directory + std::string{manifest_name}).changed;
+    for (ManifestFile const& file : detail::read_manifest(files_, root_ + "/" + name).files) {
+      std::int64_t const changed = files_.look(directory + file.name).changed;
+      latest = changed == 0 || latest == 0 ? 0 : std::max(latest, changed);
+    }
+    return latest;
+  }
+  /// Whether a checkpoint was read before, and nothing has changed in it since.
+  bool is_known_whole(std::string const& name) {
+    auto const known = whole_.find(name);
+    if (known == whole_.end()) return false;
+    try {
+      return last_change(name) == known->second;
+    } catch (StateError const&) {
+      return false;
+    }
+  }
+  /// Remembered is only what did not change for two seconds: clocks of file systems are coarse.
+  void remember_whole(std::string const& name) {
+    std::int64_t const changed = last_change(name);
+    auto const now = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+    if (changed != 0 && changed + 2'000'000'000 < now) whole_[name] = changed;
   }
 
   std::string write_part(std::string const& work, std::span<CheckpointFile const> files) {
@@ -509,14 +661,22 @@ class CheckpointWriter {
   void point_to(std::string const& name) {
     std::string const work = root_ + "/" + std::string{detail::unfinished_prefix} + "latest";
     if (files_.look(work).kind != FileEntry::Kind::missing) files_.remove_file(work);
-    files_.write_new(work, name + "\n");
-    files_.rename(work, root_ + "/latest");
+    try {
+      files_.write_new(work, name + "\n");
+      files_.rename(work, root_ + "/latest");
+    } catch (StateError const&) {
+      detail::remove_quietly(files_, work);
+      throw;
+    }
     files_.sync_directory(root_);
   }
 
-  std::vector<std::string> remove_surplus() {
-    std::vector<std::string> names = detail::surplus(files_, root_, keep_);
-    for (std::string const& name : names) detail::remove_checkpoint(files_, root_, name);
+  std::vector<std::string> remove_surplus(std::string_view written) {
+    std::vector<std::string> names = detail::surplus(files_, root_, keep_, written, [this](std::string const& name) { return is_whole(name); });
+    for (std::string const& name : names) {
+      detail::remove_checkpoint(files_, root_, name);
+      whole_.erase(name);
+    }
     return names;
   }
 
@@ -524,6 +684,8 @@ class CheckpointWriter {
   Group group_;
   std::string root_;
   Retention keep_;
+  Manifest newest_{};                            // what was committed last, without its files; on rank 0
+  std::map<std::string, std::int64_t> whole_{};  // checkpoints that were read to their end, and when they had changed
   detail::HeldLock<F> lock_;
 };
 

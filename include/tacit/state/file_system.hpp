@@ -1,13 +1,16 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <exception>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -33,6 +36,7 @@ struct FileEntry {
   enum class Kind { missing, file, directory, other };
   Kind kind = Kind::missing;
   std::uint64_t size = 0;
+  std::int64_t changed = 0;  ///< when it last changed, in ns of the file system's clock; 0: not known
 };
 
 /// A lock that is held: a descriptor, or where locks are missing a file that names the holder.
@@ -44,7 +48,8 @@ struct FileLock {
 /// What checkpoints ask of a file system: system calls, each giving 0 or a number of errno. Files are reached by a handle.
 ///
 /// `write` and `read` may do a part only, and any call may answer EINTR; the caller goes on. No call follows a link in the last
-/// part of its path. `rename` replaces a file, never a directory with something in it.
+/// part of its path. `rename` replaces a file, never a directory with something in it. A policy may have
+/// `int size(int handle, std::uint64_t& size)` of an open file; without it a file is read once more, to count its bytes.
 template <class F>
 concept file_system = std::copyable<F> && requires(F& fs, std::string const& path, int& handle, std::span<std::byte const> from, std::span<std::byte> into,
                                                    std::size_t& done, FileEntry& entry, std::vector<std::string>& names, FileLock& lock, std::string& holder) {
@@ -68,11 +73,18 @@ concept file_system = std::copyable<F> && requires(F& fs, std::string const& pat
 
 namespace detail {
 
-inline std::string this_process() {
+/// The host, and the namespace of process numbers in which this process lives: containers may share the name of a host.
+inline std::string this_host() {
   char host[256] = {};
   if (::gethostname(host, sizeof host - 1) != 0) host[0] = '?';
-  return std::string{host} + " " + std::to_string(::getpid());
+  char space[64] = {};
+  ::ssize_t const length = ::readlink("/proc/self/ns/pid", space, sizeof space - 1);
+  return std::string{host} + (length > 0 ? " " + std::string{space, static_cast<std::size_t>(length)} : std::string{});
 }
+inline std::string this_process() { return this_host() + " " + std::to_string(::getpid()); }
+
+/// Whether there is surely no process of this number in this namespace.
+inline bool is_gone(long process) { return process > 0 && ::kill(static_cast<::pid_t>(process), 0) != 0 && errno == ESRCH; }
 
 inline std::string read_small(int descriptor) {
   char text[300];
@@ -82,39 +94,82 @@ inline std::string read_small(int descriptor) {
   return result;
 }
 
+/// The text of a file that names the holder of a lock; nothing, and a number of errno, where it cannot be read.
+inline int read_owner(std::string const& path, std::string& holder) {
+  int const there = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  if (there < 0) return errno;
+  holder = read_small(there);
+  ::close(there);
+  return 0;
+}
+/// Whether a holder is a process that has surely ended: of this host and namespace, and not there. Older versions of Tacit wrote
+/// no namespace.
+inline bool is_gone(std::string const& holder) {
+  auto const space = holder.rfind(' ');
+  if (space == std::string::npos) return false;
+  std::string const host = this_host();
+  std::string const of = holder.substr(0, space);
+  return (of == host || of == host.substr(0, host.find(' '))) && is_gone(std::strtol(holder.c_str() + space, nullptr, 10));
+}
+
+/// Creates the file that names this process as the holder; EEXIST where there is one.
+inline int create_owner(std::string const& path) {
+  std::string const me = this_process();
+  int const made = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+  if (made < 0) return errno;
+  bool const written = ::write(made, me.data(), me.size()) == static_cast<::ssize_t>(me.size());
+  int const error = written ? 0 : errno == 0 ? EIO : errno;
+  ::close(made);
+  if (!written) ::unlink(path.c_str());
+  return error;
+}
+
 /// A lock where the file system has none: a file that one process can create, with its host and process number in it. One
 /// left by a process of this host that is gone is taken over.
+///
+/// Only who has created `path.takeover` may remove another's file, and looks again before: what it removes is then the file of
+/// the dead one, and no lock that a third process has taken meanwhile.
 inline int lock_by_owner_file(std::string const& path, FileLock& lock, std::string& holder) {
-  std::string const me = this_process();
-  for (int attempt = 0; attempt < 2; ++attempt) {
-    int const made = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (made >= 0) {
-      bool const written = ::write(made, me.data(), me.size()) == static_cast<::ssize_t>(me.size());
-      int const error = written ? 0 : errno;
-      ::close(made);
-      if (!written) {
-        ::unlink(path.c_str());
-        return error == 0 ? EIO : error;
-      }
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    int error = create_owner(path);
+    if (error == 0) {
       lock.owner_file = path;
       return 0;
     }
-    if (errno != EEXIST) return errno;
-    int const there = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (there < 0) {
-      if (errno == ENOENT) continue;
-      return errno;
+    if (error != EEXIST) return error;
+    error = read_owner(path, holder);
+    if (error == ENOENT) continue;
+    if (error != 0) return error;
+    if (!is_gone(holder)) return EWOULDBLOCK;
+    std::string const takeover = path + ".takeover";
+    if (int const busy = create_owner(takeover); busy != 0) return busy == EEXIST ? EWOULDBLOCK : busy;
+    std::string now;
+    if (read_owner(path, now) == 0 && is_gone(now)) ::unlink(path.c_str());
+    error = create_owner(path);
+    ::unlink(takeover.c_str());
+    if (error == 0) {
+      lock.owner_file = path;
+      return 0;
     }
-    holder = read_small(there);
-    ::close(there);
-    auto const space = holder.rfind(' ');
-    if (space == std::string::npos || holder.substr(0, space) != me.substr(0, me.rfind(' '))) return EWOULDBLOCK;
-    long const process = std::strtol(holder.c_str() + space, nullptr, 10);
-    bool const gone = process > 0 && ::kill(static_cast<::pid_t>(process), 0) != 0 && errno == ESRCH;
-    if (!gone) return EWOULDBLOCK;
-    ::unlink(path.c_str());
+    if (error != EEXIST) return error;
   }
   return EWOULDBLOCK;
+}
+
+/// A name that no other writer gives: of this host, process and call. It does not hold the name of the file that it is for, which
+/// may be as long as names can be.
+inline std::string temporary_prefix(std::string_view prefix) {
+  std::string const host = this_host();
+  return std::string{prefix} + std::to_string(crc32c(std::as_bytes(std::span{host}))) + "-";
+}
+inline std::string own_temporary_name(std::string_view prefix) {
+  static std::atomic<std::uint64_t> count{0};
+  return temporary_prefix(prefix) + std::to_string(::getpid()) + "-" + std::to_string(count++);
+}
+/// Whether a name was given by `own_temporary_name` of a process of this host that has ended.
+inline bool is_left_temporary(std::string_view name, std::string_view prefix) {
+  std::string const before = temporary_prefix(prefix);
+  return name.starts_with(before) && is_gone(std::strtol(std::string{name.substr(before.size())}.c_str(), nullptr, 10));
 }
 
 }  // namespace detail
@@ -149,6 +204,12 @@ struct PosixFileSystem {
     done = count > 0 ? static_cast<std::size_t>(count) : 0;
     return count < 0 ? errno : 0;
   }
+  int size(int handle, std::uint64_t& size) const {
+    struct ::stat facts {};
+    if (::fstat(handle, &facts) != 0) return errno;
+    size = static_cast<std::uint64_t>(facts.st_size);
+    return 0;
+  }
   int sync(int handle) const { return ::fsync(handle) != 0 ? errno : 0; }
   int close(int handle) const { return ::close(handle) != 0 ? errno : 0; }
   int look(std::string const& path, FileEntry& entry) const {
@@ -157,6 +218,7 @@ struct PosixFileSystem {
     if (::lstat(path.c_str(), &facts) != 0) return errno == ENOENT ? 0 : errno;
     entry.kind = S_ISREG(facts.st_mode) ? FileEntry::Kind::file : S_ISDIR(facts.st_mode) ? FileEntry::Kind::directory : FileEntry::Kind::other;
     entry.size = static_cast<std::uint64_t>(facts.st_size);
+    entry.changed = std::int64_t{facts.st_ctim.tv_sec} * 1'000'000'000 + facts.st_ctim.tv_nsec;  // also set by a write
     return 0;
   }
   int list(std::string const& path, std::vector<std::string>& names) const {
@@ -201,7 +263,9 @@ struct PosixFileSystem {
     return missing ? detail::lock_by_owner_file(path + ".owner", lock, holder) : error;
   }
   int unlock(FileLock& lock) const {
-    if (!lock.owner_file.empty()) ::unlink(lock.owner_file.c_str());
+    std::string holder;
+    // Not another's, where somebody removed the file by hand and it was made anew.
+    if (!lock.owner_file.empty() && detail::read_owner(lock.owner_file, holder) == 0 && holder == detail::this_process()) ::unlink(lock.owner_file.c_str());
     if (lock.handle >= 0) ::close(lock.handle);  // gives flock back
     lock = {};
     return 0;
@@ -256,6 +320,34 @@ struct Written {
 /// A file system whose failures are exceptions that name operation, path and reason.
 template <file_system F>
 class Files {
+  /// What is written, or read and summed, in one go: stays in the cache.
+  static constexpr std::size_t chunk = std::size_t{1} << 20U;
+
+  template <class Call>
+  static int again(Call&& call) {
+    int error = call();
+    for (int attempt = 0; error == EINTR && attempt < 100; ++attempt) error = call();
+    return error;
+  }
+
+  /// An open file, closed on every path.
+  class Handle {
+   public:
+    Handle(F fs, int number) : fs_{std::move(fs)}, number_{number} {}
+    Handle(Handle&& other) noexcept : fs_{other.fs_}, number_{std::exchange(other.number_, -1)} {}
+    Handle& operator=(Handle&&) = delete;
+    ~Handle() {
+      if (number_ >= 0) fs_.close(number_);
+    }
+    F& policy() noexcept { return fs_; }
+    int number() const noexcept { return number_; }
+    int close() { return fs_.close(std::exchange(number_, -1)); }
+
+   private:
+    [[no_unique_address]] F fs_;
+    int number_;
+  };
+
  public:
   explicit Files(F fs) : fs_{std::move(fs)} {}
 
@@ -325,7 +417,9 @@ class Files {
   /// Writes a new file and waits until its bytes are on the disk. After a failure the file is lost, and is not tried again:
   /// the kernel may have dropped the bytes that it could not write.
   Written write_new(std::string const& path, std::span<std::span<std::byte const> const> pieces) {
-    Handle file{*this, path, [&](int& handle) { return fs_.open_new(path, handle); }, "create"};
+    int number = -1;
+    check(again([&] { return fs_.open_new(path, number); }), "create", path);
+    Handle file{fs_, number};
     Written result;
     for (std::span<std::byte const> const piece : pieces) result.size += piece.size();
     auto const sum_up = [&] {
@@ -361,68 +455,89 @@ class Files {
     return write_new(path, std::span{&piece, 1});
   }
 
-  /// Reads a file part by part and gives its sum.
-  Written sum(std::string const& path) {
-    Handle file{*this, path, [&](int& handle) { return fs_.open(path, handle); }, "open"};
-    Buffer buffer{chunk};
-    Written result;
-    for (;;) {
-      std::size_t done = 0;
-      check(again([&] { return fs_.read(file.number(), result.size, buffer.bytes(), done); }), "read", path);
-      if (done == 0) break;
-      result.crc = crc32c(buffer.bytes().first(done), result.crc);
-      result.size += done;
-    }
-    return result;
-  }
+  /// A file that is open for reading: its size and all its bytes come from this one handle, whatever is put under its name meanwhile.
+  class Input {
+   public:
+    std::string const& path() const noexcept { return path_; }
+    std::uint64_t size() const noexcept { return size_; }
 
-  /// Reads a file of `size` bytes; fewer or more are not looked for. Gives how many there were, and the sum.
-  Written read(std::string const& path, std::span<std::byte> into) {
-    Handle file{*this, path, [&](int& handle) { return fs_.open(path, handle); }, "open"};
-    Written result;
-    while (result.size < into.size()) {
-      std::size_t done = 0;
-      std::span<std::byte> const part = into.subspan(static_cast<std::size_t>(result.size), std::min(into.size() - static_cast<std::size_t>(result.size), chunk));
-      check(again([&] { return fs_.read(file.number(), result.size, part, done); }), "read", path);
-      if (done == 0) break;
-      result.crc = crc32c(part.first(done), result.crc);
-      result.size += done;
+    /// Reads from `offset` on until `into` is full or the file ends. Gives how many bytes there were, and their sum.
+    Written read(std::span<std::byte> into, std::uint64_t offset = 0) {
+      Written result;
+      while (result.size < into.size()) {
+        std::span<std::byte> const part = into.subspan(static_cast<std::size_t>(result.size), std::min(into.size() - static_cast<std::size_t>(result.size), chunk));
+        std::size_t const done = read_part(part, offset + result.size);
+        if (done == 0) break;
+        result.crc = crc32c(part.first(done), result.crc);
+        result.size += done;
+      }
+      return result;
     }
-    return result;
+    /// The whole file.
+    /// Throws: StateError if it became shorter since it was opened.
+    Buffer read_all() {
+      Buffer buffer{static_cast<std::size_t>(size_)};
+      if (std::uint64_t const got = read(buffer.bytes()).size; got != size_) {
+        throw StateError{"TACIT-RS43", tacit::detail::message({"had ", size_, " bytes when it was opened, and has ", got, " now"}), path_,
+                         "write such a file under another name and rename it, as save_weights does"};
+      }
+      return buffer;
+    }
+    /// Reads all of it and keeps nothing.
+    Written sum() {
+      Buffer buffer{chunk};
+      Written result;
+      while (std::size_t const done = read_part(buffer.bytes(), result.size)) {
+        result.crc = crc32c(buffer.bytes().first(done), result.crc);
+        result.size += done;
+      }
+      return result;
+    }
+
+   private:
+    friend class Files;
+    Input(Handle handle, std::string path) : handle_{std::move(handle)}, path_{std::move(path)} {
+      F& fs = handle_.policy();
+      if constexpr (requires { { fs.size(0, size_) } -> std::same_as<int>; }) {
+        check(again([&] { return fs.size(handle_.number(), size_); }), "look at", path_);
+      } else {
+        size_ = sum().size;
+      }
+    }
+    std::size_t read_part(std::span<std::byte> part, std::uint64_t offset) {
+      std::size_t done = 0;
+      check(again([&] { return handle_.policy().read(handle_.number(), offset, part, done); }), "read", path_);
+      return done;
+    }
+
+    Handle handle_;
+    std::string path_;
+    std::uint64_t size_ = 0;
+  };
+
+  /// Opens a file for reading; nothing where there is none, or no regular file, which `missing` tells apart.
+  std::optional<Input> open(std::string const& path, bool& missing) {
+    int number = -1;
+    int const error = again([&] { return fs_.open(path, number); });
+    missing = error == ENOENT || error == ENOTDIR;
+    // A link, or what is no file.
+    if (missing || error == ELOOP || error == EINVAL || error == ENXIO || error == EISDIR) return std::nullopt;
+    check(error, "open", path);
+    return Input{Handle{fs_, number}, path};
   }
 
  private:
-  /// What is written, or read and summed, in one go: stays in the cache.
-  static constexpr std::size_t chunk = std::size_t{1} << 20U;
-
-  template <class Call>
-  static int again(Call&& call) {
-    int error = call();
-    for (int attempt = 0; error == EINTR && attempt < 100; ++attempt) error = call();
-    return error;
-  }
-
-  class Handle {
-   public:
-    template <class Open>
-    Handle(Files& files, std::string const& path, Open&& open, std::string_view operation) : files_{files} {
-      check(again([&] { return open(number_); }), operation, path);
-    }
-    Handle(Handle const&) = delete;
-    Handle& operator=(Handle const&) = delete;
-    ~Handle() {
-      if (number_ >= 0) files_.fs_.close(number_);
-    }
-    int number() const noexcept { return number_; }
-    int close() { return files_.fs_.close(std::exchange(number_, -1)); }
-
-   private:
-    Files& files_;
-    int number_ = -1;
-  };
-
   [[no_unique_address]] F fs_;
 };
+
+/// Takes a file away after a failure: the first error is the one to tell.
+template <class F>
+void remove_quietly(Files<F>& files, std::string const& path) noexcept {
+  try {
+    files.remove_file(path);
+  } catch (std::exception const&) {
+  }
+}
 
 }  // namespace detail
 

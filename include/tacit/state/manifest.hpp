@@ -28,9 +28,19 @@ struct ManifestFile {
   friend bool operator==(ManifestFile const&, ManifestFile const&) = default;
 };
 
+/// Where a run went back: of the checkpoints committed before `sequence` it left those of `number` and above behind.
+struct Fork {
+  std::uint64_t sequence = 0;
+  std::uint64_t number = 0;
+
+  friend bool operator==(Fork const&, Fork const&) = default;
+};
+
 /// What a checkpoint consists of; written last, so that what it lists is there.
 struct Manifest {
   std::uint64_t number = 0;      ///< updates done
+  std::uint64_t sequence = 0;    ///< counts the commits of its directory; 0 in version 1, which had none
+  std::vector<Fork> forks{};     ///< of all that was committed before, in order, none deeper than the one before it
   int world_size = 1;            ///< ranks that wrote
   std::optional<double> metric{};  ///< by which the best are kept
   std::vector<ManifestFile> files{};
@@ -44,7 +54,7 @@ struct Manifest {
 
 inline constexpr std::string_view manifest_name = "manifest.json";
 /// The version that is written; older ones are read.
-inline constexpr std::uint64_t manifest_version = 1;
+inline constexpr std::uint64_t manifest_version = 2;
 
 namespace detail {
 
@@ -89,6 +99,12 @@ inline ManifestFile parse_entry(json::Reader const& entry) {
   return file;
 }
 
+inline std::string forks_text(std::vector<Fork> const& forks) {
+  std::string text{"["};
+  for (Fork const& fork : forks) text += (text.size() > 1 ? ",[" : "[") + std::to_string(fork.sequence) + "," + std::to_string(fork.number) + "]";
+  return text + "]";
+}
+
 // The manifest's own sum is its last member, over all bytes before: JSON for any reader, and no byte is outside the sum.
 inline constexpr std::string_view sum_before = ",\"crc32c\":\"";
 inline constexpr std::string_view sum_after = "\"}\n";
@@ -99,7 +115,8 @@ inline constexpr std::size_t sum_size = sum_before.size() + 8 + sum_after.size()
 /// The text of a manifest.
 inline std::string manifest_text(Manifest const& manifest) {
   std::string text = "{\"format\":\"tacit-checkpoint\",\"version\":" + std::to_string(manifest_version) + ",\"number\":" + std::to_string(manifest.number) +
-                     ",\"world_size\":" + std::to_string(manifest.world_size) + ",\"metric\":";
+                     ",\"sequence\":" + std::to_string(manifest.sequence) +
+                     ",\"forks\":" + detail::forks_text(manifest.forks) + ",\"world_size\":" + std::to_string(manifest.world_size) + ",\"metric\":";
   if (manifest.metric && std::isfinite(*manifest.metric)) {
     json::append_number(text, *manifest.metric);
   } else {
@@ -138,9 +155,18 @@ inline Manifest parse_manifest(std::string_view text, std::string_view file) {
     throw StateError{"TACIT-RS53", tacit::detail::message({"is of format version ", version, ", this program reads up to ", manifest_version}),
                      std::string{file}, "read it with the version of Tacit that wrote it, or a newer one"};
   }
-  reader.allow_only({"format", "version", "number", "world_size", "metric", "files", "crc32c"});
+  reader.allow_only({"format", "version", "number", "sequence", "forks", "world_size", "metric", "files", "crc32c"});
   Manifest manifest;
   manifest.number = reader["number"].whole();
+  if (version > 1) {
+    manifest.sequence = reader["sequence"].whole();
+    for (json::Reader const& fork : reader["forks"].items()) {
+      auto const pair = fork.items();
+      if (pair.size() != 2) fork.fail("TACIT-RS57", "a fork is two numbers");
+      manifest.forks.push_back({pair[0].whole(), pair[1].whole()});
+    }
+  }
+  if (manifest.sequence >= 1'000'000'000'000'000'000) reader["sequence"].fail("TACIT-RS57", std::to_string(manifest.sequence) + " is no number of commits");
   std::uint64_t const world_size = reader["world_size"].whole();
   if (world_size == 0 || world_size >= 1'000'000'000) reader["world_size"].fail("TACIT-RS57", std::to_string(world_size) + " is no number of ranks");
   manifest.world_size = static_cast<int>(world_size);
@@ -157,5 +183,18 @@ inline Manifest parse_manifest(std::string_view text, std::string_view file) {
   }
   return manifest;
 }
+
+namespace detail {
+
+/// What a writer asks before it writes a manifest: its reader must take it.
+inline void check_can_be_read(std::string_view text, std::string_view name) {
+  if (text.size() > safetensors::max_header) {
+    throw StateError{"TACIT-RS47", tacit::detail::message({"the manifest would have ", text.size(), " bytes, at most ", safetensors::max_header, " can be read"}),
+                     std::string{name}, "save fewer files, or give them shorter names"};
+  }
+  (void)parse_manifest(text, name);
+}
+
+}  // namespace detail
 
 }  // namespace tacit::inline v0

@@ -80,7 +80,7 @@ std::string content(fs::path const& path) {
 void overwrite(fs::path const& path, std::string_view text) { std::ofstream{path, std::ios::binary | std::ios::trunc} << text; }
 
 tacit::Manifest some_manifest() {
-  return {.number = 7, .world_size = 2, .metric = 0.25, .files = {{"a.safetensors", 12, 0xdeadbeefU, 0}, {"b \"quoted\" \xc3\xa9", 0, 1, 1}}};
+  return {.number = 7, .sequence = 3, .forks = {{2, 5}, {3, 7}}, .world_size = 2, .metric = 0.25, .files = {{"a.safetensors", 12, 0xdeadbeefU, 0}, {"b \"quoted\" \xc3\xa9", 0, 1, 1}}};
 }
 /// The text with its sum made right again.
 std::string resummed(std::string text) {
@@ -119,13 +119,17 @@ TEST_CASE("each defect of a manifest has its number") {
   flipped[20] = static_cast<char>(flipped[20] ^ 1);
   CHECK(parsed(flipped) == "TACIT-RS51");
   CHECK(parsed(changed("tacit-checkpoint", "other-checkpoint")) == "TACIT-RS52");
-  CHECK(parsed(changed("\"version\":1", "\"version\":2")) == "TACIT-RS53");
-  CHECK(parsed(changed("\"version\":1", "\"version\":0")) == "TACIT-RS53");
+  CHECK(parsed(changed("\"version\":2", "\"version\":3")) == "TACIT-RS53");
+  CHECK(parsed(changed("\"version\":2", "\"version\":0")) == "TACIT-RS53");
   for (char const* name : {"../escape", "/etc/passwd", "..", "a/b", "", "manifest.json", "x\\u0000y"}) CHECK(parsed(changed("a.safetensors", name)) == "TACIT-RS54");
   CHECK(parsed(changed("b \\\"quoted\\\" \xc3\xa9", "a.safetensors")) == "TACIT-RS55");
   CHECK(parsed(changed("deadbeef", "DEADBEEF")) == "TACIT-RS56");
   CHECK(parsed(changed("\"rank\":1", "\"rank\":2")) == "TACIT-RS57");
   CHECK(parsed(changed("\"world_size\":2", "\"world_size\":0")) == "TACIT-RS57");
+  CHECK(parsed(changed("\"sequence\":3", "\"sequence\":1000000000000000000")) == "TACIT-RS57");
+  CHECK(parsed(changed("\"sequence\":3,", "")) == "TACIT-RS06");
+  CHECK(parsed(changed("[2,5]", "[2]")) == "TACIT-RS57");
+  CHECK(tacit::parse_manifest(changed("\"version\":2,\"number\":7,\"sequence\":3,\"forks\":[[2,5],[3,7]]", "\"version\":1,\"number\":7"), "m").sequence == 0);  // an old one
   CHECK(parsed(changed("\"metric\":", "\"other\":1,\"metric\":")) == "TACIT-RS08");
   CHECK(parsed(changed("\"number\":7,", "")) == "TACIT-RS06");
   CHECK(parsed(changed("\"number\":7", "\"number\":-7")) == "TACIT-RS07");
