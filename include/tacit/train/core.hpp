@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -11,6 +12,9 @@
 #include <type_traits>
 #include <utility>
 
+#include "tacit/concepts/callback.hpp"
+#include "tacit/concepts/distribution_policy.hpp"
+#include "tacit/concepts/tensor.hpp"
 #include "tacit/core/error.hpp"
 #include "tacit/core/fixed_string.hpp"
 #include "tacit/core/list.hpp"
@@ -25,6 +29,7 @@
 #include "tacit/task/parameter_set.hpp"
 #include "tacit/task/task.hpp"
 #include "tacit/train/composition.hpp"
+#include "tacit/train/recorded.hpp"
 
 namespace tacit::inline v0 {
 
@@ -218,18 +223,27 @@ class Core {
 
   // --- metrics ---
 
-  /// Names the eval set in work: its metrics are recorded as "set/name".
-  void set_eval_set(std::string_view name) { eval_set_ = name; }
+  /// Begins the evaluation of an eval set, whose metrics are recorded as "set/name"; or ends it, without a name.
+  void set_eval_set(std::optional<std::string_view> name) {
+    eval_set_ = name.value_or(std::string_view{});
+    evaluation_.begin(name.has_value());
+  }
 
   template <class Tag, class Value>
   void record(Tag const& tag, Value const& value) {
     double const number = reduced(value);
     if constexpr (std::is_same_v<Tag, dynamic>) {
-      target().record(full_name(tag.name), false, false, progress_.epoch, progress_.updates, number);
+      std::string const full = full_name(tag.name);
+      detail::require_dynamic_name(tag.name, full, typename Composition::recorded_tags{});
+      writers_.require_same(full, caller_);
+      evaluation_.note(tag.name, full);
+      target().record(full, false, false, progress_.epoch, progress_.updates, number);
     } else {
       constexpr bool declared = detail::contains_v<typename Composition::recorded_tags, Tag>;
       if constexpr (declared) {
-        target().record(full_name(Tag::name), Tag::is_volatile, Tag::direction::better(1.0, 0.0), progress_.epoch, progress_.updates, number);
+        std::string const full = full_name(Tag::name);
+        evaluation_.note(Tag::name, full);
+        target().record(full, Tag::is_volatile, Tag::direction::better(1.0, 0.0), progress_.epoch, progress_.updates, number);
       } else {
         detail::report(bad<misuse::EM02, Tag>{});
       }
@@ -250,8 +264,19 @@ class Core {
     if constexpr (!std::is_same_v<Tag, dynamic>) {
       if constexpr (!detail::contains_v<typename Composition::recorded_tags, Tag>) detail::report(bad<misuse::EM02, Tag>{});
     }
-    return (target_ == nullptr ? history_ : *target_).latest(tag);
+    History const& from = target_ == nullptr ? history_ : *target_;
+    if constexpr (std::is_same_v<Tag, dynamic>) {
+      return evaluation_.latest(from, tag.name, full_name(tag.name), false);
+    } else if constexpr (detail::names_evaluation<Tag>(typename Composition::evaluations{})) {
+      bool const is_own = !eval_set_.empty() && Tag::name.starts_with(eval_set_) && Tag::name[eval_set_.size()] == '/';
+      return is_own ? evaluation_.latest(from, Tag::name, Tag::name, true) : from.latest(tag);
+    } else {
+      return evaluation_.latest(from, Tag::name, full_name(Tag::name), Tag::needs_evaluation);
+    }
   }
+  /// The place in the call order of the callback that is being called; tells the writers of dynamic metrics apart.
+  std::size_t exchange_caller(std::size_t place) noexcept { return std::exchange(caller_, place); }
+  detail::WatchedMetrics& watched() noexcept { return watched_; }
 
   // --- errors ---
 
@@ -262,6 +287,8 @@ class Core {
     noted_ = std::current_exception();
     note("callback " + callback() + " at " + event());
   }
+  /// How many places of the call order saw the start event in work: none before it is fired, all after its last handler.
+  void set_seen(std::size_t places) noexcept { thrower_ = places; }
   std::size_t thrower() const noexcept { return thrower_; }
   /// An exception during the clean-up after another one: written down, never thrown.
   void note_second_error() noexcept {
@@ -327,7 +354,7 @@ class Core {
 
   template <class Callback>
   static void narrow([[maybe_unused]] BatchLimits& limits, [[maybe_unused]] Callback const& callback) {
-    if constexpr (requires { callback.batch_limits(); }) {
+    if constexpr (limits_batches<Callback>) {
       BatchLimits const own = callback.batch_limits();
       if (own.train.is_set() && (!limits.train.is_set() || own.train < limits.train)) limits.train = own.train;
       if (own.eval.is_set() && (!limits.eval.is_set() || own.eval < limits.eval)) limits.eval = own.eval;
@@ -347,7 +374,7 @@ class Core {
 
   template <class Part, class Visit>
   static void visit_extra_tensors(Part& part, Visit const& visit) {
-    if constexpr (requires { part.visit_tensors(visit); }) part.visit_tensors(visit);
+    if constexpr (visits_tensors<Part, tensor_type>) part.visit_tensors(visit);
   }
 
   template <class Model>
@@ -363,7 +390,9 @@ class Core {
   template <std::size_t I>
   Phase<I> make_phase() {
     parameters_type parameters = parameters_of(detail::task_model<I>(task_));
-    if constexpr (requires { distribution_.prepare_model(detail::task_model<I>(task_)); }) distribution_.prepare_model(detail::task_model<I>(task_));
+    if constexpr (prepares_models<distribution_type, std::remove_cvref_t<decltype(detail::task_model<I>(task_))>>) {
+      distribution_.prepare_model(detail::task_model<I>(task_));
+    }
     if constexpr (!is_single) distribution_.prepare_parameters(parameters);
     if constexpr (keeps_masters) precision_.prepare_parameters(parameters);
     auto optimizer = detail::task_optimizer<I>(std::as_const(task_)).bind(parameters);
@@ -403,6 +432,10 @@ class Core {
   History history_{};
   History* target_ = nullptr;
   std::string_view eval_set_{};
+  detail::EvaluationMetrics evaluation_{};
+  detail::DynamicWriters writers_{};
+  detail::WatchedMetrics watched_{};
+  std::size_t caller_ = 0;
 
   std::atomic<int> wish_{0};
   bool masked_ = false;

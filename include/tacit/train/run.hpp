@@ -29,6 +29,7 @@
 #include "tacit/train/meeting.hpp"
 #include "tacit/train/options.hpp"
 #include "tacit/train/pass.hpp"
+#include "tacit/train/recorded.hpp"
 #include "tacit/train/result.hpp"
 #include "tacit/train/scheduled.hpp"
 #include "tacit/train/scopes.hpp"
@@ -168,6 +169,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   bool epoch_is_over() const noexcept { return epoch_over_; }
   void end_epoch() {
     agree_at_epoch_end();
+    tell_missing_metrics(this->core_, evaluates_after_epoch() || never_evaluates(), false, typename CoreT::composition::watched_tags{});
     ++this->core_.progress().epoch;
   }
   MicroBatches epoch_steps() const { return this->core_.progress().step.value(); }
@@ -399,6 +401,9 @@ class TrainPass : public PassBase<CoreT, Source, true> {
       std::int64_t const every = options_.evaluation.every_epochs.value_or(1);
       return every > 0 && (this->core_.progress().epoch.value() + 1) % every == 0;
     }
+  }
+  bool never_evaluates() const {
+    return !has_evaluation() || (options_.evaluation.every_epochs.value_or(1) == 0 && !options_.evaluation.every_updates.is_set());
   }
   void evaluate(bool intermediate) {
     if constexpr (!std::same_as<Evaluate, no_evaluation>) evaluate_(this->core_, intermediate, std::string_view{});
@@ -794,6 +799,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
 /// Closes a run's entry in the history and tells how it went.
 template <class Core, class Pass>
 RunResult end_run(Core& core, Pass& pass) {
+  tell_missing_metrics(core, false, true, typename Core::composition::watched_tags{});
   core.history().end_run(pass.reason(), pass.updates());
   RunResult result;
   result.reason = pass.reason();

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "tacit/concepts/precision_policy.hpp"
 #include "tacit/core/error.hpp"
 #include "tacit/task/task.hpp"
 #include "tacit/train/core.hpp"
@@ -17,7 +18,7 @@ struct no_scope {};
 /// What the precision changes for as long as a run lasts.
 template <class Precision>
 auto run_scope(Precision& precision) {
-  if constexpr (requires { precision.run_scope(); }) {
+  if constexpr (scopes_runs<Precision>) {
     return precision.run_scope();
   } else {
     return no_scope{};

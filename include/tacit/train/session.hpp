@@ -134,12 +134,7 @@ class Session {
   /// Fires a stage's start event; the stage is begun only once every callback has seen it.
   template <class Stage, class Event>
   void begin(Event const& start) {
-    try {
-      detail::notify(pass_, start);
-    } catch (...) {
-      detail::fire_aborted<Stage>(pass_, core_.thrower());
-      throw;
-    }
+    detail::start_phase<Stage>(pass_, [&] { detail::notify(pass_, start); });
     ++begun_;
   }
 

@@ -212,14 +212,8 @@ struct stated_source {
 
 template <class Callback, class Run, class... Events>
 consteval bool handles_one_of(list<Events...>) {
-  return (handles<Callback, Events, Context<Run, event_parts<Events>, whole_step>> || ...);
+  return (handles<Callback, Events, Context<Run, event_parts<Events>, probed_phase<Events>>> || ...);
 }
-/// The first wall asked already, and a handler that a probe can call will do; what is left has handlers with constraints.
-template <class Callback, class Tensor, class... Events>
-consteval bool handles_in_probe(list<Events...>) {
-  return (handles<Callback, Events, probe_context<Tensor, Events>> || ...);
-}
-
 /// A callback that no event of a run reaches; one that lists its events was held to its list.
 template <class Run, class Callback>
 constexpr auto check_idle_one() {
@@ -228,6 +222,7 @@ constexpr auto check_idle_one() {
   if constexpr (is_eval_sets_v<Callback> || states_events<asked>) {
     return sound{};
   } else if constexpr (handles_in_probe<asked, typename Run::tensor_type>(all{})) {
+    // The first wall asked already, and a handler that a probe can call will do; what is left has handlers with constraints.
     return sound{};
   } else if constexpr (handles_one_of<Callback, Run>(all{})) {
     return sound{};
@@ -255,6 +250,25 @@ constexpr auto check_watches_evaluation(list<First, Rest...>) {
 template <class... C>
 constexpr auto check_no_evaluation(list<C...>) {
   return first_unsound<sound, decltype(check_watches_evaluation<C>(watched_tags_t<C>{}))...>();
+}
+
+/// Watched tags of the plain eval set, in a call that gives data of named ones only.
+template <class Plain, class Callback>
+constexpr auto check_watches_plain(list<>) {
+  return sound{};
+}
+template <class Plain, class Callback, class First, class... Rest>
+constexpr auto check_watches_plain(list<First, Rest...>) {
+  if constexpr (First::needs_evaluation && contains_v<Plain, First>) {
+    return refuse<misuse::EM04, First, innermost_t<Callback>>{};
+  } else {
+    return check_watches_plain<Plain, Callback>(list<Rest...>{});
+  }
+}
+template <class Composition, class... C>
+constexpr auto check_no_plain_evaluation(list<C...>) {
+  using plain = typename Composition::template columns<typename Composition::evaluation_types::plain>;
+  return first_unsound<sound, decltype(check_watches_plain<plain, C>(watched_tags_t<C>{}))...>();
 }
 
 /// Whether batches can be had of the data; where something is missing of a dataset, what.
@@ -325,7 +339,8 @@ constexpr auto check_train_data(list<Extra...>) {
     return first_unsound<decltype(check_training<Core, Batch>()), decltype(check_no_evaluation(typename Core::composition::callbacks{}))>();
   } else if constexpr (std::is_void_v<Valid>) {
     return first_unsound<decltype(check_step<true, typename Core::task_type, Batch, StepContext<Core>>()),
-                         decltype(check_evaluation<Core, typename Extra::data_type>())...>();
+                         decltype(check_evaluation<Core, typename Extra::data_type>())...,
+                         decltype(check_no_plain_evaluation<typename Core::composition>(typename Core::composition::callbacks{}))>();
   } else {
     return first_unsound<decltype(check_step<true, typename Core::task_type, Batch, StepContext<Core>>()), decltype(check_evaluation<Core, Valid>()),
                          decltype(check_evaluation<Core, typename Extra::data_type>())...>();
