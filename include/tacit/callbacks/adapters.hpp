@@ -77,10 +77,9 @@ struct EvalSetFilter {
   }
   static void visit_config(auto&, auto&&) {}
 
-  template <class... Tags>
-  static consteval bool exists(list<Tags...>) {
-    constexpr std::string_view set = Name.view();
-    return ((Tags::name.size() > set.size() && Tags::name.substr(0, set.size()) == set && Tags::name[set.size()] == '/') || ...);
+  template <class... Evaluations>
+  static consteval bool exists(list<Evaluations...>) {
+    return ((Evaluations::name == Name.view()) || ...);
   }
 };
 
@@ -140,6 +139,7 @@ struct OnMainProcess {
 template <fixed_string Name, class Inner>
 struct OnEvalSet {
   using inner_type = Inner;
+  static constexpr std::string_view eval_set_name = Name.view();
 
   Inner inner;
 
@@ -147,7 +147,7 @@ struct OnEvalSet {
   class bound : public detail::Filtered<Inner, Composition, detail::EvalSetFilter<Name>> {
    public:
     explicit bound(OnEvalSet adapter) : detail::Filtered<Inner, Composition, detail::EvalSetFilter<Name>>{std::move(adapter.inner), {}} {
-      if constexpr (!detail::EvalSetFilter<Name>::exists(typename Composition::recorded_tags{})) detail::report(bad<misuse::EC17, OnEvalSet>{});
+      if constexpr (!detail::EvalSetFilter<Name>::exists(typename Composition::evaluations{})) detail::report(bad<misuse::EC17, OnEvalSet>{});
     }
   };
 };

@@ -6,6 +6,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "tacit/core/error.hpp"
+#include "tacit/core/list.hpp"
 #include "tacit/core/misuse.hpp"
 #include "tacit/core/report.hpp"
 #include "tacit/core/units.hpp"
@@ -22,8 +24,12 @@ class averaging {
   using traits = tensor_traits<typename Composition::tensor_type>;
   using model_type = std::remove_cvref_t<decltype(task_model<0>(std::declval<typename Composition::task&>()))>;
 
-  averaging(std::string_view name, Epochs evaluate_every) : name_{name}, every_{evaluate_every.value()} {
+  averaging(std::string_view name, Epochs evaluate_every, char const* option) : name_{name}, every_{evaluate_every.value_or(0)} {
     if constexpr (task_phase_count<typename Composition::task> > 1) report(bad<misuse::ET21, typename Composition::task>{});
+    if (every_ > 0) return;
+    [name, option]<class... Tags>(list<Tags...>) {
+      (refuse_watched(name, Tags::name, option), ...);
+    }(typename Composition::watched_tags{});
   }
 
   void begin(event::TrainingRunStart const& event, auto& context) {
@@ -43,6 +49,12 @@ class averaging {
   }
 
  private:
+  static void refuse_watched(std::string_view name, std::string_view tag, char const* option) {
+    if (!tag.starts_with(name) || tag.size() == name.size() || tag[name.size()] != '/') return;
+    throw ConfigError{"TACIT-RC150", message({"'", tag, "' is watched, but the average is never evaluated"}), option,
+                      "evaluate it, or watch another metric"};
+  }
+
   std::string_view name_;
   std::int64_t every_;
   std::optional<WeightAverage<model_type>> average_{};

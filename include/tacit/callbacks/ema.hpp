@@ -21,7 +21,7 @@ namespace tacit::inline v0 {
 /// Example: CallbackPack{default_callbacks, Ema{.decay = 0.9999}, EarlyStopping<on<"ema", tag::eval_loss>>{}}
 struct Ema {
   using events = event::list<event::TrainingRunStart, event::UpdateEnd, event::TrainEpochEnd, event::TrainingRunEnd>;
-  using records = tacit::records<on<"ema", tag::eval_loss>>;
+  using evaluates_as = tacit::evaluates_as<"ema">;
 
   double decay = 0.999;
   bool warmup = true;
@@ -44,7 +44,7 @@ class Ema::bound {
  public:
   using events = Ema::events;
 
-  explicit bound(Ema const& config) : config_{config}, averaging_{"ema", config.evaluate_every} {
+  explicit bound(Ema const& config) : config_{config}, averaging_{"ema", config.evaluate_every, "Ema::evaluate_every"} {
     if (!(config_.decay >= 0.0 && config_.decay < 1.0)) {
       throw ConfigError{"TACIT-RC57", "the decay is not a number from 0 to below 1", "Ema::decay", "give 0.999 or so"};
     }

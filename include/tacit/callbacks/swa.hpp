@@ -19,7 +19,7 @@ namespace tacit::inline v0 {
 /// Example: CallbackPack{default_callbacks, Swa{.start = 10}}
 struct Swa {
   using events = event::list<event::TrainingRunStart, event::TrainEpochEnd, event::TrainingRunEnd>;
-  using records = tacit::records<on<"swa", tag::eval_loss>>;
+  using evaluates_as = tacit::evaluates_as<"swa">;
 
   Epochs start = 0;            ///< epochs of a run that are left out at its start
   Epochs every = 1;
@@ -42,7 +42,7 @@ class Swa::bound {
  public:
   using events = Swa::events;
 
-  explicit bound(Swa const& config) : config_{config}, averaging_{"swa", config.evaluates ? 1 : 0} {
+  explicit bound(Swa const& config) : config_{config}, averaging_{"swa", config.evaluates ? 1 : 0, "Swa::evaluates"} {
     if (config_.every.value_or(0) < 1) {
       throw ConfigError{"TACIT-RC68", "weights are to be averaged every 0 epochs", "Swa::every", "give 1 or more"};
     }

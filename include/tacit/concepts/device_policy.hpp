@@ -5,6 +5,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "tacit/core/member_names.hpp"
 #include "tacit/core/misuse.hpp"
 #include "tacit/core/report.hpp"
 #include "tacit/core/slots.hpp"
@@ -14,7 +15,7 @@ namespace tacit::inline v0 {
 /// What the loop asks of a bound device.
 ///
 /// `is_host`: `to` returns its argument, so nothing is transferred and nothing is compiled for it.
-/// `host_reads_free()`: reading a scalar on the host waits for nothing.
+/// `host_reads_free()`: reading a scalar on the host waits for nothing. Besides, it may have `releases_memory`.
 template <class Bound, class Tensor>
 concept bound_device = requires(Bound& bound, Bound const& fixed, Tensor const& tensor) {
   { Bound::is_host } -> std::convertible_to<bool>;
@@ -23,6 +24,10 @@ concept bound_device = requires(Bound& bound, Bound const& fixed, Tensor const& 
   { fixed.name() } -> std::convertible_to<std::string>;
   bound.synchronize();
 };
+
+/// One that gives memory back to the device once an allocation failed: `release_memory()`.
+template <class Bound>
+concept releases_memory = requires(Bound& bound) { bound.release_memory(); };
 
 /// Where training computes: `policy.bind<Tensor>()` gives a bound device.
 template <class Policy, class Tensor>
@@ -46,6 +51,16 @@ consteval misuse missing_in_bound_device() {
     return misuse::EP06;
   } else {
     return misuse::none;
+  }
+}
+
+/// The optional member that a bound device names in another form.
+template <class Bound>
+consteval misuse half_in_bound_device() {
+  if constexpr (!can_be_probed<Bound>) {
+    return misuse::none;
+  } else {
+    return !releases_memory<Bound> && !requires { &named_twice<Bound>::release_memory; } ? misuse::EP78 : misuse::none;
   }
 }
 

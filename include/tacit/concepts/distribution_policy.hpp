@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "tacit/core/member_names.hpp"
 #include "tacit/core/misuse.hpp"
 #include "tacit/core/report.hpp"
 #include "tacit/core/slots.hpp"
@@ -25,12 +26,8 @@ namespace tacit::inline v0 {
 /// `prepare_gradients(parameters)`: after the last backward of a window, on every rank, also on one that had nothing to
 /// contribute: the mean over ranks. `reduce_max(tensor)`: elementwise over ranks, in place, no host read.
 ///
-/// One that reduces while backward goes on has some of these besides. `prepare_model(model)`: once, before
-/// `prepare_parameters`, for what that leaves out: frozen parameters and buffers.
-/// `begin_forward(parameters, model)`: before each forward pass of training. `during_backward(parameters, loss, backward)`: calls
-/// `backward()`, which computes the gradients. `begin_sum(numbers)` and `end_sum(numbers)`: a `reduce_sum` that goes on while backward
-/// does. `needs_every_rank()`: modules of the model wait for all ranks in their forward and
-/// backward passes; then a rank without a batch goes through them too, under the RAII guard `absent()`: nothing of it counts.
+/// Besides, it may have groups of members, each whole or not at all: `reduces_during_backward`, `sums_beside_backward`,
+/// `waits_for_every_rank`, `prepares_models`. To name one member of a group and not the others does not compile.
 template <class Bound, class Parameters>
 concept bound_distribution =
     requires(Bound& bound, typename Parameters::tensor_type& tensor, typename Parameters::tensor_type const& fixed, Parameters& parameters,
@@ -51,6 +48,33 @@ concept bound_distribution =
       bound.prepare_gradients(parameters);
       { bound.name() } -> std::convertible_to<std::string>;
     };
+
+/// One that reduces while backward goes on. `begin_forward(parameters, model)`: before each forward pass of training.
+/// `during_backward(parameters, loss, backward)`: calls `backward()`, which computes the gradients.
+template <class Bound, class Parameters, class Model>
+concept reduces_during_backward = requires(Bound& bound, Parameters& parameters, Model& model, typename Parameters::tensor_type const& loss) {
+  bound.begin_forward(parameters, model);
+  bound.during_backward(parameters, loss, [] {});
+};
+
+/// One that has a `reduce_sum` that goes on while backward does: `begin_sum(numbers)`, later `end_sum(numbers)`.
+template <class Bound>
+concept sums_beside_backward = requires(Bound& bound, std::span<double> numbers) {
+  bound.begin_sum(numbers);
+  bound.end_sum(numbers);
+};
+
+/// One where modules of the model may wait for all ranks in their forward and backward passes: `needs_every_rank()` says whether
+/// they do. Then a rank without a batch goes through them too, under the RAII guard `absent()`: nothing of it counts.
+template <class Bound>
+concept waits_for_every_rank = requires(Bound& bound) {
+  { bound.needs_every_rank() } -> std::same_as<bool>;
+  requires std::is_class_v<decltype(bound.absent())>;
+};
+
+/// One that is given the model once, before `prepare_parameters`, for what that leaves out: frozen parameters and buffers.
+template <class Bound, class Model>
+concept prepares_models = requires(Bound& bound, Model& model) { bound.prepare_model(model); };
 
 /// Who else trains the same model: `policy.bind<Parameters>(device)` gives a bound distribution.
 template <class Policy, class Parameters, class Device>
@@ -96,6 +120,27 @@ consteval misuse missing_in_bound_distribution() {
     return misuse::EP36;
   } else {
     return misuse::none;
+  }
+}
+
+/// The first group of optional members that a bound distribution names and does not have whole.
+template <class Bound, class Parameters, class Model>
+consteval misuse half_in_bound_distribution() {
+  if constexpr (!can_be_probed<Bound>) {
+    return misuse::none;
+  } else {
+    using probe = named_twice<Bound>;
+    if constexpr (!reduces_during_backward<Bound, Parameters, Model> && !requires { &probe::begin_forward; &probe::during_backward; }) {
+      return misuse::EP70;
+    } else if constexpr (!sums_beside_backward<Bound> && !requires { &probe::begin_sum; &probe::end_sum; }) {
+      return misuse::EP71;
+    } else if constexpr (!waits_for_every_rank<Bound> && !requires { &probe::needs_every_rank; &probe::absent; }) {
+      return misuse::EP72;
+    } else if constexpr (!prepares_models<Bound, Model> && !requires { &probe::prepare_model; }) {
+      return misuse::EP73;
+    } else {
+      return misuse::none;
+    }
   }
 }
 

@@ -4,6 +4,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "tacit/core/member_names.hpp"
 #include "tacit/core/misuse.hpp"
 #include "tacit/core/report.hpp"
 
@@ -62,6 +63,27 @@ consteval misuse missing_in_bound_optimizer() {
     return misuse::EO03;
   } else {
     return misuse::none;
+  }
+}
+
+/// The first group of optional members that a bound optimizer names and does not have whole: a step with a closure, and the
+/// pair `field(name<"x">{})`, `set_field(name<"x">{}, value)`.
+template <class Bound, class Parameters>
+consteval misuse half_in_bound_optimizer() {
+  if constexpr (!can_be_probed<Bound>) {
+    return misuse::none;
+  } else {
+    using probe = named_twice<Bound>;
+    constexpr bool states_closure = requires { std::bool_constant<Bound::takes_closure>{}; };
+    if constexpr (!requires { &probe::takes_closure; } && !states_closure) {
+      return misuse::EO20;
+    } else if constexpr (requires { requires Bound::takes_closure; } && !steps_with_closure<Bound&, Parameters>) {
+      return misuse::EO20;
+    } else if constexpr (requires { &probe::field; } != requires { &probe::set_field; }) {
+      return misuse::EO21;
+    } else {
+      return misuse::none;
+    }
   }
 }
 

@@ -1,16 +1,20 @@
 #pragma once
 
 #include <concepts>
+#include <cstdint>
 #include <string>
 #include <type_traits>
 #include <utility>
 
 #include "tacit/concepts/tensor.hpp"
+#include "tacit/core/member_names.hpp"
 #include "tacit/core/misuse.hpp"
 #include "tacit/core/report.hpp"
 #include "tacit/core/slots.hpp"
 
 namespace tacit::inline v0 {
+
+class LogPoint;
 
 /// What the loop asks of a bound precision, in the order of a step.
 ///
@@ -19,8 +23,8 @@ namespace tacit::inline v0 {
 /// policy scales. `unscale(parameters)`: whole gradients to their true size; the mask of an update that must change
 /// nothing, or null. `after_update()`: once per update, after that of the last phase.
 ///
-/// Optional: `skipped(LogPoint const*)`, how many updates such masks left out so far, as far as the host knows without
-/// waiting. Schedules do not advance on them.
+/// Besides, it may have groups of members, each whole or not at all: `keeps_masters`, `may_skip_updates`, `scopes_runs`,
+/// `scales_losses`. To name one member of a group and not the others does not compile.
 template <class Bound, class Parameters>
 concept bound_precision = requires(Bound& bound, typename Parameters::tensor_type const& tensor, Parameters& parameters, double factor) {
   { Bound::casts } -> std::convertible_to<bool>;
@@ -32,9 +36,29 @@ concept bound_precision = requires(Bound& bound, typename Parameters::tensor_typ
   { bound.name() } -> std::convertible_to<std::string>;
 };
 
-/// A bound precision that keeps masters of the parameters beside the model's tensors.
+/// A bound precision that keeps masters of the parameters beside the model's tensors. `prepare_parameters(parameters)` makes
+/// them; `write_back(parameters)`: after the optimizer's step the model takes what the masters are.
 template <class Bound, class Parameters>
-concept keeps_masters = requires(Bound& bound, Parameters& parameters) { bound.prepare_parameters(parameters); };
+concept keeps_masters = requires(Bound& bound, Parameters& parameters) {
+  bound.prepare_parameters(parameters);
+  bound.write_back(parameters);
+};
+
+/// One whose masks leave updates out. `skipped(LogPoint const*)`: how many so far, as far as the host knows without waiting;
+/// schedules do not advance on them. `discard()`: forgets an update that was begun and is not made.
+template <class Bound>
+concept may_skip_updates = requires(Bound& bound, LogPoint const* log_point) {
+  { bound.skipped(log_point) } -> std::same_as<std::int64_t>;
+  bound.discard();
+};
+
+/// One that changes something for as long as a run lasts: `run_scope()`, an RAII guard.
+template <class Bound>
+concept scopes_runs = requires(Bound& bound) { requires std::is_class_v<decltype(bound.run_scope())>; };
+
+/// One that scales losses, so that the loss of an update is computed once: `scaler()`, which callbacks may read.
+template <class Bound>
+concept scales_losses = requires(Bound& bound) { requires std::is_class_v<std::remove_cvref_t<decltype(bound.scaler())>>; };
 
 /// In what precision training computes: `policy.bind<Parameters>(device)` gives a bound precision.
 template <class Policy, class Parameters, class Device>
@@ -63,6 +87,27 @@ consteval misuse missing_in_bound_precision() {
     return misuse::EP18;
   } else {
     return misuse::none;
+  }
+}
+
+/// The first group of optional members that a bound precision names and does not have whole.
+template <class Bound, class Parameters>
+consteval misuse half_in_bound_precision() {
+  if constexpr (!can_be_probed<Bound>) {
+    return misuse::none;
+  } else {
+    using probe = named_twice<Bound>;
+    if constexpr (!keeps_masters<Bound, Parameters> && !requires { &probe::prepare_parameters; &probe::write_back; }) {
+      return misuse::EP74;
+    } else if constexpr (!may_skip_updates<Bound> && !requires { &probe::skipped; &probe::discard; }) {
+      return misuse::EP75;
+    } else if constexpr (!scopes_runs<Bound> && !requires { &probe::run_scope; }) {
+      return misuse::EP76;
+    } else if constexpr (!scales_losses<Bound> && !requires { &probe::scaler; }) {
+      return misuse::EP77;
+    } else {
+      return misuse::none;
+    }
   }
 }
 

@@ -59,4 +59,8 @@ concept tensor = std::copyable<Tensor> && requires(Tensor& t, Tensor const& c, s
   tensor_traits<Tensor>::masked_lerp_(list, list, x, c);                    // the same, but nothing where the flag c is not 0
 };
 
+/// A task or a loss with tensors besides those of its model: `visit_tensors(visit)` calls `visit(tensor)` for each of them.
+template <class Part, class Tensor>
+concept visits_tensors = requires(Part& part, void (&visit)(Tensor&)) { part.visit_tensors(visit); };
+
 }  // namespace tacit::inline v0

@@ -45,6 +45,14 @@ struct concat<list<A...>, list<B...>, Rest...> : concat<list<A..., B...>, Rest..
 template <class... Lists>
 using concat_t = typename concat<Lists...>::type;
 
+template <class Known, class... Types>
+constexpr auto without(list<Types...>) {
+  return concat_t<std::conditional_t<contains_v<Known, Types>, list<>, list<Types>>...>{};
+}
+/// The types of a list that are not in `Known`.
+template <class Known, class List>
+using without_t = decltype(without<Known>(List{}));
+
 template <class T, class... Types>
 inline constexpr std::size_t count_v = (std::size_t{0} + ... + std::size_t{std::same_as<T, Types>});
 

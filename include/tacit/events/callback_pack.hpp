@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "tacit/concepts/callback.hpp"
 #include "tacit/core/fixed_string.hpp"
 #include "tacit/core/list.hpp"
 #include "tacit/core/misuse.hpp"
@@ -282,7 +283,7 @@ class Filtered {
   }
 
   BatchLimits batch_limits() const
-    requires requires(asked const& inner) { inner.batch_limits(); }
+    requires limits_batches<asked>
   {
     if constexpr (!Filter::is_for_all_ranks) report(bad<misuse::EC15, Inner>{});
     return inner_of(*this).batch_limits();

@@ -42,11 +42,26 @@ inline constexpr auto handlers_of = find_handlers<Event, Context>(typename Run::
 template <class Run, class Event, unsigned Parts = event_parts<Event>, std::size_t Phase = whole_step>
 inline constexpr bool is_handled = handlers_of<Run, Event, Context<Run, Parts, Phase>>.size != 0;
 
+/// Notes which callback is called, while it lives: handlers call others by what they emit and evaluate.
+template <class Core>
+class CallerScope {
+ public:
+  CallerScope(Core& core, std::size_t place) noexcept : core_{core}, before_{core.exchange_caller(place)} {}
+  CallerScope(CallerScope const&) = delete;
+  CallerScope& operator=(CallerScope const&) = delete;
+  ~CallerScope() { core_.exchange_caller(before_); }
+
+ private:
+  Core& core_;
+  std::size_t before_;
+};
+
 /// Calls one handler; what it throws goes on its way with the callback's and the event's name noted.
 template <std::size_t Place, class Run, class Event, class Context>
 inline Flow call_handler(Run& run, Event const& event, Context& context) {
   auto& callback = run.core().callbacks().template get<Run::order.at[Place]>();
   try {
+    CallerScope const caller{run.core(), Place};
     if constexpr (std::same_as<decltype(callback.on(event, context)), Flow>) {
       return callback.on(event, context);
     } else {
@@ -68,6 +83,36 @@ inline Flow call_handlers(Run& run, Event const& event, Context& context, std::i
   return flow;
 }
 
+/// The stage that an event starts.
+template <class Event>
+struct started_stage {};
+template <>
+struct started_stage<event::TrainingRunStart> : type<stage::TrainingRun> {};
+template <>
+struct started_stage<event::TrainingRunEpochStart> : type<stage::TrainingRunEpoch> {};
+template <>
+struct started_stage<event::TrainEpochStart> : type<stage::TrainEpoch> {};
+template <>
+struct started_stage<event::DataFetchStart> : type<stage::DataFetch> {};
+template <>
+struct started_stage<event::TrainStepStart> : type<stage::TrainStep> {};
+template <>
+struct started_stage<event::UpdateStart> : type<stage::Update> {};
+template <fixed_string Name>
+struct started_stage<event::Of<Name, event::UpdateStart>> : type<stage::Update> {};
+template <>
+struct started_stage<event::EvaluationRunStart> : type<stage::EvaluationRun> {};
+template <>
+struct started_stage<event::EvalEpochStart> : type<stage::EvalEpoch> {};
+template <>
+struct started_stage<event::EvalStepStart> : type<stage::EvalStep> {};
+/// True if somebody is told should the stage that the event starts be aborted.
+template <class Run, class Event>
+inline constexpr bool starts_guarded = false;
+template <class Run, class Event>
+  requires requires { typename started_stage<Event>::value; }
+inline constexpr bool starts_guarded<Run, Event> = is_handled<Run, event::Aborted<typename started_stage<Event>::value>, part::none>;
+
 /// Calls every handler of the event in call order; the strongest wish of all.
 template <unsigned Parts, std::size_t Phase, class Event, class Run>
 inline Flow fire_with(Run& run, Event const& event) {
@@ -77,7 +122,9 @@ inline Flow fire_with(Run& run, Event const& event) {
     return Flow::proceed;
   } else {
     context_type context{run};
-    return call_handlers(run, event, context, std::make_index_sequence<count>{});
+    Flow const flow = call_handlers(run, event, context, std::make_index_sequence<count>{});
+    if constexpr (starts_guarded<Run, Event>) run.core().set_seen(Run::order.at.size());
+    return flow;
   }
 }
 template <class Event, class Run>
@@ -133,20 +180,33 @@ inline void fire_aborted(Run& run, std::size_t limit) {
   }
 }
 
+/// Runs `start`, which fires the phase's start event. If it throws, fires Aborted<Phase> to all that saw the event: nobody if it
+/// was not fired yet, those before the handler that threw, or all where the library refuses what a handler asked for.
+template <class Phase, class Run, class Start>
+inline void start_phase(Run& run, Start&& start) {
+  if constexpr (!is_handled<Run, event::Aborted<Phase>, part::none>) {
+    start();
+  } else {
+    run.core().set_seen(0);
+    try {
+      start();
+    } catch (...) {
+      fire_aborted<Phase>(run, run.core().thrower());
+      throw;
+    }
+  }
+}
 /// Runs `start` (which fires the phase's start event) and `body`; if either throws, fires Aborted<Phase> and throws on.
 template <class Phase, class Run, class Start, class Body>
 inline void guard_phase(Run& run, Start&& start, Body&& body) {
+  start_phase<Phase>(run, start);
   if constexpr (!is_handled<Run, event::Aborted<Phase>, part::none>) {
-    start();
     body();
   } else {
-    bool started = false;
     try {
-      start();
-      started = true;
       body();
     } catch (...) {
-      fire_aborted<Phase>(run, started ? Run::order.at.size() : run.core().thrower());
+      fire_aborted<Phase>(run, Run::order.at.size());
       throw;
     }
   }

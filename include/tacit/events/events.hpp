@@ -7,6 +7,8 @@
 
 #include "tacit/core/fixed_string.hpp"
 #include "tacit/core/list.hpp"
+#include "tacit/core/misuse.hpp"
+#include "tacit/core/report.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/events/flow.hpp"
 
@@ -27,7 +29,17 @@ struct Update {};
 struct EvaluationRun {};
 struct EvalEpoch {};
 struct EvalStep {};
+using all = list<TrainingRun, TrainingRunEpoch, TrainEpoch, DataFetch, TrainStep, Update, EvaluationRun, EvalEpoch, EvalStep>;
 }  // namespace stage
+
+namespace detail {
+/// A handler of any other `Aborted` would never be called.
+template <class Phase>
+constexpr bool require_stage() {
+  constexpr bool is_stage = contains_v<stage::all, Phase>;
+  return report(bad<is_stage ? misuse::none : misuse::EC26, Phase>{});
+}
+}  // namespace detail
 
 namespace event {
 
@@ -146,6 +158,7 @@ struct CheckpointLoaded {
 /// The phase was left by an exception: to callbacks that saw its start, in the same order.
 /// The context has no metrics, no collectives and no `emit`.
 template <class Phase>
+  requires(detail::require_stage<Phase>())
 struct Aborted {
   std::string_view what;  ///< of the exception; empty for one that is no std::exception
 };

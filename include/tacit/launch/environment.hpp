@@ -59,21 +59,22 @@ std::optional<AnnouncedWorld> announced_world(Lookup&& lookup) {
       if (!seen.empty()) seen += ' ';
       seen.append(variable).append(text == nullptr ? " unset" : "=").append(text == nullptr ? "" : text);
     }
-    auto refuse = [&](std::string_view code, std::string_view what) {
-      return DistributedError{
-          code, std::string{what} + " (" + seen + ", the variables of " + std::string{family.launcher} + ")",
-          "launch environment", "set both variables, or unset both to train in one process"};
+    auto refuse = [&](std::string_view code, std::string_view what, std::string_view fix) {
+      return DistributedError{code, std::string{what} + " (" + seen + ", the variables of " + std::string{family.launcher} + ")",
+                              "launch environment", fix};
     };
-    if (rank == nullptr || size == nullptr) throw refuse("TACIT-RX01", "only one of two variables is set");
+    if (rank == nullptr || size == nullptr) {
+      throw refuse("TACIT-RX01", "only one of two variables is set", "set both variables, or unset both to train in one process");
+    }
     auto parse = [&](std::string_view text) {
       int value = -1;
       auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
       if (error != std::errc{} || end != text.data() + text.size() || value < 0)
-        throw refuse("TACIT-RX02", "not a number");
+        throw refuse("TACIT-RX02", "not a number", "give whole numbers, the rank from 0 on, or unset both to train in one process");
       return value;
     };
     AnnouncedWorld world{std::string{family.launcher}, seen, parse(rank), parse(size)};
-    if (world.rank >= world.world_size) throw refuse("TACIT-RX03", "the rank is not below the world size");
+    if (world.rank >= world.world_size) throw refuse("TACIT-RX03", "the rank is not below the world size", "give each process a rank from 0 to the world size - 1");
     return world;
   }
   return std::nullopt;

@@ -88,4 +88,9 @@ struct watches {
   using tags = list<Tags...>;
 };
 
+/// The names under which a callback evaluates the run's eval sets, by `context.evaluate("name")`: every eval metric of the
+/// pack is then recorded and watched as `on<"name", tag>` too. `using evaluates_as = tacit::evaluates_as<"ema">`
+template <fixed_string... Names>
+struct evaluates_as {};
+
 }  // namespace tacit::inline v0

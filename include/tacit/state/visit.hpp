@@ -15,6 +15,7 @@
 
 #include "tacit/concepts/tensor.hpp"
 #include "tacit/core/list.hpp"
+#include "tacit/core/member_names.hpp"
 #include "tacit/core/misuse.hpp"
 #include "tacit/core/report.hpp"
 #include "tacit/core/type_name.hpp"
@@ -70,18 +71,10 @@ concept visitable_config = requires(T& self, T const& fixed, detail::ignore_memb
 
 namespace detail {
 
-struct has_visit_state {
-  int visit_state;
-};
-struct has_visit_config {
-  int visit_config;
-};
-template <class T, class Named>
-struct visit_probe : T, Named {};
 template <class T>
-concept names_visit_state = std::is_class_v<T> && !std::is_final_v<T> && !requires { &visit_probe<T, has_visit_state>::visit_state; };
+concept names_visit_state = can_be_probed<T> && !requires { &named_twice<T>::visit_state; };
 template <class T>
-concept names_visit_config = std::is_class_v<T> && !std::is_final_v<T> && !requires { &visit_probe<T, has_visit_config>::visit_config; };
+concept names_visit_config = can_be_probed<T> && !requires { &named_twice<T>::visit_config; };
 
 /// Where a callback of the pack saves: a type with data members needs a visitor, and a named visitor needs its form.
 template <class T>

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "tacit/core/list.hpp"
+#include "tacit/core/member_names.hpp"
 #include "tacit/core/slots.hpp"
 #include "tacit/task/batch.hpp"
 #include "tacit/task/phase.hpp"
@@ -115,29 +116,15 @@ inline constexpr bool is_plain_supervised_v = false;
 template <class M, class L, class O>
 inline constexpr bool is_plain_supervised_v<Supervised<M, L, O>> = true;
 
-// Does a type name an override point at all? A name that two bases have is ambiguous, so the second base tells.
-struct has_train_step {
-  int train_step;
-};
-struct has_eval_step {
-  int eval_step;
-};
-struct has_forward {
-  int forward;
-};
-struct has_loss {
-  int loss;
-};
-template <class T, class Named>
-struct name_probe : T, Named {};
+// Does a type name an override point at all?
 template <class T>
-concept names_train_step = !requires { &name_probe<T, has_train_step>::train_step; };
+concept names_train_step = !requires { &named_twice<T>::train_step; };
 template <class T>
-concept names_eval_step = !requires { &name_probe<T, has_eval_step>::eval_step; };
+concept names_eval_step = !requires { &named_twice<T>::eval_step; };
 template <class T>
-concept names_forward = !requires { &name_probe<T, has_forward>::forward; };
+concept names_forward = !requires { &named_twice<T>::forward; };
 template <class T>
-concept names_loss = !requires { &name_probe<T, has_loss>::loss; };
+concept names_loss = !requires { &named_twice<T>::loss; };
 
 template <class T>
 concept names_an_override = names_train_step<T> || names_eval_step<T> || names_forward<T> || names_loss<T>;

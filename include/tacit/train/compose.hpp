@@ -13,11 +13,13 @@
 #include <boost/hana/tuple.hpp>
 #include <boost/hana/type.hpp>
 
+#include "tacit/concepts/callback.hpp"
 #include "tacit/concepts/device_policy.hpp"
 #include "tacit/concepts/distribution_policy.hpp"
 #include "tacit/concepts/optimizer.hpp"
 #include "tacit/concepts/precision_policy.hpp"
 #include "tacit/core/list.hpp"
+#include "tacit/core/member_names.hpp"
 #include "tacit/core/misuse.hpp"
 #include "tacit/core/slots.hpp"
 #include "tacit/events/callback_pack.hpp"
@@ -59,8 +61,19 @@ struct refused {
 template <misuse N, class Culprit = void, class Detail = void>
 using refuse = type<bad<N, Culprit, Detail>>;
 using sound = type<bad<misuse::none>>;
+template <misuse N, class Culprit>
+using refuse_if = std::conditional_t<N == misuse::none, sound, refuse<N, Culprit>>;
 template <class T>
 inline constexpr bool is_sound_v = std::same_as<T, sound>;
+
+template <class First, class... Rest>
+constexpr auto first_unsound() {
+  if constexpr (!is_sound_v<First> || sizeof...(Rest) == 0) {
+    return First{};
+  } else {
+    return first_unsound<Rest...>();
+  }
+}
 
 // --- slots ---
 
@@ -146,12 +159,18 @@ consteval bool phase_names_differ() {
 }
 
 template <std::size_t I, class Task>
+using bound_optimizer_t = std::remove_cvref_t<decltype(std::declval<optimizer_of_t<I, Task> const&>().bind(
+    std::declval<basic_parameter_set<typename Task::tensor_type>&>()))>;
+
+template <std::size_t I, class Task>
 constexpr auto check_phase() {
   using parameters = basic_parameter_set<typename Task::tensor_type>;
   if constexpr (!module_like<model_type_of_t<I, Task>>) {
     return refuse<misuse::ET09, model_type_of_t<I, Task>>{};
   } else if constexpr (!optimizer_recipe<optimizer_of_t<I, Task>, parameters>) {
     return refuse<missing_in_optimizer<optimizer_of_t<I, Task>, parameters>(), optimizer_of_t<I, Task>>{};
+  } else if constexpr (half_in_bound_optimizer<bound_optimizer_t<I, Task>, parameters>() != misuse::none) {
+    return refuse<half_in_bound_optimizer<bound_optimizer_t<I, Task>, parameters>(), bound_optimizer_t<I, Task>>{};
   } else if constexpr (I + 1 < task_phase_count<Task>) {
     return check_phase<I + 1, Task>();
   } else {
@@ -184,10 +203,27 @@ constexpr auto check_overrides() {
   }
 }
 
+template <class Part, class Tensor>
+concept visits_tensors_badly = can_be_probed<Part> && !visits_tensors<Part, Tensor> && !requires { &named_twice<Part>::visit_tensors; };
+/// Tensors of a task or a loss reach the device by a visitor of the right form, or they stay where they are in silence.
+template <class Task>
+constexpr auto check_extra_tensors() {
+  using tensor_type = typename Task::tensor_type;
+  if constexpr (visits_tensors_badly<Task, tensor_type>) {
+    return refuse<misuse::ET24, Task>{};
+  } else if constexpr (requires { requires visits_tensors_badly<decltype(Task::criterion), tensor_type>; }) {
+    return refuse<misuse::ET24, decltype(Task::criterion)>{};
+  } else {
+    return sound{};
+  }
+}
+
 template <class Task>
 constexpr auto check_task() {
   if constexpr (requires { typename Task::refused; }) {
     return type<typename Task::refused>{};
+  } else if constexpr (!std::is_void_v<original_name_t<Task>>) {
+    return refuse<misuse::ET23, Task, original_name_t<Task>>{};
   } else if constexpr (is_phase_task_v<Task>) {
     if constexpr (task_phase_count<Task> > 1) {
       if constexpr (!phase_names_differ<Task>()) {
@@ -235,8 +271,13 @@ struct probe_run {
   template <fixed_string>
   static constexpr std::size_t phase_index = 0;
 };
+/// The phase that an event's context is of: events of a task's phases have the phase's.
+template <class Event>
+inline constexpr std::size_t probed_phase = contains_v<list<event::TrainLossComputed, event::UpdateStart, event::UpdateEnd>, Event> ? 0 : whole_step;
+template <fixed_string Name, class Event>
+inline constexpr std::size_t probed_phase<event::Of<Name, Event>> = 0;
 template <class Tensor, class Event>
-using probe_context = Context<probe_run<Tensor>, is_builtin_event<Event> ? event_parts<Event> : unsigned{part::latest | part::record}>;
+using probe_context = Context<probe_run<Tensor>, is_builtin_event<Event> ? event_parts<Event> : unsigned{part::latest | part::record}, probed_phase<Event>>;
 
 /// The events of a task's phases under their names; none where there is but one phase.
 template <class Task, std::size_t... I>
@@ -328,6 +369,31 @@ constexpr auto check_unlisted_phases(list<event::Of<Name, Events>...>) {
   return check_unlisted<Callback, Tensor, Listed>(concat_t<list<event::InitEnd>, unlisted>{});
 }
 
+/// Handlers that nobody calls, beside one that is called: hidden ones, those that are not public, those of a phase that there is not.
+template <class Callback, class Tensor, class Known, class... Phased>
+consteval bool takes_unknown_phase(list<Phased...>) {
+  return ignores<Callback, no_event, probe_context<Tensor, event::UpdateEnd>> && !(ignores<Callback, unknown_phase<Known, Phased>, probe_context<Tensor, Phased>> && ...);
+}
+template <class Callback, class Tensor, class... Events>
+consteval bool handles_in_probe(list<Events...>) {
+  return (handles<Callback, Events, probe_context<Tensor, Events>> || ...);
+}
+template <class Callback, class Tensor, class Task>
+constexpr auto check_silent_handlers() {
+  if constexpr (!has_handlers<Callback>) {
+    return sound{};
+  } else if constexpr (!handles_in_probe<Callback, Tensor>(event::all{})) {
+    return sound{};
+  } else if constexpr (hides_handlers<Callback, Context<probe_run<Tensor>, ~part::none>, event::all>) {
+    return refuse<misuse::EC25, Callback>{};
+  } else if constexpr (takes_unknown_phase<Callback, Tensor, phased_events_t<Task>>(
+                           list<event::TrainLossComputed, event::UpdateStart, event::UpdateEnd>{})) {
+    return refuse<misuse::EC24, Callback, Task>{};
+  } else {
+    return sound{};
+  }
+}
+
 /// A callback that lists its events is held to the list, both ways; one that does not is searched for near misses.
 template <class Callback, class Tensor, class Task>
 constexpr auto check_handlers() {
@@ -358,6 +424,8 @@ template <class Callback>
 concept names_order_badly = (requires { typename Callback::runs_after; } && !states_after<Callback>) ||
                             (requires { typename Callback::runs_before; } && !states_before<Callback>);
 template <class Callback>
+concept names_last_badly = requires { &Callback::runs_last; };  // a value in place of the alias
+template <class Callback>
 concept names_records_badly = requires { typename Callback::records; } && !states_records<Callback>;
 template <class Callback>
 concept names_watches_badly = requires { typename Callback::watches; } && !states_watches<Callback>;
@@ -381,10 +449,17 @@ constexpr auto check_callback() {
     return refuse<misuse::EM05, plain>{};
   } else if constexpr (names_events_badly<asked> || names_order_badly<written>) {
     return refuse<misuse::EC12, written>{};
+  } else if constexpr (names_last_badly<written>) {
+    return refuse<misuse::EC27, written>{};
+  } else if constexpr (!std::is_void_v<original_name_t<written>>) {
+    return refuse<misuse::EC23, written, original_name_t<written>>{};
+  } else if constexpr (!std::is_void_v<original_name_t<asked>>) {
+    return refuse<misuse::EC23, written, original_name_t<asked>>{};
   } else if constexpr (!names_on_v<asked> || names_no_events<asked>) {
     return refuse<misuse::EC02, written>{};
   } else {
-    return check_handlers<asked, Tensor, Task>();
+    return first_unsound<decltype(check_handlers<asked, Tensor, Task>()), decltype(check_silent_handlers<asked, Tensor, Task>()),
+                         refuse_if<half_in_callback<asked>(), written>>();
   }
 }
 
@@ -431,10 +506,17 @@ constexpr auto check_duplicates(list<First, Rest...>) {
   }
 }
 
+template <class... C>
+consteval std::size_t first_before_itself(list<C...>) {
+  return first_other(std::array<bool, sizeof...(C)>{precedes<C, C>()...}, false);
+}
 template <class Pack, class Order>
 constexpr auto check_order() {
   constexpr auto order = solve_order(Order{});
-  if constexpr (order.cyclic) {
+  constexpr std::size_t itself = first_before_itself(Order{});
+  if constexpr (itself < Order::size) {
+    return refuse<misuse::EC07, type_at_t<itself, Order>>{};
+  } else if constexpr (order.cyclic) {
     return refuse<misuse::EC07, type_at_t<order.in_cycle, Order>>{};
   } else {
     return sound{};
@@ -482,13 +564,67 @@ constexpr auto check_tag_names(list<First, Rest...>) {
   }
 }
 
-template <class Pack, class Recorded>
-constexpr auto check_metrics() {
-  using names = decltype(check_tag_names(Recorded{}));
-  if constexpr (!is_sound_v<names>) {
-    return names{};
+/// One column has one writer: the first tag of those that follow which is recorded in a column of `Columns` too.
+template <class Columns, class Writer, class... Tags>
+constexpr auto check_written(list<Tags...>) {
+  constexpr std::size_t at = first_other(std::array<bool, sizeof...(Tags)>{contains_v<Columns, Tags>...}, false);
+  if constexpr (at < sizeof...(Tags)) {
+    return refuse<misuse::EM12, type_at_t<at, list<Tags...>>, Writer>{};
   } else {
-    return check_watched<Recorded>(Pack{});
+    return sound{};
+  }
+}
+template <class Evaluations, class Columns>
+constexpr auto check_writers(list<>) {
+  return sound{};
+}
+template <class Evaluations, class Columns, class First, class... Rest>
+constexpr auto check_writers(list<First, Rest...>) {
+  using own = columns_by<First, Evaluations>;
+  using result = decltype(check_written<Columns, innermost_t<First>>(own{}));
+  if constexpr (!is_sound_v<result>) {
+    return result{};
+  } else {
+    return check_writers<Evaluations, concat_t<Columns, own>>(list<Rest...>{});
+  }
+}
+
+/// Evaluations have names of their own: what two record would stand in one column.
+template <class Sets>
+constexpr auto check_evaluations(list<>) {
+  return sound{};
+}
+template <class Sets, class First, class... Rest>
+constexpr auto check_evaluations(list<First, Rest...>) {
+  if constexpr (((First::name == Rest::name) || ...)) {
+    return refuse<misuse::EM03, First, Sets>{};
+  } else {
+    return check_evaluations<Sets>(list<Rest...>{});
+  }
+}
+template <class... Evaluations>
+consteval std::size_t count_plain(list<Evaluations...>) {
+  return (std::size_t{0} + ... + std::size_t{Evaluations::name.empty()});
+}
+template <class... Tags>
+consteval bool any_empty_name(list<Tags...>) {
+  return (Tags::name.empty() || ...);
+}
+template <class... C>
+concept names_evaluations_badly = ((requires { typename innermost_t<C>::evaluates_as; } && !states_evaluations<innermost_t<C>>) || ...);
+
+template <class Composition, class... C>
+constexpr auto check_metrics(list<C...> pack) {
+  using evaluations = typename Composition::evaluations;
+  if constexpr (names_evaluations_badly<C...>) {
+    return refuse<misuse::EM14, list<C...>>{};
+  } else if constexpr (count_plain(evaluations{}) > 1 || any_empty_name(typename Composition::stated_tags{})) {
+    return refuse<misuse::EM13, typename Composition::named_eval_sets, typename Composition::stated_tags>{};
+  } else {
+    using sets = decltype(check_evaluations<typename Composition::named_eval_sets>(evaluations{}));
+    using names = decltype(check_tag_names(typename Composition::recorded_tags{}));
+    using writers = decltype(check_writers<evaluations, loop_tags_t<typename Composition::task>>(pack));
+    return first_unsound<sets, names, writers, decltype(check_watched<typename Composition::template columns<evaluations>>(pack))>();
   }
 }
 
@@ -566,15 +702,6 @@ constexpr auto check_task_state() {
   }
 }
 
-template <class First, class... Rest>
-constexpr auto first_unsound() {
-  if constexpr (!is_sound_v<First> || sizeof...(Rest) == 0) {
-    return First{};
-  } else {
-    return first_unsound<Rest...>();
-  }
-}
-
 /// Where a callback of the pack saves, nothing that changes may be forgotten.
 template <class Composition, class... C>
 constexpr auto check_state(list<C...>) {
@@ -606,7 +733,7 @@ constexpr auto check_callbacks(list<C...> pack) {
         return each{};
       } else {
         return first_unsound<decltype(check_order<list<C...>, list<innermost_t<C>...>>()),
-                             decltype(check_metrics<list<C...>, typename Composition::recorded_tags>()), decltype(check_state<Composition>(pack))>();
+                             decltype(check_metrics<Composition>(pack)), decltype(check_state<Composition>(pack))>();
       }
     }
   }
@@ -621,8 +748,18 @@ consteval bool takes_closure(std::index_sequence<I...>) {
 }
 /// The loss can be computed again and again in an update.
 template <class Task, class BoundPrecision>
-inline constexpr bool allows_closure = task_phase_count<Task> == 1 && !requires(BoundPrecision& precision) { precision.scaler(); } &&
+inline constexpr bool allows_closure = task_phase_count<Task> == 1 && !scales_losses<BoundPrecision> &&
                                        !keeps_masters<BoundPrecision, basic_parameter_set<typename Task::tensor_type>>;
+
+/// Optional members of the bound policies form groups: each is there whole or not at all.
+template <class Task, class BoundDevice, class BoundPrecision, class BoundDistribution>
+constexpr auto check_groups() {
+  using parameters = basic_parameter_set<typename Task::tensor_type>;
+  constexpr misuse device = half_in_bound_device<BoundDevice>();
+  constexpr misuse precision = half_in_bound_precision<BoundPrecision, parameters>();
+  constexpr misuse distribution = half_in_bound_distribution<BoundDistribution, parameters, model_type_of_t<0, Task>>();
+  return first_unsound<refuse_if<device, BoundDevice>, refuse_if<precision, BoundPrecision>, refuse_if<distribution, BoundDistribution>>();
+}
 
 template <class Task, class Device, class Precision, class Distribution>
 constexpr auto check_policies() {
@@ -646,7 +783,8 @@ constexpr auto check_policies() {
                          !allows_closure<Task, decltype(std::declval<Precision const&>().template bind<parameters>(std::declval<bound_device const&>()))>) {
       return refuse<misuse::EO04, Task, Precision>{};
     } else {
-      return sound{};
+      return check_groups<Task, bound_device, decltype(std::declval<Precision const&>().template bind<parameters>(std::declval<bound_device const&>())),
+                          decltype(std::declval<Distribution const&>().template bind<parameters>(std::declval<bound_device const&>()))>();
     }
   }
 }
@@ -682,6 +820,8 @@ constexpr auto compose_task(list<A...> arguments) {
   using task = decltype(check_task<Task>());
   if constexpr (!is_sound_v<task>) {
     return type<refused<typename task::value>>{};
+  } else if constexpr (!is_sound_v<decltype(check_extra_tensors<Task>())>) {
+    return type<refused<typename decltype(check_extra_tensors<Task>())::value>>{};
   } else {
     return compose_sound_task<Task>(arguments);
   }

@@ -77,14 +77,6 @@ constexpr auto loop_tags(std::index_sequence<I...>) {
 template <class Task>
 using loop_tags_t = typename decltype(loop_tags<Task>(std::make_index_sequence<task_phase_count<Task>>{}))::value;
 
-template <fixed_string Set, class Tag>
-constexpr auto on_set() {
-  if constexpr (Tag::needs_evaluation) {
-    return type<list<on<Set, Tag>>>{};
-  } else {
-    return type<list<>>{};
-  }
-}
 template <class T>
 inline constexpr bool is_eval_sets_v = false;
 template <fixed_string... Names>
@@ -104,15 +96,97 @@ constexpr auto find_eval_sets(list<First, Rest...>) {
   }
 }
 
-/// The tags as they are called on each named eval set.
-template <class EvalSets, class Tags>
-struct set_tags;
-template <fixed_string... Names, class... Tags>
-struct set_tags<eval_sets<Names...>, list<Tags...>> {
-  template <fixed_string Name>
-  using one = concat_t<typename decltype(on_set<Name, Tags>())::value...>;
-  using type = concat_t<one<Names>...>;
+// --- evaluations: of the plain eval set, of the named ones, and of both under the name of a callback that evaluates ---
+
+struct plain_evaluation {
+  static constexpr std::string_view name{};
+  template <class Tag>
+  using tag = Tag;
 };
+template <fixed_string Name>
+struct named_evaluation {
+  static constexpr std::string_view name = Name.view();
+  template <class Tag>
+  using tag = on<Name, Tag>;
+};
+template <fixed_string As, fixed_string Name>
+struct nested_evaluation {
+  static constexpr std::string_view name{on<As, Metric<Name>>::name};
+  template <class Tag>
+  using tag = on<As, on<Name, Tag>>;
+};
+
+template <class Callback>
+concept states_evaluations = requires { []<fixed_string... Names>(type<evaluates_as<Names...>>) {}(type<typename Callback::evaluates_as>{}); };
+template <class Callback>
+constexpr auto evaluated_by() {
+  if constexpr (states_evaluations<Callback>) {
+    return type<typename Callback::evaluates_as>{};
+  } else if constexpr (is_adapter<Callback>) {
+    return evaluated_by<unwrap_t<typename Callback::inner_type>>();
+  } else {
+    return type<evaluates_as<>>{};
+  }
+}
+/// The names under which a callback evaluates, also through adapters.
+template <class Callback>
+using evaluated_names_t = typename decltype(evaluated_by<unwrap_t<Callback>>())::value;
+
+/// The evaluations of eval sets that have names, and those of the one that has none.
+template <class EvalSets, class... As>
+struct evaluations_of;
+template <fixed_string... Names, fixed_string... As>
+struct evaluations_of<eval_sets<Names...>, evaluates_as<As...>> {
+  template <fixed_string One>
+  using nested = list<nested_evaluation<One, Names>...>;
+  using named = concat_t<list<named_evaluation<Names>...>, nested<As>...>;
+  using plain = list<plain_evaluation, named_evaluation<As>...>;
+  using by_callbacks = concat_t<list<named_evaluation<As>...>, nested<As>...>;
+};
+template <fixed_string... A, fixed_string... B, class... Rest, class EvalSets>
+struct evaluations_of<EvalSets, evaluates_as<A...>, evaluates_as<B...>, Rest...> : evaluations_of<EvalSets, evaluates_as<A..., B...>, Rest...> {};
+
+template <class Tag, class... Evaluations>
+constexpr auto on_evaluations(list<Evaluations...>) {
+  if constexpr (Tag::needs_evaluation) {
+    return list<typename Evaluations::template tag<Tag>...>{};
+  } else {
+    return list<Tag>{};
+  }
+}
+/// The columns that a tag is recorded in.
+template <class Evaluations, class Tags>
+struct columns_of;
+template <class Evaluations, class... Tags>
+struct columns_of<Evaluations, list<Tags...>> {
+  using type = concat_t<decltype(on_evaluations<Tags>(Evaluations{}))...>;
+};
+
+template <std::string_view const& Set, class... Evaluations>
+constexpr auto only_set(list<Evaluations...>) {
+  return concat_t<std::conditional_t<Evaluations::name == Set, list<Evaluations>, list<>>...>{};
+}
+/// The evaluations that an adapter lets through to its callback.
+template <class Callback, class Evaluations>
+constexpr auto evaluations_for(Evaluations evaluations) {
+  if constexpr (requires { Callback::eval_set_name; }) {
+    return evaluations_for<unwrap_t<typename Callback::inner_type>>(only_set<Callback::eval_set_name>(evaluations));
+  } else if constexpr (is_adapter<Callback>) {
+    return evaluations_for<unwrap_t<typename Callback::inner_type>>(evaluations);
+  } else {
+    return evaluations;
+  }
+}
+/// The columns that a callback records in.
+template <class Callback, class Evaluations>
+using columns_by = typename columns_of<decltype(evaluations_for<unwrap_t<Callback>>(Evaluations{})), recorded_tags_t<Callback>>::type;
+
+/// True for a tag that names an evaluation itself, as `on<"clean", tag::eval_loss>` does.
+template <class Tag, class... Evaluations>
+consteval bool names_evaluation(list<Evaluations...>) {
+  return ((!Evaluations::name.empty() && Tag::name.size() > Evaluations::name.size() && Tag::name.substr(0, Evaluations::name.size()) == Evaluations::name &&
+           Tag::name[Evaluations::name.size()] == '/') || ...);
+}
 
 }  // namespace detail
 
@@ -138,9 +212,14 @@ struct Composition<Task, Device, Precision, Distribution, CallbackPack<Callback.
 
   static constexpr auto call_order = detail::solve_order(list<detail::innermost_t<Callback>...>{});
   using named_eval_sets = typename decltype(detail::find_eval_sets(list<Callback...>{}))::value;
+  using evaluation_types = detail::evaluations_of<named_eval_sets, evaluates_as<>, detail::evaluated_names_t<Callback>...>;
+  using evaluations = detail::concat_t<typename evaluation_types::plain, typename evaluation_types::named>;
   using stated_tags = detail::concat_t<detail::loop_tags_t<Task>, detail::recorded_tags_t<Callback>...>;
   /// Everything that may be recorded in a run; what is not here cannot be watched or read by type.
-  using recorded_tags = detail::concat_t<stated_tags, typename detail::set_tags<named_eval_sets, stated_tags>::type>;
+  using recorded_tags = detail::concat_t<stated_tags, detail::without_t<stated_tags, typename detail::columns_of<evaluations, stated_tags>::type>>;
+  /// Everything that a run can record, where `Evaluations` take place: these tags can be watched.
+  template <class Evaluations>
+  using columns = detail::concat_t<typename detail::columns_of<Evaluations, detail::loop_tags_t<Task>>::type, detail::columns_by<Callback, Evaluations>...>;
   using watched_tags = detail::concat_t<detail::watched_tags_t<Callback>...>;
 };
 

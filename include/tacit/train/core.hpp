@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -11,6 +12,9 @@
 #include <type_traits>
 #include <utility>
 
+#include "tacit/concepts/callback.hpp"
+#include "tacit/concepts/distribution_policy.hpp"
+#include "tacit/concepts/tensor.hpp"
 #include "tacit/core/error.hpp"
 #include "tacit/core/fixed_string.hpp"
 #include "tacit/core/list.hpp"
@@ -25,6 +29,7 @@
 #include "tacit/task/parameter_set.hpp"
 #include "tacit/task/task.hpp"
 #include "tacit/train/composition.hpp"
+#include "tacit/train/recorded.hpp"
 #include "tacit/train/stop_request.hpp"
 #include "tacit/train/update_skip.hpp"
 
@@ -199,18 +204,27 @@ class Core {
 
   // --- metrics ---
 
-  /// Names the eval set in work: its metrics are recorded as "set/name".
-  void set_eval_set(std::string_view name) { run_.eval_set = name; }
+  /// Begins the evaluation of an eval set, whose metrics are recorded as "set/name"; or ends it, without a name.
+  void set_eval_set(std::optional<std::string_view> name) {
+    run_.eval_set = name.value_or(std::string_view{});
+    run_.evaluation.begin(name.has_value());
+  }
 
   template <class Tag, class Value>
   void record(Tag const& tag, Value const& value) {
     double const number = reduced(value);
     if constexpr (std::is_same_v<Tag, dynamic>) {
-      target().record(full_name(tag.name), false, false, run_.progress.epoch, run_.progress.updates, number);
+      std::string const full = full_name(tag.name);
+      detail::require_dynamic_name(tag.name, full, typename Composition::recorded_tags{});
+      writers_.require_same(full, run_.caller);
+      run_.evaluation.note(tag.name, full);
+      target().record(full, false, false, run_.progress.epoch, run_.progress.updates, number);
     } else {
       constexpr bool declared = detail::contains_v<typename Composition::recorded_tags, Tag>;
       if constexpr (declared) {
-        target().record(full_name(Tag::name), Tag::is_volatile, Tag::direction::better(1.0, 0.0), run_.progress.epoch, run_.progress.updates, number);
+        std::string const full = full_name(Tag::name);
+        run_.evaluation.note(Tag::name, full);
+        target().record(full, Tag::is_volatile, Tag::direction::better(1.0, 0.0), run_.progress.epoch, run_.progress.updates, number);
       } else {
         detail::report(bad<misuse::EM02, Tag>{});
       }
@@ -231,8 +245,19 @@ class Core {
     if constexpr (!std::is_same_v<Tag, dynamic>) {
       if constexpr (!detail::contains_v<typename Composition::recorded_tags, Tag>) detail::report(bad<misuse::EM02, Tag>{});
     }
-    return (run_.target == nullptr ? history_ : *run_.target).latest(tag);
+    History const& from = run_.target == nullptr ? history_ : *run_.target;
+    if constexpr (std::is_same_v<Tag, dynamic>) {
+      return run_.evaluation.latest(from, tag.name, full_name(tag.name), false);
+    } else if constexpr (detail::names_evaluation<Tag>(typename Composition::evaluations{})) {
+      bool const is_own = !run_.eval_set.empty() && Tag::name.starts_with(run_.eval_set) && Tag::name[run_.eval_set.size()] == '/';
+      return is_own ? run_.evaluation.latest(from, Tag::name, Tag::name, true) : from.latest(tag);
+    } else {
+      return run_.evaluation.latest(from, Tag::name, full_name(Tag::name), Tag::needs_evaluation);
+    }
   }
+  /// The place in the call order of the callback that is being called; tells the writers of dynamic metrics apart.
+  std::size_t exchange_caller(std::size_t place) noexcept { return std::exchange(run_.caller, place); }
+  detail::WatchedMetrics& watched() noexcept { return watched_; }
 
   // --- errors ---
 
@@ -243,6 +268,8 @@ class Core {
     run_.noted = std::current_exception();
     note("callback " + callback() + " at " + event());
   }
+  /// How many places of the call order saw the start event in work: none before it is fired, all after its last handler.
+  void set_seen(std::size_t places) noexcept { run_.thrower = places; }
   std::size_t thrower() const noexcept { return run_.thrower; }
   /// An exception during the clean-up after another one: written down, never thrown.
   void note_second_error() noexcept {
@@ -308,7 +335,7 @@ class Core {
 
   template <class Callback>
   static void narrow([[maybe_unused]] BatchLimits& limits, [[maybe_unused]] Callback const& callback) {
-    if constexpr (requires { callback.batch_limits(); }) {
+    if constexpr (limits_batches<Callback>) {
       BatchLimits const own = callback.batch_limits();
       if (own.train.is_set() && (!limits.train.is_set() || own.train < limits.train)) limits.train = own.train;
       if (own.eval.is_set() && (!limits.eval.is_set() || own.eval < limits.eval)) limits.eval = own.eval;
@@ -328,7 +355,7 @@ class Core {
 
   template <class Part, class Visit>
   static void visit_extra_tensors(Part& part, Visit const& visit) {
-    if constexpr (requires { part.visit_tensors(visit); }) part.visit_tensors(visit);
+    if constexpr (visits_tensors<Part, tensor_type>) part.visit_tensors(visit);
   }
 
   template <class Model>
@@ -344,7 +371,9 @@ class Core {
   template <std::size_t I>
   Phase<I> make_phase() {
     parameters_type parameters = parameters_of(detail::task_model<I>(task_));
-    if constexpr (requires { distribution_.prepare_model(detail::task_model<I>(task_)); }) distribution_.prepare_model(detail::task_model<I>(task_));
+    if constexpr (prepares_models<distribution_type, std::remove_cvref_t<decltype(detail::task_model<I>(task_))>>) {
+      distribution_.prepare_model(detail::task_model<I>(task_));
+    }
     if constexpr (!is_single) distribution_.prepare_parameters(parameters);
     if constexpr (keeps_masters) precision_.prepare_parameters(parameters);
     auto optimizer = detail::task_optimizer<I>(std::as_const(task_)).bind(parameters);
@@ -385,6 +414,8 @@ class Core {
     Sink sink{};
     History* target = nullptr;
     std::string_view eval_set{};
+    detail::EvaluationMetrics evaluation{};
+    std::size_t caller = 0;
     bool is_log_point = true;
     detail::UpdateSkip<tensor_type> skip{};
     basic_device_scalar<tensor_type> gradient_norm{};
@@ -396,6 +427,8 @@ class Core {
   detail::PendingStop stop_{};  // not part of RunState: other threads write to it at any time
   History history_{};
   std::int64_t epochs_begun_ = 0;
+  detail::DynamicWriters writers_{};
+  detail::WatchedMetrics watched_{};
   bool running_ = false;
   LogPoint log_point_{LogPoint::outside_a_run{}};
 

@@ -139,7 +139,7 @@ std::string describe(std::string const& device, std::string const& precision, st
   text += "device        " + shown_name<typename Composition::device>() + " (" + device + ")\n";
   text += "precision     " + shown_name<typename Composition::precision>() + " (" + precision + ")\n";
   text += "distribution  " + shown_name<typename Composition::distribution>() + " (" + distribution + ")\n";
-  text += "metrics       " + tag_names(typename Composition::recorded_tags{}) + "\n";
+  text += "metrics       " + tag_names(typename Composition::template columns<typename Composition::evaluations>{}) + "\n";
   text += "callbacks, in the order of their calls\n";
   return text + describe_callbacks<Composition>(typename Composition::callbacks{});
 }

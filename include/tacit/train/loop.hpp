@@ -191,12 +191,7 @@ inline void eval_epoch(Run& run) {
 /// Fires the start event of a stage that ends in another function; what a handler throws there, those told before it are told too.
 template <class Stage, class Run, class Event>
 inline void open_stage(Run& run, Event const& start) {
-  try {
-    notify(run, start);
-  } catch (...) {
-    fire_aborted<Stage>(run, run.core().thrower());
-    throw;
-  }
+  start_phase<Stage>(run, [&] { notify(run, start); });
   run.open_stage();
 }
 /// Tells that the stages which are open end by an exception, the innermost first. Requires: called from its handler.

@@ -26,6 +26,7 @@
 #include "tacit/train/pass.hpp"
 #include "tacit/train/ranks.hpp"
 #include "tacit/train/recompute.hpp"
+#include "tacit/train/recorded.hpp"
 #include "tacit/train/result.hpp"
 #include "tacit/train/scheduled.hpp"
 #include "tacit/train/scopes.hpp"
@@ -122,6 +123,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     StopRequest request = own_stop();
     if constexpr (!is_single) request = StopRequest::of_strength(static_cast<int>(this->core_.distribution().agree(request.strength())));
     heed(request);
+    tell_missing_metrics(this->core_, evaluates_after_epoch() || never_evaluates(), false, typename CoreT::composition::watched_tags{});
     ++this->core_.progress().epoch;
   }
   MicroBatches epoch_steps() const { return this->core_.progress().step.value(); }
@@ -269,6 +271,9 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     if constexpr (!has_evaluations) return false;
     std::int64_t const every = options_.evaluation.every_epochs.value_or(1);
     return every > 0 && (this->core_.progress().epoch.value() + 1) % every == 0;
+  }
+  bool never_evaluates() const {
+    return !has_evaluations || (options_.evaluation.every_epochs.value_or(1) == 0 && !options_.evaluation.every_updates.is_set());
   }
   void evaluate(bool is_intermediate) {
     if constexpr (has_evaluations) evaluate_(this->core_, is_intermediate, std::string_view{});
@@ -441,6 +446,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
 /// Closes a run's entry in the history and tells how it went.
 template <class Core, class Pass>
 RunResult end_run(Core& core, Pass& pass) {
+  tell_missing_metrics(core, false, true, typename Core::composition::watched_tags{});
   core.history().end_run(pass.reason(), pass.updates());
   RunResult result;
   result.reason = pass.reason();

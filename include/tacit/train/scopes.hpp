@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tacit/concepts/tensor.hpp"
+#include "tacit/concepts/precision_policy.hpp"
 #include "tacit/core/error.hpp"
 #include "tacit/task/module_modes.hpp"
 #include "tacit/task/task.hpp"
@@ -20,7 +21,7 @@ struct no_scope {};
 /// What the precision changes for as long as a run lasts.
 template <class Precision>
 auto run_scope(Precision& precision) {
-  if constexpr (requires { precision.run_scope(); }) {
+  if constexpr (scopes_runs<Precision>) {
     return precision.run_scope();
   } else {
     return no_scope{};

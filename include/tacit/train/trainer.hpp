@@ -26,6 +26,7 @@
 #include "tacit/train/loop.hpp"
 #include "tacit/train/options.hpp"
 #include "tacit/train/pass.hpp"
+#include "tacit/train/planned.hpp"
 #include "tacit/train/result.hpp"
 #include "tacit/train/run.hpp"
 #include "tacit/train/scopes.hpp"
@@ -95,11 +96,34 @@ Samples batch_size_of(Source const& source) {
 
 // --- the second wall: what can be known only with a batch type ---
 
+/// The input of a batch, or a tensor where it has none.
+template <class Task, class Batch>
+struct likely_input {
+  using type = typename Task::tensor_type;
+};
+template <class Task, supervised_batch Batch>
+struct likely_input<Task, Batch> {
+  using type = std::remove_cvref_t<decltype(input_of(std::declval<Batch const&>()))>;
+};
+/// Beside a right `train_step` only that calls `forward` and `loss`, with types of its own: they are at fault where they can be
+/// called with too few arguments.
+template <class Task, class Input, class Context>
+concept forward_takes_too_few = names_forward<Task> && requires(Task& task, Input const& input) { task.forward(input); };
+template <class Task, class Batch, class Context, class Tensor = typename Task::tensor_type>
+concept loss_takes_too_few = names_loss<Task> && (requires(Task& task, Tensor const& tensor) { task.loss(tensor, tensor); } ||
+                                                  requires(Task& task, Tensor const& tensor, Context& context) { task.loss(tensor, context); } ||
+                                                  requires(Task& task, Batch const& batch, Context& context) { task.loss(batch, context); } ||
+                                                  requires(Task& task, Tensor const& tensor) { task.loss(tensor); });
+
 template <class Task, class Batch, class Context>
 constexpr auto check_supervised_step() {
   if constexpr (names_train_step<Task>) {
     if constexpr (!requires(Task& task, Batch const& batch, Context& context) { task.train_step(batch, context); }) {
       return refuse<misuse::ET05, Task, override::train_step>{};
+    } else if constexpr (supervised_task<Task> && forward_takes_too_few<Task, typename likely_input<Task, Batch>::type, Context>) {
+      return refuse<misuse::ET05, Task, override::forward>{};
+    } else if constexpr (supervised_task<Task> && loss_takes_too_few<Task, Batch, Context>) {
+      return refuse<misuse::ET05, Task, override::loss>{};
     } else {
       return sound{};
     }
@@ -182,10 +206,48 @@ constexpr auto check_step() {
   }
 }
 
+/// A lambda as an eval step that takes too few arguments, or whose types, where they are spelled out, are not those of a step.
+template <class Step>
+struct step_arguments {};
+template <class Step, class Result, class... Arguments>
+struct step_arguments<Result (Step::*)(Arguments...) const> : type<list<Arguments...>> {};
+template <class Step, class Result, class... Arguments>
+struct step_arguments<Result (Step::*)(Arguments...)> : type<list<Arguments...>> {};
+template <class Model, class Context>
+consteval bool fits_step(list<>) {
+  return false;
+}
+template <class Model, class Context, class... Arguments>
+consteval bool fits_step(list<Arguments...>) {
+  if constexpr (sizeof...(Arguments) == 3) {
+    return std::convertible_to<Model&, type_at_t<0, list<Arguments...>>> && std::convertible_to<Context&, type_at_t<2, list<Arguments...>>>;
+  } else {
+    return false;
+  }
+}
+template <class Step, class Model, class Batch, class Context>
+concept takes_no_step = requires(Step& step, Model& model, Batch const& batch) { step(model, batch); } ||
+                        requires(Step& step, Batch const& batch, Context& context) { step(batch, context); } ||
+                        requires { requires !fits_step<Model, Context>(typename step_arguments<decltype(&Step::operator())>::value{}); };
+template <std::size_t I, class Task, class Batch, class Context>
+constexpr auto check_unused_lambda() {
+  using phase = typename task_phases<Task>::template at<I>;
+  using step = std::remove_cvref_t<decltype(phase::eval_step)>;
+  if constexpr (!std::same_as<step, same_step> && takes_no_step<step, typename phase::model_type, Batch, Context>) {
+    return refuse<misuse::ET02, phase, Batch>{};
+  } else if constexpr (I + 1 < task_phase_count<Task>) {
+    return check_unused_lambda<I + 1, Task, Batch, Context>();
+  } else {
+    return sound{};
+  }
+}
+
 /// Without eval data nobody can know an eval step's batch: it is at fault only if it takes no batch whatever.
 template <class Task, class Batch, class Context>
 constexpr auto check_unused_eval_step() {
-  if constexpr (!is_phase_task_v<Task> && names_eval_step<Task>) {
+  if constexpr (is_phase_task_v<Task>) {
+    return check_unused_lambda<0, Task, Batch, Context>();
+  } else if constexpr (names_eval_step<Task>) {
     if constexpr (!requires(Task& task, Batch const& batch, Context& context) { task.eval_step(batch, context); } &&
                   !requires(Task& task, any_context batch, Context& context) { task.eval_step(batch, context); }) {
       return refuse<misuse::ET05, Task, override::eval_step>{};
@@ -208,14 +270,8 @@ struct stated_source {
 
 template <class Callback, class Run, class... Events>
 consteval bool handles_one_of(list<Events...>) {
-  return (handles<Callback, Events, Context<Run, event_parts<Events>, whole_step>> || ...);
+  return (handles<Callback, Events, Context<Run, event_parts<Events>, probed_phase<Events>>> || ...);
 }
-/// The first wall asked already, and a handler that a probe can call will do; what is left has handlers with constraints.
-template <class Callback, class Tensor, class... Events>
-consteval bool handles_in_probe(list<Events...>) {
-  return (handles<Callback, Events, probe_context<Tensor, Events>> || ...);
-}
-
 /// A callback that no event of a run reaches; one that lists its events was held to its list.
 template <class Run, class Callback>
 constexpr auto check_idle_one() {
@@ -224,6 +280,7 @@ constexpr auto check_idle_one() {
   if constexpr (is_eval_sets_v<Callback> || states_events<asked>) {
     return sound{};
   } else if constexpr (handles_in_probe<asked, typename Run::tensor_type>(all{})) {
+    // The first wall asked already, and a handler that a probe can call will do; what is left has handlers with constraints.
     return sound{};
   } else if constexpr (handles_one_of<Callback, Run>(all{})) {
     return sound{};
@@ -251,6 +308,25 @@ constexpr auto check_watches_evaluation(list<First, Rest...>) {
 template <class... C>
 constexpr auto check_no_evaluation(list<C...>) {
   return first_unsound<sound, decltype(check_watches_evaluation<C>(watched_tags_t<C>{}))...>();
+}
+
+/// Watched tags of the plain eval set, in a call that gives data of named ones only.
+template <class Plain, class Callback>
+constexpr auto check_watches_plain(list<>) {
+  return sound{};
+}
+template <class Plain, class Callback, class First, class... Rest>
+constexpr auto check_watches_plain(list<First, Rest...>) {
+  if constexpr (First::needs_evaluation && contains_v<Plain, First>) {
+    return refuse<misuse::EM04, First, innermost_t<Callback>>{};
+  } else {
+    return check_watches_plain<Plain, Callback>(list<Rest...>{});
+  }
+}
+template <class Composition, class... C>
+constexpr auto check_no_plain_evaluation(list<C...>) {
+  using plain = typename Composition::template columns<typename Composition::evaluation_types::plain>;
+  return first_unsound<sound, decltype(check_watches_plain<plain, C>(watched_tags_t<C>{}))...>();
 }
 
 /// Whether batches can be had of the data; where something is missing of a dataset, what.
@@ -321,7 +397,8 @@ constexpr auto check_train_data(list<Extra...>) {
     return first_unsound<decltype(check_training<Core, Batch>()), decltype(check_no_evaluation(typename Core::composition::callbacks{}))>();
   } else if constexpr (std::is_void_v<Valid>) {
     return first_unsound<decltype(check_step<true, typename Core::task_type, Batch, StepContext<Core>>()),
-                         decltype(check_evaluation<Core, typename Extra::data_type>())...>();
+                         decltype(check_evaluation<Core, typename Extra::data_type>())...,
+                         decltype(check_no_plain_evaluation<typename Core::composition>(typename Core::composition::callbacks{}))>();
   } else {
     return first_unsound<decltype(check_step<true, typename Core::task_type, Batch, StepContext<Core>>()), decltype(check_evaluation<Core, Valid>()),
                          decltype(check_evaluation<Core, typename Extra::data_type>())...>();
@@ -759,6 +836,10 @@ class Trainer {
     auto& source = detail::source_in(holder);
     Samples const eval_batch_size =
         options.eval_per_device_batch_size.is_set() ? options.eval_per_device_batch_size : options.per_device_batch_size;
+    if constexpr (planned_batch_source<std::remove_cvref_t<decltype(source)>>) {
+      // The plan asks for the batches' sizes, which a source knows once an epoch has started.
+      if (options.limit.samples.is_set()) source.start_epoch(seed, EpochIndex{0}, core.rank(), core.world_size());
+    }
     plan_training(source, options);
     auto named = std::tuple_cat(make_eval(extra, eval_batch_size)...);
     auto schedules = std::apply(
@@ -899,10 +980,9 @@ class Trainer {
       std::int64_t const window = options.gradient_accumulation.value();
       plan.micro_batches_per_epoch = batches;
       plan.updates_per_epoch = (batches + window - 1) / window;
-      if (options.epochs.is_set()) plan.updates = options.epochs.value() * plan.updates_per_epoch.value();
-    }
-    if (options.limit.updates.is_set()) {
-      plan.updates = plan.updates.is_set() ? std::min(plan.updates, options.limit.updates) : options.limit.updates;
+      plan.updates = detail::planned_updates(source, {batches, window}, options);
+    } else {
+      plan.updates = options.limit.updates;
     }
     core_->plan() = plan;
   }

@@ -219,6 +219,7 @@ struct Skipping {
     }
     void after_update() { ++update; }
     std::int64_t skipped(tacit::LogPoint const*) const { return left_out; }
+    void discard() {}
   };
   template <class P, class Device>
   bound<P> bind(Device const&) const {

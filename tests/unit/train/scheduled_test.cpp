@@ -1,3 +1,5 @@
+#include <cmath>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -125,4 +127,38 @@ TEST_CASE("schedules, an eval set and named eval sets stand in one call") {
   auto const result = trainer.train(data, data, options, tacit::lr(schedule::cosine()), tacit::eval_data<"noisy">(data));
   CHECK(result[tacit::on<"noisy", tacit::tag::eval_loss>{}] == result[tacit::tag::eval_loss{}]);
   CHECK(trainer.train(data, options, tacit::eval_data<"noisy">(data), tacit::lr(schedule::cosine()))[tacit::on<"noisy", tacit::tag::eval_loss>{}] > 0.0);
+}
+
+TEST_CASE("T20: a schedule's length follows from the epochs and every limit that can be counted beforehand") {
+  // Batches of 4, 4 and 2 samples; windows of one or two micro-batches.
+  for (std::int64_t const window : {1, 2, 3}) {
+    for (std::int64_t limit = 1; limit <= 40; ++limit) {
+      for (int const kind : {0, 1, 2}) {
+        tacit::TrainOptions options{.epochs = 4, .per_device_batch_size = 4, .gradient_accumulation = window, .sink = tacit::Sink::none()};
+        if (kind == 0) options.limit.samples = limit;
+        if (kind == 1) options.limit.micro_batches = limit;
+        if (kind == 2) options.limit.updates = limit;
+        Used seen;
+        tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{.lr = 1.0},
+                               tacit::CallbackPack{std::ref(seen)}};
+        auto const result = trainer.train(fake::Line{10}, options, tacit::lr(tacit::schedule::linear(1.0, 0.0)));
+        CAPTURE(window, limit, kind);
+        REQUIRE(trainer.plan().updates == result.updates);
+        double const n = static_cast<double>(seen.rates.size());
+        REQUIRE(std::abs(seen.rates.back() - 1.0 / n) < 1e-12);  // the last of n updates of a line from 1 to 0
+      }
+    }
+  }
+}
+
+TEST_CASE("T20: a limit in samples or micro-batches alone gives a relative schedule its length") {
+  for (int const kind : {0, 1}) {
+    tacit::TrainOptions options{.per_device_batch_size = 4, .sink = tacit::Sink::none()};
+    if (kind == 0) options.limit.samples = 25;
+    if (kind == 1) options.limit.micro_batches = 8;
+    tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{.lr = 1.0}, tacit::CallbackPack{}};
+    auto const result = trainer.train(fake::Line{10}, options, tacit::lr(tacit::schedule::cosine()));
+    CHECK(result.updates == tacit::Updates{8});
+    CHECK(trainer.plan().updates == tacit::Updates{8});
+  }
 }

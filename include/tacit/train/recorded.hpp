@@ -1,0 +1,114 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tacit/core/error.hpp"
+#include "tacit/core/list.hpp"
+#include "tacit/metric/history.hpp"
+
+/// What a run knows of its recorded metrics besides their values: which belong to the evaluation in work, who writes those
+/// whose names are made at run time, and which watched ones never came.
+namespace tacit::inline v0::detail {
+
+/// The metrics of the evaluation in work, so that one is read in it only once it was recorded in it.
+class EvaluationMetrics {
+ public:
+  void begin(bool is_one) {
+    is_on_ = is_one;
+    now_.clear();
+  }
+  void note(std::string_view name, std::string const& full) {
+    if (!is_on_) return;
+    now_.push_back(full);
+    if (std::ranges::find(evaluated_, name) == evaluated_.end()) evaluated_.emplace_back(name);
+  }
+  /// The latest value; in an evaluation that of this evaluation, for a metric that evaluations record.
+  /// Throws: UsageError where there is none yet.
+  double latest(History const& from, std::string_view name, std::string_view full, bool needs_evaluation) const {
+    if (!is_on_) return from.latest(dynamic{std::string{name}});
+    if (std::ranges::find(now_, full) != now_.end()) return from.latest(dynamic{std::string{full}});
+    if (!needs_evaluation && std::ranges::find(evaluated_, name) == evaluated_.end()) return from.latest(dynamic{std::string{name}});
+    throw UsageError{"TACIT-RU32", message({"no value of '", full, "' was recorded in this evaluation yet"}), "context.latest",
+                     "read it after the callback that records it, by `using runs_after`; context.metrics() has earlier values"};
+  }
+
+ private:
+  bool is_on_ = false;
+  std::vector<std::string> now_{};        // full names, in this evaluation
+  std::vector<std::string> evaluated_{};  // names that any evaluation recorded
+};
+
+/// A metric whose name is made at run time has no name that a tag has.
+/// Throws: UsageError if it has.
+template <class... Tags>
+void require_dynamic_name(std::string_view name, std::string_view full, list<Tags...>) {
+  if (!(((Tags::name == name) || (Tags::name == full)) || ...)) return;
+  throw UsageError{"TACIT-RU33", message({"'", full, "' is the name of a declared metric"}), "context.record(dynamic{...})",
+                   "give it another name, or record the tag"};
+}
+
+/// The callback that writes each metric whose name is made at run time.
+class DynamicWriters {
+ public:
+  /// Throws: UsageError if another callback writes it already.
+  void require_same(std::string const& name, std::size_t place) {
+    auto const at = std::ranges::find(places_, name, &std::pair<std::string, std::size_t>::first);
+    if (at == places_.end()) {
+      places_.emplace_back(name, place);
+    } else if (at->second != place) {
+      throw UsageError{"TACIT-RU34", message({"two callbacks record '", name, "', and would write alternately into one column"}),
+                       "context.record(dynamic{...})", "give each a name of its own"};
+    }
+  }
+
+ private:
+  std::vector<std::pair<std::string, std::size_t>> places_{};
+};
+
+/// Says once a run which watched metrics have no value, at the end of the first epoch that should have recorded them.
+class WatchedMetrics {
+ public:
+  /// Whether `name` was recorded in the run in work.
+  static bool has_value(History const& history, std::string_view name) {
+    auto const values = history.values(dynamic{std::string{name}});
+    return !values.empty() && values.back().run == static_cast<std::int64_t>(history.runs().size()) - 1;
+  }
+  /// True the first time that it is asked for `name` in a run.
+  bool is_news(History const& history, std::string_view name) {
+    std::size_t const run = history.runs().size();
+    if (run != run_) told_.clear();
+    run_ = run;
+    if (std::ranges::find(told_, name) != told_.end()) return false;
+    told_.emplace_back(name);
+    return true;
+  }
+
+ private:
+  std::size_t run_ = 0;
+  std::vector<std::string> told_{};
+};
+
+template <class Tag, class Core>
+void tell_missing(Core& core, bool is_due, bool is_over) {
+  History const& history = core.history();
+  if (!is_due || core.rank() != 0 || WatchedMetrics::has_value(history, Tag::name) || !core.watched().is_news(history, Tag::name)) return;
+  std::string const when = is_over ? std::string{"in this run"} : message({"by the end of epoch ", core.progress().epoch.value() + 1});
+  core.sink().write(message({"[tacit] warning: a callback watches '", Tag::name, "', but nothing recorded it ", when, "\n"}));
+}
+/// A line for each watched metric that should have come by now, or that never came once the run is over.
+///
+/// `evaluated`: the eval sets were evaluated in the epoch that ends, or no epoch of this run does so. What a callback
+/// records under a name of its own, it may begin later: that is due at the end.
+template <class Core, class... Tags>
+void tell_missing_metrics(Core& core, [[maybe_unused]] bool evaluated, [[maybe_unused]] bool is_over, list<Tags...>) {
+  using by_callbacks = typename Core::composition::evaluation_types::by_callbacks;
+  (tell_missing<Tags>(core, is_over || (evaluated && !names_evaluation<Tags>(by_callbacks{})), is_over), ...);
+}
+
+}  // namespace tacit::inline v0::detail

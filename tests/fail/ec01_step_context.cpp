@@ -1,0 +1,19 @@
+// expect: TACIT-EC01
+// fault T8
+#include "fake/tensor.hpp"
+#include "tacit/train/trainer.hpp"
+
+struct Watch {
+  void on(tacit::event::TrainStepEnd const&, auto&) {}
+#ifdef FIX
+  void on(tacit::event::UpdateEnd const&, auto&) {}
+#else
+  template <class Core>
+  void on(tacit::event::UpdateEnd const&, tacit::StepContext<Core>&) {}
+#endif
+};
+
+int main() {
+  tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, tacit::CallbackPack{Watch{}}};
+  trainer.train(fake::Line{8}, {.epochs = 1});
+}

@@ -1,0 +1,19 @@
+// expect: TACIT-EC23
+// fault T8
+#include "fake/tensor.hpp"
+#include "tacit/train/trainer.hpp"
+
+struct Watch {
+  void on(tacit::event::TrainStepEnd const&, auto&) {}
+#ifdef FIX
+  void on(tacit::event::UpdateEnd const&, auto&) {}
+#else
+  void On(tacit::event::UpdateEnd const&, auto&) {}
+#endif
+};
+
+int main() {
+  Watch watch;
+  tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, tacit::CallbackPack{std::ref(watch)}};
+  trainer.train(fake::Line{8}, {.epochs = 1});
+}

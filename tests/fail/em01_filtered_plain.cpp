@@ -1,0 +1,24 @@
+// expect: TACIT-EM01
+// fault T5
+#include "fake/tensor.hpp"
+#include "tacit/callbacks/adapters.hpp"
+#include "tacit/callbacks/early_stopping.hpp"
+#include "tacit/callbacks/ema.hpp"
+#include "tacit/train/trainer.hpp"
+
+struct share : tacit::Metric<"share"> {
+  static constexpr bool needs_evaluation = true;
+};
+struct Share {
+  using records = tacit::records<share>;
+  void on(tacit::event::EvalEpochEnd const&, auto& context) { context.record(share{}, 0.5); }
+};
+
+int main() {
+  tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{},
+#ifdef FIX
+                         tacit::CallbackPack{tacit::Ema{}, tacit::on_eval_set<"ema">(Share{}), tacit::EarlyStopping<tacit::on<"ema", share>>{}}};
+#else
+                         tacit::CallbackPack{tacit::Ema{}, tacit::on_eval_set<"ema">(Share{}), tacit::EarlyStopping<share>{}}};
+#endif
+}

@@ -1,0 +1,18 @@
+// expect: TACIT-ET05
+// fault T20
+#include "fake/tensor.hpp"
+#include "tacit/train/trainer.hpp"
+
+struct Mine : tacit::Supervised<fake::Linear, fake::MeanSquaredError, fake::Sgd> {
+  auto train_step(fake::Batch const& batch, auto& context) { return tacit::default_train_step(*this, batch, context); }
+#ifdef FIX
+  fake::Tensor forward(fake::Tensor const& input, auto&) { return model->forward(input); }
+#else
+  fake::Tensor forward(fake::Tensor const& input) { return model->forward(input); }
+#endif
+};
+
+int main() {
+  tacit::Trainer trainer{Mine{{std::make_shared<fake::Linear>(), {}, {}}}, tacit::CallbackPack{}};
+  trainer.train(fake::Line{8}, {.epochs = 1});
+}
