@@ -121,8 +121,16 @@ struct Rank {
     }
     Tensor gather(Tensor const& tensor) {
       std::vector<double> all;
-      for (auto const& part : exchange("gather", tensor.values())) all.insert(all.end(), part.begin(), part.end());
+      for (auto const& part : exchange("gather", tensor.defined() ? tensor.values() : std::vector<double>{})) all.insert(all.end(), part.begin(), part.end());
       return Tensor{std::move(all)};
+    }
+    Tensor sum(Tensor const& tensor) {
+      std::vector<double> all;
+      for (auto const& part : exchange("sum", tensor.defined() ? tensor.values() : std::vector<double>{})) {
+        all.resize(std::max(all.size(), part.size()));
+        for (std::size_t i = 0; i < part.size(); ++i) all[i] += part[i];
+      }
+      return all.empty() ? Tensor{} : Tensor{std::move(all)};
     }
     void broadcast(Tensor& tensor, int root) { tensor->values = exchange("broadcast", tensor.values())[static_cast<std::size_t>(root)]; }
     void barrier() { exchange("barrier", {}); }

@@ -12,14 +12,14 @@ enum class misuse {
   // tasks
   ET01, ET02, ET03, ET04, ET05, ET06, ET07, ET08, ET09, ET10, ET11, ET12, ET13,
   // callbacks and events
-  EC01, EC02, EC03, EC04, EC05, EC06, EC07, EC08, EC09, EC10, EC11, EC12, EC13, EC14, EC15, EC16, EC17,
+  EC01, EC02, EC03, EC04, EC05, EC06, EC07, EC08, EC09, EC10, EC11, EC12, EC13, EC14, EC15, EC16, EC17, EC18,
   // metrics
   EM01, EM02, EM03, EM04, EM05, EM06,
   // policies: device, precision, distribution, pairs
   EP01, EP02, EP03, EP04, EP05, EP06,
   EP11, EP12, EP13, EP14, EP15, EP16, EP17, EP18,
   EP21, EP22, EP23, EP24, EP25, EP26, EP27, EP28, EP29, EP30, EP31, EP32, EP33, EP34, EP35, EP36,
-  EP41,
+  EP41, EP42,
   // optimizers
   EO01, EO02, EO03, EO04,
   // state

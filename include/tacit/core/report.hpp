@@ -88,6 +88,8 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(ec16, "[TACIT-EC16] a micro-batch is to be halved where that cannot be done yet, wanted: a task of one phase, see docs/errors.md");
   constexpr bool ec17 = N != misuse::EC17;
   static_assert(ec17, "[TACIT-EC17] on_eval_set names an eval set that nothing evaluates, wanted: the name of one of eval_sets<...>, or \"ema\" or \"swa\" beside that callback, see docs/errors.md");
+  constexpr bool ec18 = N != misuse::EC18;
+  static_assert(ec18, "[TACIT-EC18] a callback that records stands in OnMainProcess, but all ranks record together, wanted: the callback without OnMainProcess, see docs/errors.md");
   constexpr bool em01 = N != misuse::EM01;
   static_assert(em01, "[TACIT-EM01] a metric is watched that nothing records, wanted: a callback with `using records = tacit::records<that tag>` in the pack, see docs/errors.md");
   constexpr bool em02 = N != misuse::EM02;
@@ -162,6 +164,8 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(ep36, "[TACIT-EP36] a bound distribution has no name, wanted: name(), convertible to std::string, see docs/errors.md");
   constexpr bool ep41 = N != misuse::EP41;
   static_assert(ep41, "[TACIT-EP41] two policies exclude each other, wanted: a pair that neither names in its `excludes`, see docs/errors.md");
+  constexpr bool ep42 = N != misuse::EP42;
+  static_assert(ep42, "[TACIT-EP42] a bound distribution sums no tensors, wanted: Tensor sum(Tensor const&), see docs/errors.md");
   constexpr bool eo01 = N != misuse::EO01;
   static_assert(eo01, "[TACIT-EO01] a bound optimizer does not step, wanted: void step(Parameters&, update_input<Tensor> const&), see docs/errors.md");
   constexpr bool eo02 = N != misuse::EO02;

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <string_view>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "tacit/core/fixed_string.hpp"
@@ -138,26 +140,62 @@ class record_part : public gradients_part<Run, Parts, Phase> {
 template <class Run, unsigned Parts, std::size_t Phase>
 class record_part<Run, Parts, Phase, true> : public gradients_part<Run, Parts, Phase> {
  public:
-  /// Records a metric that a callback of the pack declares in its `records`: a number, or a mean that is reduced over the ranks.
+  /// Records a metric that a callback of the pack declares in its `records`: a mean that is reduced over the ranks, or a number, of
+  /// which all ranks record rank 0's.
   /// Requires: every rank calls it alike. Cost: a mean waits for the device.
-  /// Throws: UsageError for a mean of several processes inside a step, which another rank may have no batch for.
+  /// Throws: UsageError inside a step of several processes, for which another rank may have no batch; a volatile tag that nothing
+  /// watches may be recorded there, each rank's own.
   template <class Tag, class Value>
   void record(Tag const& tag, Value const& value) const {
-    if constexpr ((Parts & part::batch) != 0) this->run_->core().require_recordable_in_step(value);
-    this->run_->core().record(tag, value);
+    if constexpr ((Parts & part::batch) != 0) {
+      this->run_->core().record_in_step(tag, value);
+    } else {
+      this->run_->core().record(tag, value);
+    }
   }
 
  protected:
   using gradients_part<Run, Parts, Phase>::gradients_part;
 };
 
-template <class Run, unsigned Parts, std::size_t Phase, bool = (Parts & part::latest) != 0>
-class latest_part : public record_part<Run, Parts, Phase> {
+/// Events that every rank reaches: those that record, outside of steps, for which a rank may have no batch.
+template <class Run, unsigned Parts, std::size_t Phase, bool = (Parts & part::record) != 0 && (Parts & part::batch) == 0>
+class ranks_part : public record_part<Run, Parts, Phase> {
  protected:
   using record_part<Run, Parts, Phase>::record_part;
 };
 template <class Run, unsigned Parts, std::size_t Phase>
-class latest_part<Run, Parts, Phase, true> : public record_part<Run, Parts, Phase> {
+class ranks_part<Run, Parts, Phase, true> : public record_part<Run, Parts, Phase> {
+ public:
+  /// The rows of all ranks in rank order, whatever their numbers; an undefined tensor has none. No gradient flows.
+  /// Requires, here and below: every rank calls it alike. Cost: none on one process.
+  /// Throws: DistributedError for rows of different types or shapes.
+  typename Run::tensor_type gather(typename Run::tensor_type const& tensor) const { return this->run_->core().gather(tensor); }
+  /// The sum of all ranks' tensors, in the argument's type; an undefined tensor counts as zeros.
+  /// Throws: DistributedError for different types or shapes, and where the sum does not fit the type.
+  typename Run::tensor_type reduce_sum(typename Run::tensor_type const& tensor) const { return this->run_->core().reduce_sum(tensor); }
+  /// The sum of all ranks' numbers.
+  template <class Number>
+    requires(std::is_arithmetic_v<Number> && !std::is_same_v<Number, bool>)
+  double reduce_sum(Number number) const {
+    return this->run_->core().reduce_sum(static_cast<double>(number));
+  }
+  /// Each number becomes the sum of all ranks'; all give as many.
+  void reduce_sum(std::span<double> numbers) const { this->run_->core().reduce_sum(numbers); }
+  /// True if the flag is true on every rank.
+  bool all_true(bool flag) const { return this->run_->core().all_true(flag); }
+
+ protected:
+  using record_part<Run, Parts, Phase>::record_part;
+};
+
+template <class Run, unsigned Parts, std::size_t Phase, bool = (Parts & part::latest) != 0>
+class latest_part : public ranks_part<Run, Parts, Phase> {
+ protected:
+  using ranks_part<Run, Parts, Phase>::ranks_part;
+};
+template <class Run, unsigned Parts, std::size_t Phase>
+class latest_part<Run, Parts, Phase, true> : public ranks_part<Run, Parts, Phase> {
  public:
   /// The latest recorded value of a metric.
   /// Throws: UsageError if none was recorded yet.
@@ -167,7 +205,7 @@ class latest_part<Run, Parts, Phase, true> : public record_part<Run, Parts, Phas
   }
 
  protected:
-  using record_part<Run, Parts, Phase>::record_part;
+  using ranks_part<Run, Parts, Phase>::ranks_part;
 };
 
 template <class Run, unsigned Parts, std::size_t Phase, bool = (Parts & part::evaluate) != 0>

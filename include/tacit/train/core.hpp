@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -223,7 +224,50 @@ class Core {
 
   template <class Tag, class Value>
   void record(Tag const& tag, Value const& value) {
-    double const number = reduced(value);
+    record_number(tag, common(value));
+  }
+  /// In a step, where another rank may have no batch: nothing that all ranks must do together.
+  template <class Tag, class Value>
+  void record_in_step(Tag const& tag, Value const& value) {
+    if constexpr (!is_single) {
+      if (world_size() > 1) require_recordable_in_step<Tag, Value>();
+    }
+    record_number(tag, reduced(value));
+  }
+
+  // --- all ranks together; one process gets back what it gave ---
+
+  tensor_type gather(tensor_type const& tensor) {
+    if constexpr (!is_single) {
+      if (world_size() > 1) return distribution_.gather(tensor);
+    }
+    return tensor;
+  }
+  tensor_type reduce_sum(tensor_type const& tensor) {
+    if constexpr (!is_single) {
+      if (world_size() > 1) return distribution_.sum(tensor);
+    }
+    return tensor;
+  }
+  double reduce_sum(double number) {
+    reduce_sum(std::span{&number, 1});
+    return number;
+  }
+  void reduce_sum([[maybe_unused]] std::span<double> numbers) {
+    if constexpr (!is_single) {
+      if (world_size() > 1) distribution_.reduce_sum(numbers);
+    }
+  }
+  bool all_true(bool flag) {
+    if constexpr (!is_single) {
+      if (world_size() > 1) return distribution_.agree(flag ? 0 : 1) == 0;
+    }
+    return flag;
+  }
+
+ private:
+  template <class Tag>
+  void record_number(Tag const& tag, double number) {
     if constexpr (std::is_same_v<Tag, dynamic>) {
       target().record(full_name(tag.name), false, false, progress_.epoch, progress_.updates, number);
     } else {
@@ -236,15 +280,27 @@ class Core {
     }
   }
 
-  template <class Value>
-  void require_recordable_in_step(Value const&) const {
-    if constexpr (!is_single && std::is_same_v<Value, basic_mean<tensor_type>>) {
-      if (world_size() == 1) return;
+  template <class Tag, class Value>
+  static void require_recordable_in_step() {
+    if constexpr (std::is_same_v<Value, basic_mean<tensor_type>>) {
       throw UsageError{"TACIT-RU25", "a mean over the ranks is recorded inside a step, which another rank may have no batch for", "context.record",
                        "record it at UpdateEnd or at the end of the epoch, where all ranks are"};
+    } else {
+      constexpr bool is_own = [] {
+        if constexpr (requires { requires Tag::is_volatile; }) {
+          return !detail::contains_v<typename Composition::watched_tags, Tag>;
+        } else {
+          return false;
+        }
+      }();
+      if constexpr (!is_own) {
+        throw UsageError{"TACIT-RU26", "a number is recorded inside a step, where each rank has its own and may have no batch", "context.record",
+                         "record it at UpdateEnd or at the end of the epoch: there all ranks record rank 0's, or add it to a Mean"};
+      }
     }
   }
 
+ public:
   template <class Tag>
   double latest(Tag const& tag) const {
     if constexpr (!std::is_same_v<Tag, dynamic>) {
@@ -303,6 +359,15 @@ class Core {
     return eval_set_.empty() ? std::string{name} : std::string{eval_set_} + "/" + std::string{name};
   }
 
+  /// The number that all ranks record: of all ranks, or rank 0's.
+  template <class Value>
+  double common(Value const& value) {
+    double number = reduced(value);
+    if constexpr (!is_single && !std::is_same_v<Value, basic_mean<tensor_type>>) {
+      if (world_size() > 1) number = reduce_sum(rank() == 0 ? number : 0.0);
+    }
+    return number;
+  }
   double reduced(double value) const { return value; }
   double reduced(basic_device_scalar<tensor_type> const& value) const {
     require_log_point();

@@ -19,6 +19,7 @@
 #include "tacit/data/loader.hpp"
 #include "tacit/data/range_source.hpp"
 #include "tacit/fwd.hpp"
+#include "tacit/train/agreement.hpp"
 #include "tacit/train/compose.hpp"
 #include "tacit/train/composition.hpp"
 #include "tacit/train/core.hpp"
@@ -626,6 +627,7 @@ class Trainer {
       }
       core_->sink() = options.sink;
       plan_training(detail::GivenBatches<Batch>{}, options);
+      detail::agree_on_training(*core_, "session", detail::GivenBatches<Batch>{}, options, [](detail::Terms&) {});
       return Session<core_type, Batch>{*core_, options};
     }
   }
@@ -769,6 +771,11 @@ class Trainer {
           return detail::Scheduled<core_type, std::remove_cvref_t<decltype(fields)>...>{core, {core.plan().updates, core.plan().updates_per_epoch}, fields...};
         },
         std::tuple_cat(field_of(extra)...));
+    [[maybe_unused]] auto const eval_terms = [&](detail::Terms& terms) {
+      [[maybe_unused]] std::int64_t const most = core.batch_limits().eval.value_or(-1);
+      std::apply([&](auto&... one) { (detail::add_source(terms, "eval set " + std::string{one.name}, detail::source_in(one.holder), core.world_size(), most), ...); }, named);
+    };
+    if constexpr (std::is_void_v<Valid>) detail::agree_on_training(core, "train", source, options, eval_terms, extra...);
     if constexpr (std::is_void_v<Valid> && std::tuple_size_v<decltype(named)> == 0) {
       return run_training_with(source, options, detail::no_evaluation{}, schedules);
     } else {
@@ -779,6 +786,10 @@ class Trainer {
                                                 "TrainOptions::eval_per_device_batch_size");
         auto& valid_source = detail::source_in(valid_holder);
         plan_evaluation(valid_source);
+        detail::agree_on_training(core, "train", source, options, [&](detail::Terms& terms) {
+          detail::add_source(terms, "the eval set", valid_source, core.world_size(), core.batch_limits().eval.value_or(-1));
+          eval_terms(terms);
+        }, extra...);
         return run_training_with(source, options, [&named, &valid_source](core_type& c, bool intermediate, std::string_view as) {
           evaluate_set(c, valid_source, as, intermediate, unset);
           evaluate_named(c, named, intermediate, as);
@@ -828,6 +839,7 @@ class Trainer {
   }
   template <class Source>
   static void evaluate_set(core_type& core, Source& source, std::string_view set, bool intermediate, MicroBatches limit) {
+    detail::agree_on_evaluation(core, "evaluation inside a run", source, set, limit);
     detail::EvalPass<core_type, Source> pass{core, source, set, intermediate, limit};
     detail::eval_epoch(pass);
   }
@@ -857,6 +869,7 @@ class Trainer {
     auto& source = detail::source_in(holder);
     core.plan() = base_plan();
     plan_evaluation(source);
+    detail::agree_on_evaluation(core, "evaluate", source, "", options.limit);
     core.progress() = Progress{};
     History metrics;
     metrics.begin_run();
