@@ -213,9 +213,13 @@ void add_phase(Terms& terms, Core& core) {
   });
 }
 /// Of callbacks that record or watch metrics: what the others have may well differ, the path of a log say.
-template <class Callback>
-void add_callback(Terms& terms, Callback const& callback) {
-  if constexpr (recorded_tags_t<Callback>::size + watched_tags_t<Callback>::size > 0) add_config(terms, type_name<Callback>(), callback);
+template <class Callback, class Bound>
+void add_callback(Terms& terms, Bound const& bound) {
+  if constexpr (recorded_tags_t<Callback>::size + watched_tags_t<Callback>::size > 0) add_config(terms, type_name<unwrap_t<Callback>>(), bound);
+}
+template <class Core, class... C, std::size_t... I>
+void add_callbacks(Terms& terms, Core& core, list<C...>, std::index_sequence<I...>) {
+  (add_callback<C>(terms, core.callbacks().template get<I>()), ...);
 }
 
 template <class Core>
@@ -225,7 +229,7 @@ void add_composition(Terms& terms, Core& core) {
   terms.add("precision", std::string_view{std::string{core.precision().name()}});
   add_config(terms, "precision", core.precision());
   [&]<std::size_t... I>(std::index_sequence<I...>) { (add_phase<I>(terms, core), ...); }(std::make_index_sequence<Core::phase_count>{});
-  [&]<std::size_t... I>(std::index_sequence<I...>) { (add_callback(terms, core.callbacks().template get<I>()), ...); }(std::make_index_sequence<Core::callback_types::size>{});
+  add_callbacks(terms, core, typename composition::callbacks{}, std::make_index_sequence<composition::callbacks::size>{});
 }
 
 template <class Core>
