@@ -18,6 +18,7 @@
 #include "tacit/task/batch.hpp"
 #include "tacit/task/step_result.hpp"
 #include "tacit/task/task.hpp"
+#include "tacit/train/agreement.hpp"
 #include "tacit/train/core.hpp"
 #include "tacit/train/options.hpp"
 #include "tacit/train/scopes.hpp"
@@ -91,7 +92,11 @@ class PassBase {
 
   /// False at the end of the data; true without a batch where this rank has none for the step.
   bool next_batch() {
-    if (!source_.next(batch_)) return false;
+    if constexpr (!CoreT::is_single && !sized_batch_source<Source> && !requires { Source::is_given; }) {
+      if (!next_of_unknown(core_, source_, batch_)) return false;
+    } else {
+      if (!source_.next(batch_)) return false;
+    }
     samples_ = 0;
     if (batch_) {
       if constexpr (CoreT::transfers) {
@@ -180,6 +185,7 @@ class EvalPass : public PassBase<CoreT, Source, false> {
   }
 
   void begin_epoch() {
+    share_buffers(this->core_);
     for (auto& loss : this->losses_) loss.reset();
     this->source_.start_epoch(this->core_.plan().seed, EpochIndex{0}, this->core_.rank(), this->core_.world_size());
     this->core_.progress().step = MicroBatchIndex{0};

@@ -24,6 +24,7 @@
 #include "tacit/task/batch.hpp"
 #include "tacit/task/step_result.hpp"
 #include "tacit/task/task.hpp"
+#include "tacit/train/agreement.hpp"
 #include "tacit/train/core.hpp"
 #include "tacit/train/loop.hpp"
 #include "tacit/train/meeting.hpp"
@@ -173,7 +174,10 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   MicroBatches epoch_steps() const { return this->core_.progress().step.value(); }
   Updates epoch_updates() const { return updates().value() - updates_before_; }
 
-  void record_loss() { this->template record_losses<tag::train_loss>(); }
+  void record_loss() {
+    share_buffers(this->core_);
+    this->template record_losses<tag::train_loss>();
+  }
 
   // --- the window: the micro-batches of one update ---
 

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -655,19 +656,27 @@ class Trainer {
   int rank() const { return core_->rank(); }
   int world_size() const { return core_->world_size(); }
   /// Calls `work` in the main process and, once it is done, in the others: filling a cache that they share.
-  /// Throws: what `work` throws; in the others DistributedError if the main process failed.
+  /// The others wait as long as `timeout`, whatever the time limit of the distribution's collectives.
+  /// Throws: what `work` throws; in the others DistributedError if the main process failed, or was not done in time.
   template <class Work>
-  void main_process_first(Work&& work) {
+  void main_process_first(Work&& work, std::chrono::milliseconds timeout = std::chrono::minutes{30}) {
     auto& distribution = core_->distribution();
+    auto const is_done = [&](bool failed) {
+      if constexpr (requires { distribution.await_main(failed, timeout); }) {
+        return distribution.await_main(failed, timeout);
+      } else {
+        return distribution.agree(failed ? 1 : 0) == 0;
+      }
+    };
     if (is_main_process()) {
       try {
         work();
       } catch (...) {
-        distribution.agree(1);
+        is_done(true);
         throw;
       }
     }
-    if (distribution.agree(0) != 0) {
+    if (!is_done(false)) {
       throw DistributedError{"TACIT-RX23", "the main process failed at what it was to do first", "Trainer::main_process_first", "see what it printed"};
     }
     if (!is_main_process()) work();
@@ -851,6 +860,7 @@ class Trainer {
     core.history().begin_run();
     try {
       detail::train_run(pass);
+      detail::share_buffers(core);
     } catch (...) {
       core.clear_gradients();
       core.note_failure();
@@ -971,7 +981,7 @@ class Trainer<bad<Number, Culprit, Detail>, Meant, Precision, Distribution, Call
   int rank() const;
   int world_size() const;
   template <class Work>
-  void main_process_first(Work&& work);
+  void main_process_first(Work&& work, std::chrono::milliseconds = {});
   RunPlan const& plan() const noexcept;
   detail::refused_parts<Meant> view() noexcept;
   std::string describe() const;
