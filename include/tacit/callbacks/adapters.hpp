@@ -14,6 +14,7 @@
 #include "tacit/core/units.hpp"
 #include "tacit/events/callback_pack.hpp"
 #include "tacit/events/events.hpp"
+#include "tacit/train/composition.hpp"
 
 /// Callbacks around a callback: they decide which of its events reach it. Whatever is asked of a callback - handlers, metrics,
 /// order, state - is asked of the inner one.

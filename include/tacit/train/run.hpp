@@ -106,7 +106,8 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   using tensor_type = typename base::tensor_type;
   static constexpr bool halves_batches = micro_batch_callback < base::callback_types::size;
   /// Modules of the model may wait for every rank.
-  static constexpr bool talks = requires(typename CoreT::distribution_type& distribution) { distribution.needs_every_rank(); };
+  static constexpr bool steps_across_ranks = CoreT::steps_across_ranks && !is_single;
+  static constexpr bool talks = steps_across_ranks || requires(typename CoreT::distribution_type& distribution) { distribution.needs_every_rank(); };
 
   TrainPass(CoreT& core, Source& source, TrainOptions const& options, Evaluate evaluate, Schedules& schedules)
       : base{core, source},
@@ -208,7 +209,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     }
     this->batch_ = std::exchange(stand_in_, std::nullopt);
     is_standing_in_ = true;
-    return this->core_.distribution().absent();
+    return shadow_scope{*this};
   }
 
   /// The step of phase I on a graph that reaches the parameters of no other phase.
@@ -440,15 +441,43 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   }
   /// True if modules of the model wait for every rank.
   bool is_talking() const noexcept {
-    if constexpr (talks) {
+    if constexpr (steps_across_ranks) {
+      if (this->core_.world_size() > 1) return true;
+    }
+    if constexpr (requires(CoreT& core) { core.distribution().needs_every_rank(); }) {
       return this->core_.distribution().needs_every_rank();
     } else {
       return false;
     }
   }
+  /// Nothing of the batch in work counts: for the step's own exchange, and for modules of the model.
+  class shadow_scope {
+   public:
+    explicit shadow_scope(TrainPass& pass) : of_step_{pass.shadow_of_step()}, of_modules_{pass.absent_of_modules()} {}
+
+   private:
+    decltype(std::declval<TrainPass&>().shadow_of_step()) of_step_;
+    decltype(std::declval<TrainPass&>().absent_of_modules()) of_modules_;
+  };
+  auto shadow_of_step() {
+    if constexpr (steps_across_ranks) {
+      return this->context_.shadow();
+    } else {
+      return no_scope{};
+    }
+  }
+  auto absent_of_modules() {
+    if constexpr (requires(CoreT& core) { core.distribution().absent(); }) {
+      return this->core_.distribution().absent();
+    } else {
+      return no_scope{};
+    }
+  }
   auto absent_scope([[maybe_unused]] bool absent) {
     if constexpr (talks) {
-      return absent ? std::optional{this->core_.distribution().absent()} : std::nullopt;
+      std::optional<shadow_scope> scope;
+      if (absent) scope.emplace(*this);
+      return scope;
     } else {
       return no_scope{};
     }
