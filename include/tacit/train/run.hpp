@@ -450,15 +450,6 @@ class TrainPass : public PassBase<CoreT, Source, true> {
       return false;
     }
   }
-  /// Nothing of the batch in work counts: for the step's own exchange, and for modules of the model.
-  class shadow_scope {
-   public:
-    explicit shadow_scope(TrainPass& pass) : of_step_{pass.shadow_of_step()}, of_modules_{pass.absent_of_modules()} {}
-
-   private:
-    decltype(std::declval<TrainPass&>().shadow_of_step()) of_step_;
-    decltype(std::declval<TrainPass&>().absent_of_modules()) of_modules_;
-  };
   auto shadow_of_step() {
     if constexpr (steps_across_ranks) {
       return this->context_.shadow();
@@ -473,11 +464,24 @@ class TrainPass : public PassBase<CoreT, Source, true> {
       return no_scope{};
     }
   }
+  /// Nothing of the batch in work counts: for the step's own exchange, and for modules of the model.
+  class shadow_scope {
+   public:
+    explicit shadow_scope(TrainPass& pass) : of_step_{pass.shadow_of_step()}, of_modules_{pass.absent_of_modules()} {}
+
+   private:
+    [[maybe_unused]] decltype(std::declval<TrainPass&>().shadow_of_step()) of_step_;
+    [[maybe_unused]] decltype(std::declval<TrainPass&>().absent_of_modules()) of_modules_;
+  };
+  struct maybe_shadow {
+    maybe_shadow(TrainPass& pass, bool is_on) {
+      if (is_on) scope.emplace(pass);
+    }
+    std::optional<shadow_scope> scope{};
+  };
   auto absent_scope([[maybe_unused]] bool absent) {
     if constexpr (talks) {
-      std::optional<shadow_scope> scope;
-      if (absent) scope.emplace(*this);
-      return scope;
+      return maybe_shadow{*this, absent};
     } else {
       return no_scope{};
     }

@@ -411,19 +411,22 @@ TEST_CASE("C16: compressed gradients of any magnitude: weights that a step state
   }
 }
 
+namespace {
+/// Rank 1 is killed in a step; rank 0 is about to send, a moment later each time.
+struct Die {
+  int rank;
+  int spin;
+  void on(event::TrainLossComputed const& e, auto&) {
+    if (e.update.value() != 2) return;
+    if (rank == 1) raise(SIGKILL);
+    for (int volatile i = 0; i < spin;) i = i + 1;
+  }
+};
+}  // namespace
+
 TEST_CASE("C13: a rank that is killed ends the others with an error, never with a signal") {
   int errors = 0;
   for (int trial = 0; trial < 24; ++trial) {
-    struct Die {
-      int rank;
-      int spin;
-      void on(event::TrainLossComputed const& e, auto&) {
-        if (e.update.value() != 2) return;
-        if (rank == 1) raise(SIGKILL);
-        for (int volatile i = 0; i < spin; i = i + 1) {
-        }
-      }
-    };
     auto const reports = run_ranks(2, [&](tacit::launch::World const& world) {
       signal(SIGPIPE, SIG_DFL);
       return train(std::make_shared<NetImpl>(), 48, {.epochs = 1, .per_device_batch_size = 2}, CallbackPack{Die{world.rank, trial * 20'000}}, Ddp<Gloo>{.timeout = std::chrono::seconds{5}, .world = world}).numbers();

@@ -77,7 +77,7 @@ class ReducerHook : public c10d::CommHookInterface {
 };
 
 /// Gradients travel in 16 bits, scaled by a power of two that all ranks have alike: what the largest of them is does not matter, and no
-/// sum overflows. Infinite and NaN gradients make the whole bucket NaN.
+/// sum overflows. Infinite gradients make the whole bucket NaN.
 /// Cost: one reduction of a single number before each bucket's. No host read.
 template <at::ScalarType Small>
 struct SmallHook {
@@ -106,7 +106,7 @@ struct SmallHook {
         [whole, unit, factor = is_wide ? 1.0 / (margin * ranks) : 1.0](c10::ivalue::Future& done) {
           at::NoGradGuard const no_graph_here;
           whole.copy_(done.value().toTensorVector().at(0));
-          if (unit.defined()) whole.mul_(unit).mul_(factor);
+          if (unit.defined()) whole.mul_(factor).mul_(unit);  // in this order nothing overflows
           return c10::IValue{whole};
         },
         c10::TensorType::get());
@@ -315,6 +315,7 @@ class DataParallel {
     if (count == 0) return;
     if (count > 5) missing.append(" and ").append(std::to_string(count - 5)).append(" more");
     std::string const what = message({"rank ", group_.rank(), " of ", group_.world_size(), " has no gradient for ", missing, " in this update"});
+    phases_.clear();  // they hold the group, whose connections are to close: the other ranks wait in their backward passes
     group_.leave_word(what);
     throw DistributedError{"TACIT-RX32", what, "Ddp", "freeze what the loss does not depend on, or set `.find_unused = true`"};
   }

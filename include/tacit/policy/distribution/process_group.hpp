@@ -206,6 +206,7 @@ class ProcessGroup {
     PipeMask const mask;
     leave(failed ? "failed" : "has ended its trainer");
     try {
+      if (!group_) return;
       if (failed) {
         abort(*group_);
       } else {
@@ -368,13 +369,22 @@ class ProcessGroup {
   }
 
   /// Ends the group with a reason, which stands in the errors of the other ranks. Rank 0 serves the store and gives them a moment to read it.
+  /// Requires: nobody else holds LibTorch's group; its connections close with it.
   void leave_word(std::string const& why) noexcept {
     is_broken_ = true;
     try {
       store_->set("word", bytes_of(why));
       store_->set("heard" + std::to_string(rank()), std::vector<std::uint8_t>{1});
+    } catch (...) {
+    }
+    try {
       abort(*group_);
-      if (rank() != 0) return;
+    } catch (...) {
+    }
+    begun_work_.reset();
+    group_.reset();
+    if (rank() != 0) return;
+    try {
       std::vector<std::string> keys;
       for (int other = 1; other < world_size(); ++other) keys.push_back("heard" + std::to_string(other));
       store_->wait(keys, std::chrono::seconds{3});
@@ -386,6 +396,9 @@ class ProcessGroup {
   /// backward pass goes on unchanged, and so does memory that ran out.
   template <class Work>
   auto guarded(char const* doing, Work const& work) -> decltype(work()) {
+    if (is_broken_ && !group_) {
+      throw DistributedError{"TACIT-RX20", message({"rank ", rank(), " of ", world_size(), " ended its group before ", doing}), "distribution", "make a new trainer on every rank"};
+    }
     try {
       return work();
     } catch (std::exception const& error) {
