@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -55,7 +56,7 @@ class ProgressBar::bound {
     train_.finish(leaves_line);
     double const samples = static_cast<double>(context.progress().samples.value() - samples_before_);
     double const seconds = std::chrono::duration<double>(clock::now() - began_ - paused_).count();
-    if (seconds > 0.0 && samples > 0.0) context.record(tag::samples_per_second{}, samples / seconds);
+    if (samples > 0.0) context.record(tag::samples_per_second{}, samples / std::max(seconds, 1e-9));  // every rank, whatever its clock says
   }
 
   void on(event::EvalEpochStart const& event, auto& context) {

@@ -20,11 +20,18 @@ namespace tacit::inline v0 {
 ///
 /// `is_single`: the world is this process, known at compile time; no collective is compiled in.
 /// `reduce_sum(numbers)`: sums over ranks in place. `agree(wish)`: the largest wish of all ranks.
-/// `gather(text)`: one text per rank. `gather(tensor)`: rows of all ranks in rank order, whatever their number.
+/// `gather(text)`: one text per rank. `gather(tensor)`: rows of all ranks in rank order, whatever their number; an undefined tensor has none.
+/// `sum(tensor)`: the sum of all ranks' tensors as a new one; an undefined tensor counts as zeros.
 /// `broadcast(tensor, root)`: in place. `no_sync()`: an RAII guard under which gradients stay local.
 /// `prepare_parameters(parameters)`: before the first step and after every change, the same values everywhere.
 /// `prepare_gradients(parameters)`: after the last backward of a window, on every rank, also on one that had nothing to
 /// contribute: the mean over ranks. `reduce_max(tensor)`: elementwise over ranks, in place, no host read.
+///
+/// Beside these it may have `meet(text)`: a `gather(text)` at the start of a run, for which ranks may take long to arrive.
+/// `await_main(failed, limit)`: rank 0 says whether its work failed, the others wait for that; false if it did. `begin_run()`: before each
+/// run, on every rank: nothing of a run that an exception ended is left. `share_buffers(model)`: buffers become rank 0's.
+/// For tasks whose steps ask the other ranks `gather(tensor, counts)` and `sum(tensor, counts)`: of a rank that does not count the others
+/// get nothing, and it has its own behind theirs.
 ///
 /// Besides, it may have groups of members, each whole or not at all: `reduces_during_backward`, `sums_beside_backward`,
 /// `waits_for_every_rank`, `prepares_models`. To name one member of a group and not the others does not compile.
@@ -41,6 +48,7 @@ concept bound_distribution =
       { bound.agree(wish) } -> std::same_as<std::int64_t>;
       { bound.gather(text) } -> std::same_as<std::vector<std::string>>;
       { bound.gather(fixed) } -> std::same_as<typename Parameters::tensor_type>;
+      { bound.sum(fixed) } -> std::same_as<typename Parameters::tensor_type>;
       bound.broadcast(tensor, root);
       bound.barrier();
       bound.no_sync();
@@ -118,6 +126,8 @@ consteval misuse missing_in_bound_distribution() {
     return misuse::EP35;
   } else if constexpr (!requires(Bound& bound) { { bound.name() } -> std::convertible_to<std::string>; }) {
     return misuse::EP36;
+  } else if constexpr (!requires(Bound& bound, tensor_type const& tensor) { { bound.sum(tensor) } -> std::same_as<tensor_type>; }) {
+    return misuse::EP42;
   } else {
     return misuse::none;
   }
@@ -185,6 +195,7 @@ struct distribution_archetype {
     std::int64_t agree(std::int64_t wish) { return wish; }
     std::vector<std::string> gather(std::string_view text) { return {std::string{text}}; }
     tensor_type gather(tensor_type const& tensor) { return tensor; }
+    tensor_type sum(tensor_type const& tensor) { return tensor; }
     void broadcast(tensor_type&, int) {}
     void barrier() {}
     guard no_sync() { return {}; }

@@ -112,6 +112,10 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(ec28, "[TACIT-EC28] a callback that sizes micro-batches lacks a part of that, or it has another form, wanted: Samples micro_batch_rows() const and void halved(Samples most, Sink const&, Progress const&), see docs/errors.md");
   constexpr bool ec29 = N != misuse::EC29;
   static_assert(ec29, "[TACIT-EC29] `batch_limits` of a callback has the wrong form, wanted: public BatchLimits batch_limits() const, see docs/errors.md");
+  constexpr bool ec18 = N != misuse::EC18;
+  static_assert(ec18, "[TACIT-EC18] a callback that records stands in OnMainProcess, but all ranks record together, wanted: the callback without OnMainProcess, see docs/errors.md");
+  constexpr bool ec19 = N != misuse::EC19;
+  static_assert(ec19, "[TACIT-EC19] a step asks the other ranks, which may have no batch for it, wanted: tacit::across_ranks(step), or `static constexpr bool steps_across_ranks = true` in the task, see docs/errors.md");
   constexpr bool em01 = N != misuse::EM01;
   static_assert(em01, "[TACIT-EM01] a metric is watched that nothing records, wanted: a callback with `using records = tacit::records<that tag>` in the pack, see docs/errors.md");
   constexpr bool em02 = N != misuse::EM02;
@@ -210,6 +214,8 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(ep77, "[TACIT-EP77] `scaler` of a bound precision has the wrong form, wanted: auto const& scaler() const, see docs/errors.md");
   constexpr bool ep78 = N != misuse::EP78;
   static_assert(ep78, "[TACIT-EP78] `release_memory` of a bound device has the wrong form, wanted: void release_memory(), see docs/errors.md");
+  constexpr bool ep42 = N != misuse::EP42;
+  static_assert(ep42, "[TACIT-EP42] a bound distribution sums no tensors, wanted: Tensor sum(Tensor const&), see docs/errors.md");
   constexpr bool eo01 = N != misuse::EO01;
   static_assert(eo01, "[TACIT-EO01] a bound optimizer does not step, wanted: void step(Parameters&, update_input<Tensor> const&), see docs/errors.md");
   constexpr bool eo02 = N != misuse::EO02;

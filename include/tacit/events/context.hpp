@@ -1,11 +1,17 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <span>
 #include <string_view>
 #include <string>
+#include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "tacit/core/fixed_string.hpp"
+#include "tacit/core/misuse.hpp"
+#include "tacit/core/report.hpp"
 #include "tacit/core/sink.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/events/events.hpp"
@@ -144,26 +150,62 @@ class record_part : public gradients_part<Run, Parts, Phase> {
 template <class Run, unsigned Parts, std::size_t Phase>
 class record_part<Run, Parts, Phase, true> : public gradients_part<Run, Parts, Phase> {
  public:
-  /// Records a metric that a callback of the pack declares in its `records`: a number, or a mean that is reduced over the ranks.
+  /// Records a metric that a callback of the pack declares in its `records`: a mean that is reduced over the ranks, or a number, of
+  /// which all ranks record rank 0's.
   /// Requires: every rank calls it alike. Cost: a mean waits for the device.
-  /// Throws: UsageError for a mean of several processes inside a step, which another rank may have no batch for.
+  /// Throws: UsageError inside a step of several processes, for which another rank may have no batch; a volatile tag that nothing
+  /// watches may be recorded there, each rank's own.
   template <class Tag, class Value>
   void record(Tag const& tag, Value const& value) const {
-    if constexpr ((Parts & part::batch) != 0) this->run_->core().require_recordable_in_step(value);
-    this->run_->core().record(tag, value);
+    if constexpr ((Parts & part::batch) != 0) {
+      this->run_->core().record_in_step(tag, value);
+    } else {
+      this->run_->core().record(tag, value);
+    }
   }
 
  protected:
   using gradients_part<Run, Parts, Phase>::gradients_part;
 };
 
-template <class Run, unsigned Parts, std::size_t Phase, bool = (Parts & part::latest) != 0>
-class latest_part : public record_part<Run, Parts, Phase> {
+/// Events that every rank reaches: those that record, outside of steps, for which a rank may have no batch.
+template <class Run, unsigned Parts, std::size_t Phase, bool = (Parts & part::record) != 0 && (Parts & part::batch) == 0>
+class ranks_part : public record_part<Run, Parts, Phase> {
  protected:
   using record_part<Run, Parts, Phase>::record_part;
 };
 template <class Run, unsigned Parts, std::size_t Phase>
-class latest_part<Run, Parts, Phase, true> : public record_part<Run, Parts, Phase> {
+class ranks_part<Run, Parts, Phase, true> : public record_part<Run, Parts, Phase> {
+ public:
+  /// The rows of all ranks in rank order, whatever their numbers; an undefined tensor has none. No gradient flows.
+  /// Requires, here and below: every rank calls it alike. Cost: none on one process.
+  /// Throws: DistributedError for rows of different types or shapes.
+  typename Run::tensor_type gather(typename Run::tensor_type const& tensor) const { return this->run_->core().gather(tensor); }
+  /// The sum of all ranks' tensors, in the argument's type; an undefined tensor counts as zeros.
+  /// Throws: DistributedError for different types or shapes, and where the sum does not fit the type.
+  typename Run::tensor_type reduce_sum(typename Run::tensor_type const& tensor) const { return this->run_->core().reduce_sum(tensor); }
+  /// The sum of all ranks' numbers.
+  template <class Number>
+    requires(std::is_arithmetic_v<Number> && !std::is_same_v<Number, bool>)
+  double reduce_sum(Number number) const {
+    return this->run_->core().reduce_sum(static_cast<double>(number));
+  }
+  /// Each number becomes the sum of all ranks'; all give as many.
+  void reduce_sum(std::span<double> numbers) const { this->run_->core().reduce_sum(numbers); }
+  /// True if the flag is true on every rank.
+  bool all_true(bool flag) const { return this->run_->core().all_true(flag); }
+
+ protected:
+  using record_part<Run, Parts, Phase>::record_part;
+};
+
+template <class Run, unsigned Parts, std::size_t Phase, bool = (Parts & part::latest) != 0>
+class latest_part : public ranks_part<Run, Parts, Phase> {
+ protected:
+  using ranks_part<Run, Parts, Phase>::ranks_part;
+};
+template <class Run, unsigned Parts, std::size_t Phase>
+class latest_part<Run, Parts, Phase, true> : public ranks_part<Run, Parts, Phase> {
  public:
   /// The latest recorded value of a metric.
   /// Throws: UsageError if none was recorded yet.
@@ -173,7 +215,7 @@ class latest_part<Run, Parts, Phase, true> : public record_part<Run, Parts, Phas
   }
 
  protected:
-  using record_part<Run, Parts, Phase>::record_part;
+  using ranks_part<Run, Parts, Phase>::ranks_part;
 };
 
 template <class Run, unsigned Parts, std::size_t Phase, bool = (Parts & part::evaluate) != 0>
@@ -239,13 +281,103 @@ class Context : public detail::emit_part<Run, Parts, Phase> {
   explicit Context(Run& run) : detail::emit_part<Run, Parts, Phase>{run} {}
 };
 
-/// What a task's step is given: counters and the world, not the callbacks' rights.
+namespace detail {
+
+/// What a step that states `steps_across_ranks` has besides: the loop sees to it that every rank runs it. For a shadow batch, which a rank
+/// runs where it has none, the others get nothing of this rank; it sees its own rows behind theirs.
+template <class Core, bool = Core::steps_across_ranks>
+class step_ranks_part {
+ public:
+  /// Not of this step: another rank may have no batch for it.
+  template <class Value>
+  auto gather(Value const& value) const {
+    report(bad<misuse::EC19, typename Core::task_type>{});
+    return value;
+  }
+  template <class Value>
+  auto reduce_sum(Value const& value) const {
+    report(bad<misuse::EC19, typename Core::task_type>{});
+    return value;
+  }
+  template <class Flag>
+  bool all_true(Flag flag) const {
+    report(bad<misuse::EC19, typename Core::task_type>{});
+    return flag;
+  }
+
+ protected:
+  explicit step_ranks_part(Core&) {}
+};
 template <class Core>
-class StepContext {
+class step_ranks_part<Core, true> {
  public:
   using tensor_type = typename Core::tensor_type;
 
-  explicit StepContext(Core& core, bool training) : core_{&core}, training_{training} {}
+  /// The rows of all ranks in rank order, whatever their numbers. No gradient flows through the other ranks' rows, nor through these.
+  /// Cost: none on one process. Throws: DistributedError for rows of different types or shapes.
+  tensor_type gather(tensor_type const& tensor) const {
+    if constexpr (!Core::is_single) {
+      if (ranks_core_->world_size() > 1) return ranks_core_->distribution().gather(tensor, !is_shadow_);
+    }
+    return tensor;
+  }
+  /// Where this rank's rows begin in what `gather` gives, if it gave so many.
+  std::int64_t first_row([[maybe_unused]] std::int64_t rows) const {
+    std::int64_t first = 0;
+    if constexpr (!Core::is_single) {
+      if (ranks_core_->world_size() == 1) return 0;
+      std::vector<double> counts(static_cast<std::size_t>(ranks_core_->world_size()), 0.0);
+      if (!is_shadow_) counts[static_cast<std::size_t>(ranks_core_->rank())] = static_cast<double>(rows);
+      ranks_core_->reduce_sum(std::span{counts});
+      std::size_t const before = is_shadow_ ? counts.size() : static_cast<std::size_t>(ranks_core_->rank());
+      for (std::size_t rank = 0; rank < before; ++rank) first += static_cast<std::int64_t>(counts[rank]);
+    }
+    return first;
+  }
+  /// The sum of all ranks' tensors; no gradient flows.
+  tensor_type reduce_sum(tensor_type const& tensor) const {
+    if constexpr (!Core::is_single) {
+      if (ranks_core_->world_size() > 1) return ranks_core_->distribution().sum(tensor, !is_shadow_);
+    }
+    return tensor;
+  }
+  template <class Number>
+    requires(std::is_arithmetic_v<Number> && !std::is_same_v<Number, bool>)
+  double reduce_sum(Number number) const {
+    auto const own = static_cast<double>(number);
+    return is_shadow_ ? own + ranks_core_->reduce_sum(0.0) : ranks_core_->reduce_sum(own);
+  }
+  bool all_true(bool flag) const { return ranks_core_->all_true(flag || is_shadow_) && flag; }
+
+  /// For the loop: while it lives, the batch in work is a shadow batch.
+  auto shadow() {
+    struct scope {
+      explicit scope(bool& flag) : flag_{&flag} { flag = true; }
+      scope(scope const&) = delete;
+      scope& operator=(scope const&) = delete;
+      ~scope() { *flag_ = false; }
+      bool* flag_;
+    };
+    return scope{is_shadow_};
+  }
+
+ protected:
+  explicit step_ranks_part(Core& core) : ranks_core_{&core} {}
+
+ private:
+  Core* ranks_core_;
+  bool is_shadow_ = false;
+};
+
+}  // namespace detail
+
+/// What a task's step is given: counters and the world, not the callbacks' rights.
+template <class Core>
+class StepContext : public detail::step_ranks_part<Core> {
+ public:
+  using tensor_type = typename Core::tensor_type;
+
+  explicit StepContext(Core& core, bool training) : detail::step_ranks_part<Core>{core}, core_{&core}, training_{training} {}
   StepContext(StepContext const&) = delete;
   StepContext& operator=(StepContext const&) = delete;
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <exception>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -26,6 +27,7 @@
 #include "tacit/events/progress.hpp"
 #include "tacit/metric/history.hpp"
 #include "tacit/metric/mean.hpp"
+#include "tacit/task/across_ranks.hpp"
 #include "tacit/task/parameter_set.hpp"
 #include "tacit/task/task.hpp"
 #include "tacit/train/composition.hpp"
@@ -93,6 +95,7 @@ class Core {
   static constexpr auto order = Composition::call_order;
   static constexpr std::size_t phase_count = detail::task_phase_count<task_type>;
   static constexpr bool is_single = distribution_type::is_single;
+  static constexpr bool steps_across_ranks = detail::task_steps_across_ranks<task_type>;
   static constexpr bool keeps_masters = tacit::keeps_masters<precision_type, parameters_type>;
   static constexpr bool transfers = !device_type::is_host || precision_type::casts;
 
@@ -212,7 +215,50 @@ class Core {
 
   template <class Tag, class Value>
   void record(Tag const& tag, Value const& value) {
-    double const number = reduced(value);
+    record_number(tag, common(value));
+  }
+  /// In a step, where another rank may have no batch: nothing that all ranks must do together.
+  template <class Tag, class Value>
+  void record_in_step(Tag const& tag, Value const& value) {
+    if constexpr (!is_single) {
+      if (world_size() > 1) require_recordable_in_step<Tag, Value>();
+    }
+    record_number(tag, reduced(value));
+  }
+
+  // --- all ranks together; one process gets back what it gave ---
+
+  tensor_type gather(tensor_type const& tensor) {
+    if constexpr (!is_single) {
+      if (world_size() > 1) return distribution_.gather(tensor);
+    }
+    return tensor;
+  }
+  tensor_type reduce_sum(tensor_type const& tensor) {
+    if constexpr (!is_single) {
+      if (world_size() > 1) return distribution_.sum(tensor);
+    }
+    return tensor;
+  }
+  double reduce_sum(double number) {
+    reduce_sum(std::span{&number, 1});
+    return number;
+  }
+  void reduce_sum([[maybe_unused]] std::span<double> numbers) {
+    if constexpr (!is_single) {
+      if (world_size() > 1) distribution_.reduce_sum(numbers);
+    }
+  }
+  bool all_true(bool flag) {
+    if constexpr (!is_single) {
+      if (world_size() > 1) return distribution_.agree(flag ? 0 : 1) == 0;
+    }
+    return flag;
+  }
+
+ private:
+  template <class Tag>
+  void record_number(Tag const& tag, double number) {
     if constexpr (std::is_same_v<Tag, dynamic>) {
       std::string const full = full_name(tag.name);
       detail::require_dynamic_name(tag.name, full, typename Composition::recorded_tags{});
@@ -231,15 +277,27 @@ class Core {
     }
   }
 
-  template <class Value>
-  void require_recordable_in_step(Value const&) const {
-    if constexpr (!is_single && std::is_same_v<Value, basic_mean<tensor_type>>) {
-      if (world_size() == 1) return;
+  template <class Tag, class Value>
+  static void require_recordable_in_step() {
+    if constexpr (std::is_same_v<Value, basic_mean<tensor_type>>) {
       throw UsageError{"TACIT-RU25", "a mean over the ranks is recorded inside a step, which another rank may have no batch for", "context.record",
                        "record it at UpdateEnd or at the end of the epoch, where all ranks are"};
+    } else {
+      constexpr bool is_own = [] {
+        if constexpr (requires { requires Tag::is_volatile; }) {
+          return !detail::contains_v<typename Composition::watched_tags, Tag>;
+        } else {
+          return false;
+        }
+      }();
+      if constexpr (!is_own) {
+        throw UsageError{"TACIT-RU26", "a number is recorded inside a step, where each rank has its own and may have no batch", "context.record",
+                         "record it at UpdateEnd or at the end of the epoch: there all ranks record rank 0's, or add it to a Mean"};
+      }
     }
   }
 
+ public:
   template <class Tag>
   double latest(Tag const& tag) const {
     if constexpr (!std::is_same_v<Tag, dynamic>) {
@@ -311,6 +369,15 @@ class Core {
     return run_.eval_set.empty() ? std::string{name} : std::string{run_.eval_set} + "/" + std::string{name};
   }
 
+  /// The number that all ranks record: of all ranks, or rank 0's.
+  template <class Value>
+  double common(Value const& value) {
+    double number = reduced(value);
+    if constexpr (!is_single && !std::is_same_v<Value, basic_mean<tensor_type>>) {
+      if (world_size() > 1) number = reduce_sum(rank() == 0 ? number : 0.0);
+    }
+    return number;
+  }
   double reduced(double value) const { return value; }
   double reduced(basic_device_scalar<tensor_type> const& value) const {
     require_log_point();

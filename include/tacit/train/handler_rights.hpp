@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <utility>
 
+#include "tacit/concepts/callback.hpp"
 #include "tacit/core/list.hpp"
 #include "tacit/events/dispatch.hpp"
 #include "tacit/events/events.hpp"
@@ -28,7 +29,7 @@ consteval bool any_returns_flow(list<C...>) {
 
 /// Some handler may leave a batch out, so that no weight is known before the step.
 template <class Run>
-consteval bool may_skip_batches() {
+consteval bool handlers_may_skip_batches() {
   return any_returns_flow<Run, event::TrainStepStart>(typename Run::callback_types{});
 }
 
@@ -46,19 +47,13 @@ using phase_event = typename decltype(name_event<Run, I, Event>())::value;
 
 /// Some handler of the loss may skip the update, on its rank alone.
 template <class Run>
-consteval bool may_skip_updates() {
+consteval bool handlers_may_skip_updates() {
   return []<std::size_t... I>(std::index_sequence<I...>) {
     return (is_handled<Run, phase_event<Run, I, event::TrainLossComputed>, event_parts<event::TrainLossComputed>, I> || ...);
   }(std::make_index_sequence<Run::phase_count>{});
 }
 
-/// A callback that keeps the size of micro-batches: AutoMicroBatch.
-template <class Callback>
-concept sizes_micro_batches = requires(Callback& callback, Samples rows, Sink const& sink, Progress const& progress) {
-  { callback.micro_batch_rows() } -> std::same_as<Samples>;
-  callback.halved(rows, sink, progress);
-};
-/// The place of the first such callback of a pack, or the pack's size.
+/// The place of the callback that sizes micro-batches, or the pack's size.
 template <class... C>
 consteval std::size_t micro_batch_place(list<C...>) {
   std::size_t place = 0;

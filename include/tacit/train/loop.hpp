@@ -139,7 +139,7 @@ inline void train_step(Run& run) {
       compute(run);
     }
   }
-  if constexpr (Run::synchronizes_modules) {
+  if constexpr (Run::has_shadow_batches) {
     if (run.is_awaited()) {
       [[maybe_unused]] auto const shadow = run.shadow_batch();
       step_shadow<0>(run);
@@ -161,6 +161,12 @@ inline void eval_phases(Run& run) {
     eval_phases<I + 1>(run);
   }
 }
+/// The same for a shadow batch, where this rank has none and steps of the others ask all ranks.
+template <std::size_t I, class Run>
+inline void eval_shadow(Run& run) {
+  static_cast<void>(run.template forward<I>());
+  if constexpr (I + 1 < Run::phase_count) eval_shadow<I + 1>(run);
+}
 template <class Run>
 inline void eval_step(Run& run) {
   if (run.has_batch()) {
@@ -169,6 +175,12 @@ inline void eval_step(Run& run) {
         [&] {
           if (run.has_batch()) eval_phases<0>(run);
         });
+  }
+  if constexpr (Run::steps_across_ranks) {
+    if (run.is_awaited()) {
+      [[maybe_unused]] auto const shadow = run.shadow_batch();
+      eval_shadow<0>(run);
+    }
   }
   run.end_step();
 }

@@ -7,7 +7,9 @@
 #include <type_traits>
 #include <utility>
 
+#include "tacit/concepts/distribution_policy.hpp"
 #include "tacit/core/error.hpp"
+#include "tacit/events/context.hpp"
 #include "tacit/task/task.hpp"
 #include "tacit/train/scopes.hpp"
 #include "tacit/train/stop_request.hpp"
@@ -22,18 +24,21 @@ namespace tacit::inline v0::detail {
 template <class CoreT, class Batch>
 class Ranks {
   using distribution_type = typename CoreT::distribution_type;
-  using traits = typename CoreT::traits;
+  using parameters_type = typename CoreT::parameters_type;
   static constexpr bool is_single = CoreT::is_single;
 
  public:
-  static constexpr bool synchronizes_modules = requires(distribution_type& distribution) { distribution.needs_every_rank(); };
-  static constexpr bool sums_beside_backward = requires(distribution_type& distribution, std::span<double> numbers) {
-    distribution.begin_sum(numbers);
-    distribution.end_sum(numbers);
-  };
+  static constexpr bool steps_across_ranks = CoreT::steps_across_ranks && !is_single;
+  static constexpr bool has_waiting_modules = waits_for_every_rank<distribution_type>;
+  static constexpr bool has_shadow_batches = steps_across_ranks || has_waiting_modules;
+  static constexpr bool sums_beside_backward = tacit::sums_beside_backward<distribution_type>;
 
+  /// True if steps wait for every rank.
   bool is_synchronizing(CoreT& core) const {
-    if constexpr (synchronizes_modules) {
+    if constexpr (steps_across_ranks) {
+      if (core.world_size() > 1) return true;
+    }
+    if constexpr (has_waiting_modules) {
       return core.distribution().needs_every_rank();
     } else {
       return false;
@@ -48,25 +53,27 @@ class Ranks {
       return sync_scope{core, is_local};
     }
   }
-  auto absent_scope([[maybe_unused]] CoreT& core, [[maybe_unused]] bool is_absent) const {
-    if constexpr (synchronizes_modules) {
-      return is_absent ? std::optional{core.distribution().absent()} : std::nullopt;
+  /// While it lives, nothing of the batch in work counts for modules of the model and for the step's own exchange.
+  template <class StepContextT>
+  auto shadow_scope([[maybe_unused]] CoreT& core, [[maybe_unused]] StepContextT& context, [[maybe_unused]] bool is_on) const {
+    if constexpr (has_shadow_batches) {
+      return ShadowScope{core, context, is_on};
     } else {
       return no_scope{};
     }
   }
 
   void keep_shadow([[maybe_unused]] CoreT& core, [[maybe_unused]] std::optional<Batch>& batch) {
-    if constexpr (synchronizes_modules) {
+    if constexpr (has_shadow_batches) {
       if (batch && is_synchronizing(core)) shadow_ = std::move(batch);
     }
   }
   Batch take_shadow([[maybe_unused]] CoreT& core)
-    requires(synchronizes_modules)
+    requires(has_shadow_batches)
   {
     if (!shadow_) {
       throw DistributedError{"TACIT-RX24",
-                             message({"rank ", core.rank(), " has no batch in its first step, and modules of the model wait for all ranks (SyncBatchNorm)"}),
+                             message({"rank ", core.rank(), " has no batch in its first step, and modules or steps of the others wait for all ranks"}),
                              "train", "give at least one batch for each process, or start fewer"};
     }
     return *std::exchange(shadow_, std::nullopt);
@@ -75,14 +82,14 @@ class Ranks {
   /// Where the distribution reduces during backward, it is told of the forward pass before.
   template <std::size_t I>
   void begin_forward([[maybe_unused]] CoreT& core) const {
-    if constexpr (requires { core.distribution().begin_forward(core.template phase<I>().parameters, task_model<I>(core.task())); }) {
+    if constexpr (reduces_during_backward<distribution_type, parameters_type, std::remove_cvref_t<decltype(task_model<I>(core.task()))>>) {
       core.distribution().begin_forward(core.template phase<I>().parameters, task_model<I>(core.task()));
     }
   }
   /// The gradients of factor * loss.
   template <std::size_t I, class Tensor>
   void backward(CoreT& core, Tensor const& loss, double factor) const {
-    if constexpr (requires { core.distribution().during_backward(core.template phase<I>().parameters, loss, [] {}); }) {
+    if constexpr (reduces_during_backward<distribution_type, parameters_type, std::remove_cvref_t<decltype(task_model<I>(core.task()))>>) {
       core.distribution().during_backward(core.template phase<I>().parameters, loss, [&] { core.precision().backward(loss, factor); });
     } else {
       core.precision().backward(loss, factor);
@@ -113,7 +120,7 @@ class Ranks {
       core.distribution().prepare_gradients(core.template phase<I>().parameters);
       end_reduction<I>(core, window);
       if constexpr (WindowT::on_device) {
-        if (window.has_device_weights()) window.set_device_weight(I, traits::sum(core.distribution().gather(window.device_weight(I, core.any_parameter()))));
+        if (window.has_device_weights()) window.set_device_weight(I, core.distribution().sum(window.device_weight(I, core.any_parameter())));
       }
     }
   }
@@ -166,9 +173,37 @@ class Ranks {
    private:
     std::optional<decltype(std::declval<distribution_type&>().no_sync())> guard_{};
   };
+  class ShadowScope {
+   public:
+    template <class StepContextT>
+    ShadowScope(CoreT& core, StepContextT& context, bool is_on) {
+      if (!is_on) return;
+      if constexpr (has_waiting_modules) of_modules_.emplace(core.distribution().absent());
+      if constexpr (steps_across_ranks) of_step_.emplace(context.shadow());
+    }
+
+   private:
+    template <class Absent>
+    static auto absent_of(Absent& distribution) {
+      if constexpr (has_waiting_modules) {
+        return distribution.absent();
+      } else {
+        return no_scope{};
+      }
+    }
+    static auto shadow_of(StepContext<CoreT>& context) {
+      if constexpr (steps_across_ranks) {
+        return context.shadow();
+      } else {
+        return no_scope{};
+      }
+    }
+    std::optional<decltype(absent_of(std::declval<distribution_type&>()))> of_modules_{};
+    std::optional<decltype(shadow_of(std::declval<StepContext<CoreT>&>()))> of_step_{};
+  };
   template <int>
   struct nothing {};  // each a type of its own: two of one type would not share an address
-  [[no_unique_address]] std::conditional_t<synchronizes_modules, std::optional<Batch>, nothing<0>> shadow_{};
+  [[no_unique_address]] std::conditional_t<has_shadow_batches, std::optional<Batch>, nothing<0>> shadow_{};
   [[no_unique_address]] std::conditional_t<is_single, nothing<1>, WindowReduction> reduction_{};
   StopRequest stop_{};
   bool any_skips_or_flags_ = false;

@@ -5,6 +5,7 @@
 #include <exception>
 #include <utility>
 
+#include "tacit/concepts/device_policy.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/events/log_point.hpp"
 #include "tacit/metric/mean.hpp"
@@ -30,7 +31,7 @@ auto compute_window_again(Run& run) {
   for (auto const& part : run.parts()) {
     bool const is_last = &part == &run.parts().back();
     [[maybe_unused]] auto const local = run.local_scope(Run::keeps_gradients_local || !is_last);
-    [[maybe_unused]] auto const absent = run.absent_scope(part.is_shadow);
+    [[maybe_unused]] auto const shadow = run.shadow_scope(part.is_shadow);
     run.set_batch(part.batch, part.samples);
     auto const output = run.template forward<0>();
     if (!part.is_shadow) run.template weigh<0>(output);
@@ -92,7 +93,7 @@ void in_parts(Run& run, Step const& step) {
       run.clear_batch();
       if (before.is_plain()) run.window().leave_plain(static_cast<double>(samples));
       micro_batch.halved(Samples{(count + 1) / 2}, run.core().sink(), run.core().progress());
-      if constexpr (requires { run.core().device().release_memory(); }) run.core().device().release_memory();
+      if constexpr (releases_memory<typename Run::core_type::device_type>) run.core().device().release_memory();
       compute_window_again(run);
     }
   }

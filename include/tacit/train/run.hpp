@@ -53,7 +53,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   static constexpr std::size_t micro_batch_callback = micro_batch_place(typename base::callback_types{});
   static constexpr bool has_evaluations = !std::same_as<Evaluate, no_evaluation>;
   /// The sum of a window's weights is known before its first step: then it goes into the loss and costs nothing.
-  static constexpr bool weights_known = planned_batch_source<Source> && !base::states_weights && !may_skip_batches<base>();
+  static constexpr bool weights_known = planned_batch_source<Source> && !base::states_weights && !handlers_may_skip_batches<base>();
 
  public:
   using tensor_type = typename base::tensor_type;
@@ -63,7 +63,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   static constexpr bool halves_batches = micro_batch_callback < base::callback_types::size;
   /// A rank may compute a window again: the distribution reduces when all are done, not in the last backward pass.
   static constexpr bool keeps_gradients_local = halves_batches && !is_single;
-  static constexpr bool synchronizes_modules = ranks_type::synchronizes_modules;
+  static constexpr bool has_shadow_batches = ranks_type::has_shadow_batches;
 
   TrainPass(CoreT& core, Source& source, TrainOptions const& options, Evaluate evaluate, Schedules& schedules)
       : base{core, source},
@@ -128,7 +128,10 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   }
   MicroBatches epoch_steps() const { return this->core_.progress().step.value(); }
   Updates epoch_updates() const { return updates().value() - updates_before_; }
-  void record_loss() { this->template record_losses<tag::train_loss>(); }
+  void record_loss() {
+    share_buffers(this->core_);
+    this->template record_losses<tag::train_loss>();
+  }
 
   // --- the window: the micro-batches of one update ---
 
@@ -141,7 +144,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   /// While it lives, gradients stay on this rank, unless the micro-batch closes the window.
   auto gradient_scope() { return local_scope(keeps_gradients_local || !closes_window()); }
   auto local_scope(bool is_local) { return ranks_.local_scope(this->core_, is_local); }
-  auto absent_scope(bool is_absent) { return ranks_.absent_scope(this->core_, is_absent); }
+  auto shadow_scope(bool is_absent) { return ranks_.shadow_scope(this->core_, this->context_, is_absent); }
 
   /// Leaves the batch out: its weight is 0.
   void skip_batch() {
@@ -154,7 +157,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   auto shadow_batch() {
     this->batch_ = ranks_.take_shadow(this->core_);
     is_shadow_ = true;
-    return this->core_.distribution().absent();
+    return shadow_scope(true);
   }
 
   // --- the step ---
@@ -230,7 +233,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   }
   template <std::size_t I>
   void apply_update() {
-    if constexpr (may_skip_updates<TrainPass>()) ranks_.template unite_skips<I>(this->core_);
+    if constexpr (handlers_may_skip_updates<TrainPass>()) ranks_.template unite_skips<I>(this->core_);
     updater_.template step<I>([this](auto... none) { return loss_again(*this, none...); });  // compiled where it is called
     drop_update<I>();
     is_updated_ = true;

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -19,6 +20,7 @@
 #include "tacit/data/loader.hpp"
 #include "tacit/data/range_source.hpp"
 #include "tacit/fwd.hpp"
+#include "tacit/train/agreement.hpp"
 #include "tacit/train/compose.hpp"
 #include "tacit/train/composition.hpp"
 #include "tacit/train/core.hpp"
@@ -700,6 +702,7 @@ class Trainer {
       return Session<core_type, Batch>{*core_, options, [this](TrainOptions const& own) {
                                          core_->begin_run(own.sink);
                                          plan_training(detail::GivenBatches<Batch>{}, own);
+                                         detail::agree_on_training(*core_, "session", detail::GivenBatches<Batch>{}, own, [](detail::Terms&) {});
                                        }};
     }
   }
@@ -727,19 +730,27 @@ class Trainer {
   int rank() const { return core_->rank(); }
   int world_size() const { return core_->world_size(); }
   /// Calls `work` in the main process and, once it is done, in the others: filling a cache that they share.
-  /// Throws: what `work` throws; in the others DistributedError if the main process failed.
+  /// The others wait as long as `timeout`, whatever the time limit of the distribution's collectives.
+  /// Throws: what `work` throws; in the others DistributedError if the main process failed, or was not done in time.
   template <class Work>
-  void main_process_first(Work&& work) {
+  void main_process_first(Work&& work, std::chrono::milliseconds timeout = std::chrono::minutes{30}) {
     auto& distribution = core_->distribution();
+    auto const is_done = [&](bool failed) {
+      if constexpr (requires { distribution.await_main(failed, timeout); }) {
+        return distribution.await_main(failed, timeout);
+      } else {
+        return distribution.agree(failed ? 1 : 0) == 0;
+      }
+    };
     if (is_main_process()) {
       try {
         work();
       } catch (...) {
-        distribution.agree(1);
+        is_done(true);
         throw;
       }
     }
-    if (distribution.agree(0) != 0) {
+    if (!is_done(false)) {
       throw DistributedError{"TACIT-RX23", "the main process failed at what it was to do first", "Trainer::main_process_first", "see what it printed"};
     }
     if (!is_main_process()) work();
@@ -847,6 +858,11 @@ class Trainer {
           return detail::Scheduled<core_type, std::remove_cvref_t<decltype(fields)>...>{core, {core.plan().updates, core.plan().updates_per_epoch}, fields...};
         },
         std::tuple_cat(field_of(extra)...));
+    [[maybe_unused]] auto const eval_terms = [&](detail::Terms& terms) {
+      [[maybe_unused]] std::int64_t const most = core.batch_limits().eval.value_or(-1);
+      std::apply([&](auto&... one) { (detail::add_source(terms, "eval set " + std::string{one.name}, detail::source_in(one.holder), core.world_size(), most), ...); }, named);
+    };
+    if constexpr (std::is_void_v<Valid>) detail::agree_on_training(core, "train", source, options, eval_terms, extra...);
     if constexpr (std::is_void_v<Valid> && std::tuple_size_v<decltype(named)> == 0) {
       return run_training_with(source, options, detail::no_evaluation{}, schedules);
     } else {
@@ -857,6 +873,10 @@ class Trainer {
                                                 "TrainOptions::eval_per_device_batch_size");
         auto& valid_source = detail::source_in(valid_holder);
         plan_evaluation(valid_source);
+        detail::agree_on_training(core, "train", source, options, [&](detail::Terms& terms) {
+          detail::add_source(terms, "the eval set", valid_source, core.world_size(), core.batch_limits().eval.value_or(-1));
+          eval_terms(terms);
+        }, extra...);
         return run_training_with(source, options, [&named, &valid_source](core_type& c, bool intermediate, std::string_view as) {
           evaluate_set(c, valid_source, as, intermediate, unset);
           evaluate_named(c, named, intermediate, as);
@@ -906,6 +926,7 @@ class Trainer {
   }
   template <class Source>
   static void evaluate_set(core_type& core, Source& source, std::string_view set, bool intermediate, MicroBatches limit) {
+    detail::agree_on_evaluation(core, "evaluation inside a run", source, set, limit);
     detail::EvalPass<core_type, Source> pass{core, source, set, intermediate, limit};
     detail::eval_epoch(pass);
   }
@@ -917,6 +938,7 @@ class Trainer {
     core.history().begin_run();
     try {
       detail::train_run(pass);
+      detail::share_buffers(core);
     } catch (...) {
       core.clear_gradients();
       core.note_failure();
@@ -935,6 +957,7 @@ class Trainer {
     auto& source = detail::source_in(holder);
     core.plan() = base_plan();
     plan_evaluation(source);
+    detail::agree_on_evaluation(core, "evaluate", source, "", options.limit);
     History metrics;
     metrics.begin_run();
     core.record_to(&metrics);
@@ -1034,7 +1057,7 @@ class Trainer<bad<Number, Culprit, Detail>, Meant, Precision, Distribution, Call
   int rank() const;
   int world_size() const;
   template <class Work>
-  void main_process_first(Work&& work);
+  void main_process_first(Work&& work, std::chrono::milliseconds = {});
   RunPlan const& plan() const noexcept;
   detail::refused_parts<Meant> view() noexcept;
   std::string describe() const;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tacit/concepts/optimizer.hpp"
+#include "tacit/concepts/precision_policy.hpp"
 #include "tacit/concepts/tensor.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/train/options.hpp"
@@ -25,8 +26,10 @@ class Updater {
 
  public:
   Updater(CoreT& core, WindowT& window, Clip const& clip) : core_{core}, window_{window}, clip_{clip} {
-    if constexpr (requires { core.precision().discard(); }) core.precision().discard();
-    if constexpr (counts_skipped) skipped_before_ = core.precision().skipped(core.log_point());
+    if constexpr (counts_skipped) {
+      core.precision().discard();
+      skipped_before_ = core.precision().skipped(core.log_point());
+    }
   }
 
   /// The update to come among those that the precision did not skip: what schedules count.
@@ -73,7 +76,7 @@ class Updater {
     } else if (skip == nullptr || traits::read(*skip) == 0.0) {
       phase.optimizer.step(phase.parameters, update_input<tensor_type>{});
     }
-    if constexpr (requires { core_.precision().write_back(phase.parameters); }) core_.precision().write_back(phase.parameters);
+    if constexpr (CoreT::keeps_masters) core_.precision().write_back(phase.parameters);
   }
 
   /// Whether the update in work is skipped, as a flag on the device; null where nothing skips it.
@@ -83,7 +86,7 @@ class Updater {
   }
 
  private:
-  static constexpr bool counts_skipped = requires(CoreT& core) { core.precision().skipped(core.log_point()); };
+  static constexpr bool counts_skipped = may_skip_updates<typename CoreT::precision_type>;
 
   template <std::size_t I>
   void scale_by_device_weight() {

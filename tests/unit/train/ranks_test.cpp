@@ -9,6 +9,12 @@
 
 #include "fake/group.hpp"
 #include "fake/tensor.hpp"
+#include "tacit/callbacks/adapters.hpp"
+#include "tacit/callbacks/early_stopping.hpp"
+#include "tacit/callbacks/limit_batches.hpp"
+#include "tacit/callbacks/reduce_on_plateau.hpp"
+#include "tacit/data/loader.hpp"
+#include "tacit/schedule/field.hpp"
 #include "tacit/train/trainer.hpp"
 
 namespace event = tacit::event;
@@ -192,4 +198,302 @@ TEST_CASE("a mean over the ranks is recorded where all ranks are, and nowhere el
   CHECK(code_of(in_step, 2) == "TACIT-RU25");
   CHECK(code_of(in_step, 1) == "none");
   CHECK(code_of(after_update, 2) == "none");
+}
+
+namespace {
+
+/// The error that a run of two ranks ends with; "code message", or "none".
+template <class Body>
+std::string error_of(Body const& body, int ranks = 2) {
+  try {
+    fake::run_ranks(ranks, body);
+  } catch (tacit::Error const& error) {
+    return error.code() + " " + error.what();
+  }
+  return "none";
+}
+std::string run_with(tacit::TrainOptions const& ours, tacit::TrainOptions const& theirs) {
+  return error_of([&](fake::Rank rank) {
+    tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, rank, CallbackPack{}};
+    trainer.train(fake::Line{12}, fake::Line{6}, rank.number == 0 ? ours : theirs);
+  });
+}
+bool contains(std::string const& text, std::string_view part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("F2 F8: options that differ between ranks are refused before the first step, with both sides") {
+  auto const base = options_for(2, 1);
+  CHECK(run_with(base, base) == "none");
+  struct Variant {
+    char const* name;
+    void (*change)(tacit::TrainOptions&);
+    char const* shown;
+  };
+  for (Variant const& variant : std::vector<Variant>{
+           {"seed", [](auto& o) { o.seed = 1; }, "seed: rank 0 has 3, rank 1 has 1"},
+           {"epochs", [](auto& o) { o.epochs = 4; }, "epochs: rank 0 has 3, rank 1 has 4"},
+           {"updates", [](auto& o) { o.limit.updates = 4; }, "limit.updates: rank 0 has unset, rank 1 has 4"},
+           {"micro-batches", [](auto& o) { o.limit.micro_batches = 4; }, "limit.micro_batches: rank 0 has unset, rank 1 has 4"},
+           {"samples", [](auto& o) { o.limit.samples = 4; }, "limit.samples: rank 0 has unset, rank 1 has 4"},
+           {"duration", [](auto& o) { o.limit.duration = std::chrono::hours{1}; }, "limit.duration: rank 0 has 0, rank 1 has 3600000000000"},
+           {"accumulation", [](auto& o) { o.gradient_accumulation = 2; }, "gradient_accumulation: rank 0 has 1, rank 1 has 2"},
+           {"norm", [](auto& o) { o.clip.norm = 0.0; }, "clip.norm: rank 0 has 1.5, rank 1 has 0"},
+           {"small difference", [](auto& o) { o.clip.norm = 1.5000000001; }, "rank 1 has 1.5000000001"},
+           {"every epochs", [](auto& o) { o.evaluation.every_epochs = 2; }, "evaluation.every_epochs: rank 0 has 1, rank 1 has 2"},
+           {"every updates", [](auto& o) { o.evaluation.every_updates = 2; }, "evaluation.every_updates: rank 0 has unset, rank 1 has 2"},
+           {"log points", [](auto& o) { o.log_every = 7; }, "log_every: rank 0 has unset, rank 1 has 7"},
+           {"batch size", [](auto& o) { o.per_device_batch_size = 3; }, "batch size of the training data: rank 0 has 2, rank 1 has 3"},
+           {"eval batch size", [](auto& o) { o.eval_per_device_batch_size = 3; }, "batch size of the eval set: rank 0 has 2, rank 1 has 3"}}) {
+    auto other = base;
+    variant.change(other);
+    std::string const error = run_with(base, other);
+    CAPTURE(variant.name, error);
+    CHECK(error.starts_with("TACIT-RX28"));
+    CHECK(contains(error, variant.shown));
+  }
+}
+
+namespace {
+template <class Train>
+std::string composed(Train const& train) {
+  return error_of([&](fake::Rank rank) { train(rank, rank.number == 1); });
+}
+}  // namespace
+
+TEST_CASE("F2: data, schedules and composition that differ between ranks are refused") {
+  auto const options = options_for(2, 1);
+  auto const trainer_with = [](fake::Rank rank, double lr, auto... callbacks) {
+    return tacit::Trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{.lr = lr}, rank, CallbackPack{callbacks...}};
+  };
+  std::string const lengths = composed([&](fake::Rank rank, bool other) { trainer_with(rank, 0.1).train(fake::Line{other ? 12 : 20}, options); });
+  CHECK(contains(lengths, "batches of an epoch of the training data: rank 0 has 5, rank 1 has 3"));
+  // The same number of batches, of other sizes.
+  std::string const samples = composed([&](fake::Rank rank, bool other) { trainer_with(rank, 0.1).train(fake::Line{other ? 19 : 20}, options); });
+  CHECK(contains(samples, "samples of the training data: rank 0 has 20, rank 1 has 19"));
+  std::string const eval = composed([&](fake::Rank rank, bool other) { trainer_with(rank, 0.1).train(fake::Line{8}, fake::Line{other ? 9 : 8}, options); });
+  CHECK(contains(eval, "samples of the eval set: rank 0 has 8, rank 1 has 9"));
+  std::string const alone = composed([&](fake::Rank rank, bool other) { trainer_with(rank, 0.1).evaluate(fake::Line{other ? 9 : 8}); });
+  CHECK(contains(alone, "samples of the eval set: rank 0 has 8, rank 1 has 9"));
+  std::string const calls = composed([&](fake::Rank rank, bool other) {
+    auto trainer = trainer_with(rank, 0.1);
+    if (other) {
+      trainer.train(fake::Line{8}, options);
+    } else {
+      trainer.evaluate(fake::Line{8});
+    }
+  });
+  CHECK(contains(calls, "call: rank 0 has evaluate, rank 1 has train"));
+  std::string const loader_seed = composed([&](fake::Rank rank, bool other) {
+    auto plain = options;
+    plain.per_device_batch_size = tacit::unset;
+    trainer_with(rank, 0.1).train(tacit::data::loader(fake::Line{8}, {.batch_size = 2, .shuffle = true, .seed = other ? 1 : 0}), plain);
+  });
+  CHECK(contains(loader_seed, "loader's seed of the training data: rank 0 has 0, rank 1 has 1"));
+  std::string const ranges = composed([&](fake::Rank rank, bool other) {
+    auto plain = options;
+    plain.per_device_batch_size = tacit::unset;
+    trainer_with(rank, 0.1).train(std::vector<fake::Batch>(other ? 6 : 4, fake::Batch{fake::Tensor{{1.0}}, fake::Tensor{{1.0}}}), plain);
+  });
+  CHECK(contains(ranges, "batches of an epoch of the training data: rank 0 has 2, rank 1 has 3"));
+  std::string const rate = composed([&](fake::Rank rank, bool other) { trainer_with(rank, other ? 1e-7 : 2e-7).train(fake::Line{8}, options); });
+  CHECK(contains(rate, "optimizer.lr: rank 0 has 2e-07, rank 1 has 1e-07"));
+  std::string const schedules = composed([&](fake::Rank rank, bool other) {
+    trainer_with(rank, 0.1).train(fake::Line{8}, options, tacit::lr(tacit::schedule::warmup(tacit::Updates{other ? 2 : 3}).then(tacit::schedule::cosine())));
+  });
+  CHECK(contains(schedules, "lr schedule: rank 0 has"));
+  std::string const patience = composed([&](fake::Rank rank, bool other) {
+    trainer_with(rank, 0.1, tacit::EarlyStopping<tag::eval_loss>{.patience = other ? 1 : 2}).train(fake::Line{8}, fake::Line{8}, options);
+  });
+  CHECK(contains(patience, ".patience: rank 0 has 2, rank 1 has 1"));
+  std::string const limits = composed([&](fake::Rank rank, bool other) { trainer_with(rank, 0.1, tacit::LimitBatches{.train = other ? 1 : 2}).train(fake::Line{8}, options); });
+  CHECK(contains(limits, "batches of an epoch of the training data: rank 0 has 2, rank 1 has 1"));
+  std::string const session = composed([&](fake::Rank rank, bool other) {
+    auto trainer = trainer_with(rank, 0.1);
+    auto run = trainer.template session<fake::Batch>({.gradient_accumulation = other ? 2 : 1, .sink = tacit::Sink::none()});
+    run.finish();
+  });
+  CHECK(contains(session, "gradient_accumulation: rank 0 has 1, rank 1 has 2"));
+  for (std::string const& error : {lengths, samples, eval, alone, calls, loader_seed, ranges, rate, schedules, patience, limits, session}) {
+    CAPTURE(error);
+    CHECK(error.starts_with("TACIT-RX28"));
+  }
+}
+
+namespace {
+
+struct mine : tacit::Metric<"mine"> {};
+struct speed : tacit::Metric<"speed", tacit::higher_is_better> {
+  static constexpr bool is_volatile = true;
+};
+/// Fault U2: a number that each rank has of its own, and a watcher that acts on it.
+struct RecordOwn {
+  using records = tacit::records<mine>;
+  double n = 0;
+  void on(event::EvalEpochEnd const&, auto& context) { n += 1; context.record(mine{}, context.rank() == 0 ? 1.0 / n : n); }
+};
+template <class Event, class Tag>
+struct RecordAt {
+  using records = tacit::records<Tag>;
+  void on(Event const&, auto& context) { context.record(Tag{}, 1.0 + context.rank()); }
+};
+
+}  // namespace
+
+TEST_CASE("U2: a recorded number is rank 0's on all ranks, and watchers act alike") {
+  for (bool improves_on_rank_0 : {true, false}) {
+    std::vector<std::vector<double>> seen(3);
+    fake::run_ranks(3, [&](fake::Rank rank) {
+      auto model = std::make_shared<fake::Linear>();
+      RecordOwn own{};
+      if (!improves_on_rank_0) own.n = rank.number == 0 ? -100.0 : 0.0;  // 1/n falls
+      tacit::Trainer trainer{model, fake::MeanSquaredError{}, fake::Sgd{.lr = 0.1}, rank, CallbackPack{own, tacit::ReduceOnPlateau<mine>{.factor = 0.1, .patience = 1}, tacit::EarlyStopping<mine>{.patience = 4}}};
+      auto const result = trainer.train(fake::Line{12}, fake::Line{6}, {.epochs = 6, .per_device_batch_size = 2, .sink = tacit::Sink::none()});
+      seen[static_cast<std::size_t>(rank.number)] = {model->weight.item(), model->bias.item(), trainer.view().optimizer().lr, result[mine{}], static_cast<double>(result.updates.value())};
+    });
+    CHECK(seen[1] == seen[0]);
+    CHECK(seen[2] == seen[0]);
+  }
+}
+
+TEST_CASE("U2: numbers of a step are refused on several processes, but volatile ones that nothing watches") {
+  auto code_of = [](auto make_pack, int ranks) { return error_of([&](fake::Rank rank) {
+    tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, rank, make_pack()};
+    trainer.train(fake::Line{5}, fake::Line{5}, {.epochs = 2, .per_device_batch_size = 1, .sink = tacit::Sink::none()});
+  }, ranks).substr(0, 10); };
+  CHECK(code_of([] { return CallbackPack{RecordAt<event::TrainStepEnd, mine>{}}; }, 2) == "TACIT-RU26");
+  CHECK(code_of([] { return CallbackPack{RecordAt<event::EvalStepEnd, mine>{}}; }, 2) == "TACIT-RU26");
+  CHECK(code_of([] { return CallbackPack{RecordAt<event::TrainStepEnd, mine>{}}; }, 1) == "none");
+  CHECK(code_of([] { return CallbackPack{RecordAt<event::UpdateEnd, mine>{}}; }, 2) == "none");
+  CHECK(code_of([] { return CallbackPack{RecordAt<event::TrainStepEnd, speed>{}}; }, 2) == "none");
+  CHECK(code_of([] { return CallbackPack{RecordAt<event::TrainStepEnd, speed>{}, tacit::ReduceOnPlateau<speed>{}}; }, 2) == "TACIT-RU26");
+}
+
+namespace {
+
+template <class Context>
+concept talks_to_ranks = requires(Context& context, fake::Tensor const& tensor, std::span<double> numbers) {
+  context.gather(tensor);
+  context.reduce_sum(tensor);
+  context.reduce_sum(1);
+  context.reduce_sum(numbers);
+  context.all_true(true);
+};
+template <class Context>
+concept has_any = requires(Context& context, fake::Tensor const& tensor) { context.gather(tensor); } || requires(Context& context) { context.reduce_sum(1.0); } ||
+                  requires(Context& context) { context.all_true(true); };
+
+/// Fault U1: a confusion matrix by hand, rows of predictions of any number beside it.
+struct Confusion {
+  struct recall : tacit::Metric<"recall"> {};
+  using records = tacit::records<recall>;
+  std::vector<double>* out;
+  fake::Tensor matrix_{};
+  fake::Tensor rows_{};
+
+  void on(event::EvalStepEnd const&, auto& context) {
+    static_assert(!has_any<std::remove_reference_t<decltype(context)>>);
+    if (!matrix_.defined()) matrix_ = fake::Tensor{std::vector<double>(4, 0.0)};
+    std::vector<double> all = rows_.defined() ? rows_.values() : std::vector<double>{};
+    for (double x : context.batch().input.values()) {
+      matrix_->values[static_cast<std::size_t>(2 * (x >= 0.5) + (x >= 0.3))] += 1.0;
+      all.push_back(x);
+    }
+    rows_ = fake::Tensor{std::move(all)};
+  }
+  void on(event::TrainLossComputed const&, auto& context) { static_assert(!has_any<std::remove_reference_t<decltype(context)>>); }
+  void on(event::DataFetchEnd const&, auto& context) { static_assert(!has_any<std::remove_reference_t<decltype(context)>>); }
+  void on(event::Aborted<tacit::stage::TrainStep> const&, auto& context) { static_assert(!has_any<std::remove_reference_t<decltype(context)>>); }
+  void on(event::UpdateEnd const&, auto& context) { static_assert(talks_to_ranks<std::remove_reference_t<decltype(context)>>); }
+  void on(event::TrainingRunStart const&, auto& context) { static_assert(talks_to_ranks<std::remove_reference_t<decltype(context)>>); }
+  void on(event::EvalEpochEnd const&, auto& context) {
+    static_assert(talks_to_ranks<std::remove_reference_t<decltype(context)>>);
+    fake::Tensor const whole = context.reduce_sum(matrix_);
+    fake::Tensor const rows = context.gather(rows_);
+    double counts[2] = {1.0, static_cast<double>(rows_.defined() ? rows_.values().size() : 0)};
+    context.reduce_sum(counts);
+    *out = whole.values();
+    out->push_back(static_cast<double>(rows.values().size()));
+    double sum = 0.0;
+    for (double x : rows.values()) sum += x;
+    out->push_back(std::round(sum * 1e9));
+    out->push_back(counts[1]);
+    out->push_back(context.reduce_sum(rows_.defined() ? 1 : 0) >= 1.0 ? 1.0 : 0.0);
+    out->push_back(context.all_true(rows.values().size() == 7) ? 1.0 : 0.0);
+    out->push_back(context.all_true(context.rank() != context.world_size() - 1) ? 1.0 : 0.0);
+    context.record(recall{}, whole.values()[3] / (whole.values()[2] + whole.values()[3]));
+  }
+};
+
+}  // namespace
+
+TEST_CASE("U1: a confusion matrix of one's own is exact on 1, 2, 3 and 8 ranks, some without a batch") {
+  std::vector<double> one;
+  {
+    tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, CallbackPack{Confusion{&one}}};
+    trainer.evaluate(fake::Line{7}, {.per_device_batch_size = 2, .sink = tacit::Sink::none()});
+  }
+  for (int ranks : {1, 2, 3, 8}) {
+    std::vector<std::vector<double>> seen(static_cast<std::size_t>(ranks));
+    fake::run_ranks(ranks, [&](fake::Rank rank) {
+      auto& mine_ = seen[static_cast<std::size_t>(rank.number)];
+      tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, rank, CallbackPack{Confusion{&mine_}}};
+      trainer.evaluate(fake::Line{7}, {.per_device_batch_size = 2, .sink = tacit::Sink::none()});
+    });
+    for (auto const& rank : seen) CHECK(rank == one);
+  }
+}
+
+namespace {
+
+struct StepOut {
+  fake::Tensor loss;
+  double seen = 0.0;  // rows of all ranks
+};
+/// The loss is w^2 times the mean input of all ranks: every rank's step needs the others'.
+auto across_step(std::vector<double>* seen) {
+  return tacit::across_ranks([seen](fake::Linear& net, fake::Batch const& batch, auto& context) {
+    fake::Tensor const all = context.gather(batch.input);
+    auto const rows = static_cast<std::int64_t>(batch.input.values().size());
+    std::int64_t const first = context.first_row(rows);
+    double sum = 0.0;
+    for (double x : all.values()) sum += x;
+    for (std::size_t i = 0; i < batch.input.values().size(); ++i) {
+      if (all.values().at(static_cast<std::size_t>(first) + i) != batch.input.values()[i]) throw std::logic_error{"these are not this rank's rows"};
+    }
+    double const count = context.reduce_sum(rows);
+    if (count != static_cast<double>(all.values().size())) throw std::logic_error{"sum and gather differ"};
+    if (!context.all_true(true)) throw std::logic_error{"all_true"};
+    seen->push_back(count);
+    double const mean = sum / count;
+    return StepOut{(net.weight * net.weight) * fake::Tensor{{mean}}, count};
+  });
+}
+
+}  // namespace
+
+TEST_CASE("U1: a step that gathers over the ranks is that of one process, also where ranks have no batch, skip one or evaluate") {
+  auto const run = [](int ranks, auto make_pack) {
+    std::vector<std::vector<double>> outcomes(static_cast<std::size_t>(ranks));
+    fake::run_ranks(ranks, [&](fake::Rank rank) {
+      auto model = std::make_shared<fake::Linear>(0.5, 0.0);
+      std::vector<double> seen;
+      tacit::Trainer trainer{tacit::Task{model, fake::Sgd{.lr = 0.1}, across_step(&seen)}, rank, make_pack(rank.number)};
+      auto const result = trainer.train(fake::Line{13}, fake::Line{7}, {.epochs = 2, .per_device_batch_size = 6 / ranks, .eval_per_device_batch_size = 6 / ranks, .sink = tacit::Sink::none()});
+      outcomes[static_cast<std::size_t>(rank.number)] = {model->weight.item(), result[tag::train_loss{}], result[tag::eval_loss{}]};
+    });
+    return outcomes;
+  };
+  auto const none = [](int) { return CallbackPack{}; };
+  auto const one = run(1, none)[0];
+  for (int ranks : {2, 3}) {  // 13 = 6 + 6 + 1, 7 = 6 + 1: ranks but the first have no batch in the last steps
+    for (auto const& rank : run(ranks, none)) {
+      CAPTURE(ranks);
+      for (std::size_t i = 0; i < 3; ++i) CHECK(close(rank[i], one[i]));
+    }
+  }
+  // What rank 1 leaves out, the other ranks do not see.
+  auto const skipped = run(2, [](int rank) { return CallbackPack{SkipOnRankOne{rank == 1 ? 1 : 0}}; });
+  CHECK(skipped[0][0] == skipped[1][0]);
+  CHECK(std::isfinite(skipped[0][0]));
 }
