@@ -68,7 +68,8 @@ class PassBase {
   template <std::size_t I>
   void set_output(output_type<I> const& output) {
     std::get<I>(outputs_) = &output;
-    if constexpr (states_weight<output_type<I>>) weight_ = static_cast<double>(output.weight);
+    check_loss<tensor_type>(output.loss);
+    if constexpr (states_weight<output_type<I>>) weight_ = host_weight(output);
   }
 
   EpochIndex epoch_index() const { return core_.progress().epoch; }

@@ -702,9 +702,10 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     if constexpr (!is_single) reduce_gradients<0>();
     core.precision().unscale(parameters);
     scale_and_clip<0>();
-    double numbers[2] = {loss.sum(LogPoint{LogPoint::outside_a_run{}}), loss.weight()};
+    LogPoint const now{LogPoint::outside_a_run{}};
+    double numbers[2] = {loss.sum(now), loss.weight(now)};
     if constexpr (!is_single) core.distribution().reduce_sum(numbers);
-    return traits::scalar_like(numbers[0] / numbers[1], (*parameters.begin()).model);
+    return traits::scalar_like(loss.quotient(numbers[0], numbers[1]), (*parameters.begin()).model);
   }
 
   template <std::size_t I, class Use>
