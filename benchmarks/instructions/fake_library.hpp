@@ -184,6 +184,9 @@ struct tensor_traits<library::Tensor> {
       loss.value().backward(factor);
     }
   }
+  static Tensor weighted(Tensor const& x, Tensor const& weight) { return Tensor{base::weighted(x.value(), weight.value())}; }
+  static Tensor multiply(Tensor const& loss, Tensor const& weight) { return Tensor{base::multiply(loss.value(), weight.value())}; }
+  static Tensor divide(double x, Tensor const& by) { return Tensor{base::divide(x, by.value())}; }
   static bool requires_grad(Tensor const& t) { return base::requires_grad(t.value()); }
   static void set_requires_grad(Tensor& t, bool on) { base::set_requires_grad(t.value(), on); }
   static Tensor& grad(Tensor& t) { return t.grad(); }

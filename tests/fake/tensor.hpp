@@ -330,11 +330,22 @@ struct tensor_traits<fake::Tensor> {
   static Tensor flag_like(double value, Tensor const& like) { return scalar_like(value, like); }
   static void add_(Tensor& t, Tensor const& x, double factor) { t->values[0] += factor * x->values[0]; }
   static void max_(Tensor& t, Tensor const& x) { t->values[0] = std::max(t->values[0], x->values[0]); }
+  static Tensor weighted(Tensor const& x, Tensor const& weight) {
+    return scalar_like(weight->values[0] == 0.0 ? 0.0 : x->values[0] * weight->values[0], x->on_device ? x : weight);
+  }
   static Tensor non_finite(Tensor const& t) {
     bool const bad = std::ranges::any_of(t->values, [](double value) { return !std::isfinite(value); });
     return scalar_like(bad ? 1.0 : 0.0, t);
   }
+  static Tensor first_non_finite(std::vector<Tensor> const& list) {
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      if (non_finite(list[i])->values[0] != 0.0) return scalar_like(static_cast<double>(i) + 1.0, list.front());
+    }
+    return scalar_like(0.0, list.front());
+  }
   static void backward(Tensor const& loss, double factor) { loss.backward(factor); }
+  static Tensor multiply(Tensor const& loss, Tensor const& weight) { return loss * weight; }
+  static Tensor divide(double x, Tensor const& by) { return scalar_like(x / by->values[0], by); }
   static bool requires_grad(Tensor const& t) { return t->requires_grad; }
   static void set_requires_grad(Tensor& t, bool on) { t->requires_grad = on; }
   static Tensor& grad(Tensor& t) { return t->grad; }
@@ -362,7 +373,7 @@ struct tensor_traits<fake::Tensor> {
       for (double value : t->values) squares += value * value;
     }
     double const norm = std::sqrt(squares);
-    scale_(list, std::min(1.0, most / (norm + 1e-6)));
+    if (double const factor = most / (norm + 1e-6); factor < 1.0) scale_(list, factor);  // a NaN of one spreads to no other
     return scalar_like(norm, list.front());
   }
   static bool is_floating(Tensor const& t) { return !t->is_integer; }

@@ -36,8 +36,12 @@ concept tensor = std::copyable<Tensor> && requires(Tensor& t, Tensor const& c, s
   { tensor_traits<Tensor>::flag_like(x, c) } -> std::same_as<Tensor>;       // float32 scalar on c's device, 0 or 1
   tensor_traits<Tensor>::add_(t, c, x);                                     // t += x * c, outside any graph
   tensor_traits<Tensor>::max_(t, c);                                        // t = max(t, c), outside any graph
+  { tensor_traits<Tensor>::weighted(c, c) } -> std::same_as<Tensor>;        // float64 scalar: the first times the second, 0 where the second is 0, NaN or not
   { tensor_traits<Tensor>::non_finite(c) } -> std::same_as<Tensor>;         // float32 scalar: 1 if any element is NaN or infinite
+  { tensor_traits<Tensor>::first_non_finite(list) } -> std::same_as<Tensor>;  // float64 scalar: 1 + the place of the first that `non_finite` is 1 for, else 0
   tensor_traits<Tensor>::backward(c, x);                                    // gradients of x * c; x == 1 costs nothing extra
+  { tensor_traits<Tensor>::multiply(c, c) } -> std::same_as<Tensor>;        // a loss times its weight, in the loss's graph
+  { tensor_traits<Tensor>::divide(x, c) } -> std::same_as<Tensor>;          // x / c as a new scalar, outside any graph
   { tensor_traits<Tensor>::requires_grad(c) } -> std::same_as<bool>;
   tensor_traits<Tensor>::set_requires_grad(t, true);
   { tensor_traits<Tensor>::grad(t) } -> std::same_as<Tensor&>;              // undefined where backward gave none

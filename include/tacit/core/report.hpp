@@ -62,6 +62,12 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(et23, "[TACIT-ET23] a member function of a task has a name of pytorch-accelerated, which nobody calls (renamed<\"that name\", \"what takes its place\">), wanted: train_step, eval_step, forward or loss, a policy, or a callback, see docs/errors.md");
   constexpr bool et24 = N != misuse::ET24;
   static_assert(et24, "[TACIT-ET24] `visit_tensors` of a task or a loss has the wrong form, wanted: public void visit_tensors(auto const& visit), one visit(tensor) per tensor, see docs/errors.md");
+  constexpr bool et14 = N != misuse::ET14;
+  static_assert(et14, "[TACIT-ET14] the `weight` of a step's result is neither a number nor a tensor, wanted: a public member `double weight` or `Tensor weight` of one element, see docs/errors.md");
+  constexpr bool et15 = N != misuse::ET15;
+  static_assert(et15, "[TACIT-ET15] the loss returns no tensor, wanted: Tensor operator()(prediction, target) that returns the mean loss of the batch, see docs/errors.md");
+  constexpr bool et16 = N != misuse::ET16;
+  static_assert(et16, "[TACIT-ET16] a loss's `weight` cannot be called, wanted: a public weight(prediction, target) const or weight(target) const, that returns a number or a tensor, see docs/errors.md");
   constexpr bool ec01 = N != misuse::EC01;
   static_assert(ec01, "[TACIT-EC01] a handler's parameters nearly match an event, wanted: void on(event::X const&, auto& context), see docs/errors.md");
   constexpr bool ec02 = N != misuse::EC02;

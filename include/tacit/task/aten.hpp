@@ -9,6 +9,7 @@
 #include <ATen/ops/_foreach_lerp.h>
 #include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_norm.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full_like.h>
 #include <ATen/ops/linalg_vector_norm.h>
@@ -17,6 +18,7 @@
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/sum.h>
+#include <ATen/ops/view_as_real.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/util/Exception.h>
 
@@ -24,6 +26,7 @@
 #include <cmath>
 #include <cstdint>
 #include <exception>
+#include <limits>
 #include <new>
 #include <string_view>
 #include <utility>
@@ -118,6 +121,15 @@ struct tensor_traits<at::Tensor> {
     at::maximum_out(t, t, x.dim() == t.dim() ? x : x.reshape(t.sizes()));
   }
 
+  /// Requires: x and weight hold one element each.
+  static at::Tensor weighted(at::Tensor const& x, at::Tensor const& weight) {
+    no_grad const guard;
+    c10::InferenceMode const normal{false};
+    at::Tensor const wide = weight.detach().to(at::kDouble).reshape({});
+    // Not by a product with 0, which is NaN where x is.
+    return x.detach().to(at::kDouble).reshape({}).mul(wide).masked_fill(wide.eq(0), 0.0);
+  }
+
   static at::Tensor non_finite(at::Tensor const& t) {
     if (!t.is_floating_point() && !t.is_complex()) return flag_like(0.0, t);
     if (t.is_cpu() && t.numel() == 1 && !t.is_complex()) return flag_like(std::isfinite(read(t)) ? 0.0 : 1.0, t);
@@ -131,12 +143,46 @@ struct tensor_traits<at::Tensor> {
     return flag;
   }
 
+  /// By the largest magnitudes, which no sum of squares overflows. Requires: a list that is not empty, on one device.
+  /// Cost: one reduction over all elements; no host read but on the CPU.
+  static at::Tensor first_non_finite(std::vector<at::Tensor> const& list) {
+    no_grad const guard;
+    std::vector<at::Tensor> dense;
+    dense.reserve(list.size());
+    bool wide = false;
+    for (at::Tensor t : list) {
+      if (t.is_sparse()) t = t._values();
+      if (t.is_complex()) t = at::view_as_real(t);
+      if (t.numel() == 0) t = flag_like(0.0, t);
+      wide = wide || t.scalar_type() == at::kDouble;
+      dense.push_back(std::move(t));
+    }
+    at::Tensor const largest = at::stack(at::_foreach_norm(dense, std::numeric_limits<double>::infinity(), wide ? at::kDouble : at::kFloat));
+    if (!largest.is_cpu()) {
+      at::Tensor const places = at::arange(1, largest.numel() + 1, largest.options().dtype(at::kDouble));
+      at::Tensor const first = places.masked_fill(largest.mul(0).eq(0), std::numeric_limits<double>::infinity()).amin();
+      return first.masked_fill(first.isinf(), 0.0);
+    }
+    for (std::int64_t i = 0; i < largest.numel(); ++i) {
+      double const value = wide ? detail::host_data<double>(largest)[i] : double{detail::host_data<float>(largest)[i]};
+      if (!std::isfinite(value)) return scalar_like(static_cast<double>(i) + 1.0, largest);
+    }
+    return scalar_like(0.0, largest);
+  }
+
   static void backward(at::Tensor const& loss, double factor) {
     if (factor == 1.0) {
       loss.backward();
     } else {
       loss.backward(at::full_like(loss, factor));
     }
+  }
+
+  /// A loss times its weight, in the loss's graph.
+  static at::Tensor multiply(at::Tensor const& loss, at::Tensor const& weight) { return loss * weight.detach().reshape(loss.sizes()); }
+  static at::Tensor divide(double x, at::Tensor const& by) {
+    no_grad const guard;
+    return by.reciprocal().mul_(x);
   }
 
   static bool requires_grad(at::Tensor const& t) { return t.requires_grad(); }
@@ -176,7 +222,7 @@ struct tensor_traits<at::Tensor> {
     at::_foreach_mul_(list, factor.dim() == 0 ? factor : factor.reshape({}));
   }
 
-  /// Multiplies all by min(1, max / (norm + 1e-6)), the rule of torch.nn.utils.clip_grad_norm_ to the last bit.
+  /// Multiplies all by min(1, max / (norm + 1e-6)), the rule of torch.nn.utils.clip_grad_norm_ to the last bit; by 1 if the norm is NaN.
   /// Requires: every tensor is defined, all on one device. Cost: no host read but on the CPU, where it saves the
   /// multiplication by 1. The norm is float64 if any tensor is, else float32.
   static at::Tensor clip_norm_(std::vector<at::Tensor>& list, double max) {
@@ -186,13 +232,14 @@ struct tensor_traits<at::Tensor> {
     at::Tensor const norm =
         at::linalg_vector_norm(at::stack(at::_foreach_norm(list, 2, wide ? at::kDouble : at::kFloat)), 2);
     if (!norm.is_cpu()) {
-      scale_(list, norm.add(1e-6).reciprocal_().mul_(max).clamp_max_(1.0));
+      // A norm that is NaN scales nothing: what is NaN in one gradient spreads to no other.
+      scale_(list, norm.add(1e-6).reciprocal_().mul_(max).clamp_max_(1.0).nan_to_num_(1.0));
       return norm;
     }
     // In norm's own precision and in torch's order, so that both ways round alike.
     double const factor = wide ? 1.0 / (read(norm) + 1e-6) * max
                                : double{1.0F / (*detail::host_data<float>(norm) + 1e-6F) * static_cast<float>(max)};
-    if (!(factor >= 1.0)) scale_(list, factor);
+    if (factor < 1.0) scale_(list, factor);
     return norm;
   }
 

@@ -385,9 +385,9 @@ class Core {
   }
   double reduced(basic_mean<tensor_type> const& mean) {
     require_log_point();
-    double numbers[2] = {mean.sum(log_point_), mean.weight()};
+    double numbers[2] = {mean.sum(log_point_), mean.weight(log_point_)};
     if constexpr (!is_single) distribution_.reduce_sum(numbers);
-    return numbers[0] / numbers[1];
+    return mean.quotient(numbers[0], numbers[1]);
   }
   void require_log_point() const {
     if (run_.is_log_point) return;

@@ -53,6 +53,14 @@ consteval bool handlers_may_skip_updates() {
   }(std::make_index_sequence<Run::phase_count>{});
 }
 
+/// Some handler may skip the update: at its loss, or once its gradients are whole.
+template <class Run>
+consteval bool handlers_may_skip() {
+  return handlers_may_skip_updates<Run>() || []<std::size_t... I>(std::index_sequence<I...>) {
+    return (is_handled<Run, phase_event<Run, I, event::UpdateStart>, event_parts<event::UpdateStart>, I> || ...);
+  }(std::make_index_sequence<Run::phase_count>{});
+}
+
 /// The place of the callback that sizes micro-batches, or the pack's size.
 template <class... C>
 consteval std::size_t micro_batch_place(list<C...>) {

@@ -66,15 +66,18 @@ class PassBase {
   template <std::size_t I>
   void set_output(output_type<I> const& output) {
     std::get<I>(outputs_) = &output;
+    check_loss<tensor_type>(output.loss);
     weigh<I>(output);
   }
   template <std::size_t I>
   void weigh([[maybe_unused]] output_type<I> const& output) {
-    if constexpr (states_tensor_weight<output_type<I>, tensor_type>) {
-      is_weight_on_device_ = !traits::host_readable(output.weight) && !traits::host_readable(output.loss);
-      if (!is_weight_on_device_) weight_ = checked_weight(traits::read(output.weight));
-    } else if constexpr (states_weight<output_type<I>>) {
-      weight_ = checked_weight(static_cast<double>(output.weight));
+    if constexpr (states_weight<output_type<I>>) {
+      if constexpr (states_tensor_weight<output_type<I>>) {
+        // Where the loss can be read, so can the weight: nothing waits for the other device.
+        is_weight_on_device_ = !host_knows_weight(output) && !traits::host_readable(output.loss);
+        if (is_weight_on_device_) return;
+      }
+      weight_ = host_weight(output);
     } else if constexpr (phase_count > 1) {
       weight_ = static_cast<double>(samples_);
     }
@@ -135,7 +138,7 @@ class PassBase {
   }
   template <std::size_t I>
   void add_loss(basic_mean<tensor_type>& mean, output_type<I> const& output) const {
-    if constexpr (states_tensor_weight<output_type<I>, tensor_type>) {
+    if constexpr (states_tensor_weight<output_type<I>>) {
       if (is_weight_on_device_) return mean.add(output.loss, output.weight);
     }
     if (!is_left_out<I>()) mean.add(output.loss, weight_);
@@ -145,25 +148,23 @@ class PassBase {
   /// A step of weight 0 counts for nothing. On the device nobody knows yet.
   template <std::size_t I>
   bool is_left_out() const noexcept {
-    if constexpr (states_tensor_weight<output_type<I>, tensor_type>) {
+    if constexpr (states_weight<output_type<I>>) {
       return !is_weight_on_device_ && weight_ == 0.0;
-    } else if constexpr (states_weight<output_type<I>>) {
-      return weight_ == 0.0;
     } else {
       return false;
     }
   }
-  template <std::size_t I>
-  static constexpr bool states_weight_in_phase = states_weight<output_type<I>> || states_tensor_weight<output_type<I>, tensor_type>;
-  /// The first phase whose step states a weight, or the number of phases.
-  static constexpr std::size_t weighing_phase = []<std::size_t... I>(std::index_sequence<I...>) {
+  static constexpr bool states_weights = []<std::size_t... I>(std::index_sequence<I...>) {
+    return (states_weight<output_type<I>> || ...);
+  }(std::make_index_sequence<phase_count>{});
+  /// The first phase whose step states a weight that counts tokens, or the number of phases.
+  static constexpr std::size_t token_phase = []<std::size_t... I>(std::index_sequence<I...>) {
     std::size_t first = 0;
-    [[maybe_unused]] bool const found = ((states_weight_in_phase<I> || (++first, false)) || ...);
+    [[maybe_unused]] bool const found = ((states_tokens<output_type<I>> || (++first, false)) || ...);
     return first;
   }(std::make_index_sequence<phase_count>{});
-  static constexpr bool states_weights = weighing_phase < phase_count;
   static constexpr bool has_tensor_weights = []<std::size_t... I>(std::index_sequence<I...>) {
-    return (states_tensor_weight<output_type<I>, tensor_type> || ...);
+    return (states_tensor_weight<output_type<I>> || ...);
   }(std::make_index_sequence<phase_count>{});
 
   /// The mean losses of the pass over all ranks; under the phases' names where the task has several.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <concepts>
 #include <cstddef>
@@ -16,6 +17,7 @@
 #include "tacit/core/report.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/events/dispatch.hpp"
+#include "tacit/metric/mean.hpp"
 #include "tacit/task/batch.hpp"
 #include "tacit/task/step_result.hpp"
 #include "tacit/train/core.hpp"
@@ -77,7 +79,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
         window_{core.world_size(), base::has_tensor_weights && !traits::host_readable(core.any_parameter())},
         updater_{core, window_, options.clip} {
     require_divisible_batches();
-    if (!base::states_weights && options.limit.tokens.is_set()) {
+    if (base::token_phase == phase_count && options.limit.tokens.is_set()) {
       throw ConfigError{"TACIT-RC62", "a limit in tokens, but the task's step states no `weight`", "TrainOptions::limit.tokens",
                         "return a struct with a member `weight`, or limit another unit"};
     }
@@ -173,7 +175,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   template <std::size_t I>
   void backward(output_of<I> const& output) {
     if constexpr (I == 0 && !is_single) window_.add_samples(this->samples_);
-    if constexpr (states_tensor_weight<output_of<I>, tensor_type>) {
+    if constexpr (states_tensor_weight<output_of<I>>) {
       if (this->is_weight_on_device_) window_.add(I, output.weight);
     }
     if (!this->is_weight_on_device_) window_.add(I, this->weight_);
@@ -188,10 +190,15 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     [[maybe_unused]] auto const own = shared_.template only<I>();  // a step that runs again in backward is that of phase I, too
     bool const is_left_out = this->template is_left_out<I>();
     if ((is_left_out || this->core_.skip().by_host()) && !ranks_.is_synchronizing(this->core_)) return;
-    if constexpr (states_tensor_weight<output_of<I>, tensor_type>) {
+    if constexpr (states_tensor_weight<output_of<I>>) {
       if (this->is_weight_on_device_) return ranks_.template backward<I>(this->core_, traits::multiply(output.loss, output.weight), 1.0);
     }
     ranks_.template backward<I>(this->core_, output.loss, is_left_out ? 0.0 : window_.loss_factor(this->weight_));
+  }
+  /// Where a handler may skip the update, its losses wait for that: those of a skipped one are in no mean.
+  template <std::size_t I>
+  void track_loss(output_of<I> const& output) {
+    this->template add_loss<I>(handlers_may_skip<TrainPass>() ? window_losses_[I] : this->losses_[I], output);
   }
   void end_step() {
     Progress& progress = this->core_.progress();
@@ -215,7 +222,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     shared_.hold(I);
     ranks_.template reduce_window<I>(this->core_, window_, own_stop());
     if constexpr (I == 0 && !is_single) progress.samples += static_cast<std::int64_t>(weights_known ? window_.weight(I) : window_.samples());
-    if constexpr (I == base::weighing_phase) {
+    if constexpr (I == base::token_phase) {
       bool const reads = this->core_.log_point() != nullptr || options_.limit.tokens.is_set();
       tokens_.add(window_, I, this->core_.any_parameter(), reads, progress.tokens);
     }
@@ -234,6 +241,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   template <std::size_t I>
   void apply_update() {
     if constexpr (handlers_may_skip_updates<TrainPass>()) ranks_.template unite_skips<I>(this->core_);
+    keep_losses<I>();
     updater_.template step<I>([this](auto... none) { return loss_again(*this, none...); });  // compiled where it is called
     drop_update<I>();
     is_updated_ = true;
@@ -340,6 +348,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   [[gnu::always_inline]] void begin_window() {
     window_.begin(is_single && accumulation_ == 1 && !is_in_parts());
     if constexpr (keeps_window) parts_.clear();
+    if constexpr (handlers_may_skip<TrainPass>()) window_losses_ = {};
     if (!window_.is_plain()) plan_window();
     if (log_every_ != 1) this->core_.set_log_point((updates().value() + 1) % log_every_ == 0);
   }
@@ -397,6 +406,14 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     return !request.ends_run() && limits_.is_out_of_time() ? StopRequest::end_run(StopReason::limit) : request;
   }
 
+  /// A loss scale that skips the update leaves its loss in the mean.
+  template <std::size_t I>
+  void keep_losses() {
+    if constexpr (handlers_may_skip<TrainPass>()) {
+      auto& skip = this->core_.skip();
+      if (!skip.by_host()) this->losses_[I].add(window_losses_[I], skip.flag(nullptr));
+    }
+  }
   void count_update() {
     this->core_.precision().after_update();
     ++this->core_.progress().updates;
@@ -434,6 +451,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   window_type window_;
   Updater<CoreT, window_type> updater_;
   TokenCount<tensor_type, base::has_tensor_weights> tokens_{};
+  std::array<basic_mean<tensor_type>, phase_count> window_losses_{};
   std::size_t closed_phases_ = 0;
   bool is_updated_ = false;
   bool is_counted_ = false;

@@ -56,6 +56,7 @@ class Updater {
       with_gradients(parameters, [scale](auto& list) { traits::scale_(list, scale); });
     }
     if (clip_.norm > 0.0) {
+      core_.set_gradient_norm(tensor_type{});  // not that of another phase, where this one has no gradient
       with_gradients(parameters, [this](auto& list) { core_.set_gradient_norm(traits::clip_norm_(list, clip_.norm)); });
     } else if (clip_.value > 0.0) {
       with_gradients(parameters, [this](auto& list) { traits::clip_value_(list, clip_.value); });
