@@ -305,9 +305,11 @@ inline Case build(Composition const& c, Settings const& s) {
       if (!batch.empty()) in_turn.push_back(batch);
     }
   }
-  std::copy(in_order.begin(), in_order.end(), made.rows.begin());
-  made.rows.resize(is_dataset && !made.drop_last ? in_order.size() : made.rows.size());
-  if (!is_dataset) made.batches = std::move(in_turn);
+  if (is_dataset) {
+    std::copy(in_order.begin(), in_order.end(), made.rows.begin());  // drop_last leaves some at the end
+  } else {
+    made.batches = std::move(in_turn);
+  }
 
   reference::Plan& plan = made.plan;
   plan.train = std::move(steps);
@@ -730,7 +732,7 @@ inline std::int64_t count_of_settings() {
   return given == nullptr ? 200 : std::atoll(given);
 }
 
-/// TACIT_COMPOSITION="c017 seed=3 batches=2" runs that case alone.
+/// TACIT_COMPOSITION="c017 seed=3 batches=2" runs that case alone, "c017" all settings of that composition.
 template <class Types>
 void check_all(std::vector<std::string> const& groups) {
   std::string const only = std::getenv("TACIT_COMPOSITION") == nullptr ? "" : std::getenv("TACIT_COMPOSITION");
@@ -749,10 +751,12 @@ void check_all(std::vector<std::string> const& groups) {
       std::string word;
       words >> word;
       if (word != c.name) continue;
+    }
+    if (only.find(' ') != std::string::npos) {
       Settings settings;
       for (auto const& [name, value] : settings.all()) {
         std::istringstream rest{only};
-        while (rest >> word) {
+        for (std::string word; rest >> word;) {
           if (word.starts_with(std::string{name} + "=")) *value = std::stoll(word.substr(word.find('=') + 1));
         }
       }
@@ -768,6 +772,7 @@ void check_all(std::vector<std::string> const& groups) {
     for (std::int64_t seed = 1; seed <= count_of_settings(); ++seed) {
       Settings const settings = draw(c, seed);
       ++settings_run;
+      INFO("TACIT_COMPOSITION=\"" << c.name << " " << text_of(settings) << "\"");
       std::string const difference = difference_of(c, settings, run);
       if (difference.empty() || failures++ > 0) continue;
       Settings const small = shrunk(c, settings, run);

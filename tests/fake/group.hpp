@@ -113,7 +113,7 @@ struct Rank {
     }
     std::vector<std::string> gather(std::string_view text) {
       std::vector<std::string> texts;
-      for (auto const& part : exchange("gather", {text.begin(), text.end()})) {
+      for (auto const& part : exchange("gather", {text.begin(), text.end()}, false)) {
         std::string& one = texts.emplace_back();
         for (double c : part) one += static_cast<char>(c);
       }
@@ -121,7 +121,7 @@ struct Rank {
     }
     Tensor gather(Tensor const& tensor) {
       std::vector<double> all;
-      for (auto const& part : exchange("gather", tensor.values())) all.insert(all.end(), part.begin(), part.end());
+      for (auto const& part : exchange("gather", tensor.values(), false)) all.insert(all.end(), part.begin(), part.end());
       return Tensor{std::move(all)};
     }
     void broadcast(Tensor& tensor, int root) { tensor->values = exchange("broadcast", tensor.values())[static_cast<std::size_t>(root)]; }
@@ -145,9 +145,14 @@ struct Rank {
     char const* name() const { return "fake group"; }
 
    private:
-    std::vector<std::vector<double>> exchange(char const* what, std::vector<double> part) {
+    std::vector<std::vector<double>> exchange(char const* what, std::vector<double> part, bool of_one_length = true) {
       if (log_ != nullptr) log_->emplace_back(what);
-      return group_->exchange(number_, what, std::move(part));
+      std::size_t const own = part.size();
+      auto parts = group_->exchange(number_, what, std::move(part));
+      for (auto const& other : parts) {
+        if (of_one_length && other.size() != own) throw std::runtime_error{"ranks call " + std::string{what} + " with lists of different lengths"};
+      }
+      return parts;
     }
 
     Group* group_;
