@@ -1,7 +1,7 @@
 // needs: libtorch
-// What the fake tensor cannot show: autocast, the scaler, checkpointed units, norms and their buffers, real optimizers, and ranks that
-// are processes. Every pair of the values below that can be occurs once, against a loop written by hand over LibTorch in float64, and,
-// where a unit is checkpointed, against the plain child bit for bit.
+// What the fake tensor cannot show: autocast, the scaler, checkpointed units, norms and their buffers, real optimizers,
+// and ranks that are processes. Every pair of the values below that can be occurs once, against a loop written by hand
+// over LibTorch in float64, and, where a unit is checkpointed, against the plain child bit for bit.
 #include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -83,14 +83,18 @@ enum Average { no_average, ema, freezer };
 
 /// Why two values cannot meet, or are met elsewhere; null where they can.
 char const* impossible(Case const& c) {
-  if (c.norm == batch_norm && c.world > 1) return "a batch norm of each rank's own is no function of the union of their batches";
+  if (c.norm == batch_norm && c.world > 1)
+    return "a batch norm of each rank's own is no function of the union of their batches";
   if (c.phases > 0 && c.average == ema) return "Ema asks for a task of one phase";
-  if (c.optimizer == lbfgs && c.phases > 0) return "an optimizer with a closure asks for a task of one phase (TACIT-EO04)";
+  if (c.optimizer == lbfgs && c.phases > 0)
+    return "an optimizer with a closure asks for a task of one phase (TACIT-EO04)";
   if (c.optimizer == lbfgs && c.precision == 2) return "loss scaling has no closure (TACIT-EO04)";
   if (c.optimizer == lbfgs && c.world > 0) return "LBFGS over ranks has its own type, and a test in window_again.cpp";
-  if (c.optimizer == lbfgs && c.average == freezer) return "LBFGS starts anew when parameters come or go: window_again.cpp";
+  if (c.optimizer == lbfgs && c.average == freezer)
+    return "LBFGS starts anew when parameters come or go: window_again.cpp";
   if (c.optimizer == lbfgs && c.average == ema) return "LBFGS has a pack of its own, without Ema";
-  if (c.optimizer == lbfgs && c.norm != no_norm) return "a closure computes the window again: running statistics see its rows several times";
+  if (c.optimizer == lbfgs && c.norm != no_norm)
+    return "a closure computes the window again: running statistics see its rows several times";
   if (c.optimizer == torch_sgd && c.average == freezer) return "torch::optim keeps the state of a parameter that left";
   return nullptr;
 }
@@ -108,7 +112,8 @@ struct Net : torch::nn::Module {
     head = register_module("head", torch::nn::Linear(4, 4));
     torch::NoGradGuard const no_graph;
     int i = 0;
-    for (auto& p : parameters()) p.copy_(torch::sin(torch::arange(p.numel(), torch::kFloat) * 0.7 + ++i + shift).reshape(p.sizes()) * 0.25);
+    for (auto& p : parameters())
+      p.copy_(torch::sin(torch::arange(p.numel(), torch::kFloat) * 0.7 + ++i + shift).reshape(p.sizes()) * 0.25);
   }
   at::Tensor forward(at::Tensor const& x) {
     at::Tensor hidden = saves ? unit(x) : block->forward(x);
@@ -129,7 +134,9 @@ using Nets = std::vector<std::shared_ptr<Net>>;
 /// Checkpointed nets where `saves` says so.
 Nets nets_of(Case const& c, bool saves, int norm) {
   Nets nets;
-  for (int p = 0; p <= c.phases; ++p) nets.push_back(std::make_shared<Net>(norm, saves && (c.checkpointed == 2 || (c.checkpointed == 1 && p == 0)), 0.5 * p));
+  for (int p = 0; p <= c.phases; ++p)
+    nets.push_back(
+        std::make_shared<Net>(norm, saves && (c.checkpointed == 2 || (c.checkpointed == 1 && p == 0)), 0.5 * p));
   return nets;
 }
 
@@ -140,10 +147,12 @@ struct Loss {
   at::Tensor loss;
   double weight;
 };
-/// The second phase's net works on what the first one makes of its input, and the first is judged by the second, as in a GAN.
+/// The second phase's net works on what the first one makes of its input, and the first is judged by the second, as in
+/// a GAN.
 at::Tensor prediction_of(Nets const& nets, std::size_t phase, at::Tensor const& x) {
   if (nets.size() == 1) return nets[0]->forward(x);
-  return phase == 0 ? nets[0]->forward(x) + 0.3 * nets[1]->forward(nets[0]->forward(x)) : nets[1]->forward(nets[0]->forward(x)) - 0.2 * nets[1]->forward(x);
+  return phase == 0 ? nets[0]->forward(x) + 0.3 * nets[1]->forward(nets[0]->forward(x))
+                    : nets[1]->forward(nets[0]->forward(x)) - 0.2 * nets[1]->forward(x);
 }
 Loss loss_of(Nets const& nets, std::size_t phase, Batch const& batch) {
   at::Tensor const squares = (prediction_of(nets, phase, batch.x).to(batch.y.scalar_type()) - batch.y).square().mean(1);
@@ -182,7 +191,9 @@ struct Chosen {
   using slot = tacit::slot::optimizer;
   using Grouped = optim::Groups<optim::Sgd>;
   static Grouped groups() {
-    return {.base = {.lr = 0.05, .momentum = 0.9}, .groups = {{.name = "head", .takes = optim::named("head."), .options = {.lr = 0.02}, .may_be_empty = true}}};
+    return {
+        .base = {.lr = 0.05, .momentum = 0.9},
+        .groups = {{.name = "head", .takes = optim::named("head."), .options = {.lr = 0.02}, .may_be_empty = true}}};
   }
   int what = sgd;
 
@@ -202,11 +213,13 @@ struct Chosen {
     template <class Recipe>
     using bound_of = decltype(std::declval<Recipe const&>().bind(std::declval<Parameters&>()));
     using TorchSgd = decltype(optim::from_torch<torch::optim::SGD>(torch::optim::SGDOptions(0.05)));
-    using any = std::variant<bound_of<optim::Sgd>, bound_of<optim::AdamW>, bound_of<optim::Lookahead<Grouped>>, bound_of<TorchSgd>>;
+    using any = std::variant<bound_of<optim::Sgd>, bound_of<optim::AdamW>, bound_of<optim::Lookahead<Grouped>>,
+                             bound_of<TorchSgd>>;
     static any make(int what, Parameters& parameters) {
       if (what == sgd) return any{optim::Sgd{.lr = 0.05, .momentum = 0.9}.bind(parameters)};
       if (what == adamw) return any{optim::AdamW{.lr = 0.01}.bind(parameters)};
-      if (what == torch_sgd) return any{optim::from_torch<torch::optim::SGD>(torch::optim::SGDOptions(0.05).momentum(0.9)).bind(parameters)};
+      if (what == torch_sgd)
+        return any{optim::from_torch<torch::optim::SGD>(torch::optim::SGDOptions(0.05).momentum(0.9)).bind(parameters)};
       return any{optim::Lookahead<Grouped>{.inner = groups(), .every = 2}.bind(parameters)};
     }
     any inner_;
@@ -224,7 +237,8 @@ struct Freeze {
   void on(event::TrainingRunEpochStart const&, auto& context) {
     int const epoch = epochs_begun++;
     if (freezer == nullptr) return;
-    context.change_parameters([&](auto& all) { epoch == 0 ? freezer->freeze(all, 0, 0) : freezer->unfreeze(all, 0, 0); });
+    context.change_parameters(
+        [&](auto& all) { epoch == 0 ? freezer->freeze(all, 0, 0) : freezer->unfreeze(all, 0, 0); });
   }
   static void visit_config(auto&, auto&&) {}
 };
@@ -235,13 +249,18 @@ struct Step {
   Loss operator()(Net&, Batch const& batch, auto&) const { return loss_of(nets, phase, batch); }
 };
 
-char const* precision_name(Case const& c) { return std::array{"fp64", "bf16", "fp16"}.at(static_cast<std::size_t>(c.precision)); }
+char const* precision_name(Case const& c) {
+  return std::array{"fp64", "bf16", "fp16"}.at(static_cast<std::size_t>(c.precision));
+}
 
 template <class Trainer>
 Numbers trained(Case const& c, Trainer& trainer, Nets const& nets) {
   auto const train_data = data(0);
   auto const eval = data(50);
-  tacit::TrainOptions options{.epochs = epochs, .gradient_accumulation = c.accumulation == 0 ? 1 : 3, .evaluation = {.every_updates = 2}, .sink = tacit::Sink::none()};
+  tacit::TrainOptions options{.epochs = epochs,
+                              .gradient_accumulation = c.accumulation == 0 ? 1 : 3,
+                              .evaluation = {.every_updates = 2},
+                              .sink = tacit::Sink::none()};
   if (c.clip == 1) options.clip.norm = 0.5;
   auto const result = trainer.train(train_data, eval, options);
   Numbers numbers;
@@ -265,18 +284,23 @@ Numbers by_tacit(Case const& c, bool saves, Distribution const& distribution) {
   tacit::AutoPrecision const precision{precision_name(c)};
   if (c.optimizer == lbfgs) {
     if constexpr (std::is_same_v<Distribution, tacit::SingleProcess>) {
-      tacit::Trainer trainer{tacit::Task{nets[0], optim::from_torch<torch::optim::LBFGS>(torch::optim::LBFGSOptions(0.1).max_iter(3)), Step{nets, 0}}, tacit::AutoPrecision{precision},
-                             tacit::CallbackPack{}};
+      tacit::Trainer trainer{
+          tacit::Task{nets[0], optim::from_torch<torch::optim::LBFGS>(torch::optim::LBFGSOptions(0.1).max_iter(3)),
+                      Step{nets, 0}},
+          tacit::AutoPrecision{precision}, tacit::CallbackPack{}};
       return trained(c, trainer, nets);
     }
     return {};
   }
   Chosen const how{c.optimizer};
   if (c.phases == 0) {
-    tacit::Trainer trainer{tacit::Task{nets[0], how, Step{nets, 0}}, precision, distribution, tacit::CallbackPack{freeze, tacit::Ema{.decay = 0.8, .warmup = false}}};
+    tacit::Trainer trainer{tacit::Task{nets[0], how, Step{nets, 0}}, precision, distribution,
+                           tacit::CallbackPack{freeze, tacit::Ema{.decay = 0.8, .warmup = false}}};
     return trained(c, trainer, nets);
   }
-  tacit::Trainer trainer{tacit::Task{tacit::phase<"a">(nets[0], how, Step{nets, 0}), tacit::phase<"b">(nets[1], how, Step{nets, 1})}, precision, distribution, tacit::CallbackPack{freeze}};
+  tacit::Trainer trainer{
+      tacit::Task{tacit::phase<"a">(nets[0], how, Step{nets, 0}), tacit::phase<"b">(nets[1], how, Step{nets, 1})},
+      precision, distribution, tacit::CallbackPack{freeze}};
   return trained(c, trainer, nets);
 }
 
@@ -302,7 +326,8 @@ struct Rule {
       for (std::size_t i = 0; i < parameters.size(); ++i) (is_head[i] ? head : body).push_back(parameters[i]);
       std::vector<torch::optim::OptimizerParamGroup> groups;
       groups.emplace_back(head, std::make_unique<torch::optim::SGDOptions>(0.02));
-      groups.emplace_back(body, std::make_unique<torch::optim::SGDOptions>(torch::optim::SGDOptions(0.05).momentum(0.9)));
+      groups.emplace_back(body,
+                          std::make_unique<torch::optim::SGDOptions>(torch::optim::SGDOptions(0.05).momentum(0.9)));
       optimizer = std::make_unique<torch::optim::SGD>(groups, torch::optim::SGDOptions(0.05));
     } else if (c.optimizer != lbfgs) {
       optimizer = std::make_unique<torch::optim::SGD>(parameters, torch::optim::SGDOptions(0.05).momentum(0.9));
@@ -341,7 +366,9 @@ Numbers by_hand(Case const& c) {
   std::vector<Batch> steps;
   std::vector<Batch> const batches = data(0);
   for (std::size_t at = 0; at < batches.size(); at += static_cast<std::size_t>(world)) {
-    steps.push_back(in_float64({batches.begin() + static_cast<std::ptrdiff_t>(at), batches.begin() + static_cast<std::ptrdiff_t>(std::min(at + static_cast<std::size_t>(world), batches.size()))}));
+    steps.push_back(in_float64({batches.begin() + static_cast<std::ptrdiff_t>(at),
+                                batches.begin() + static_cast<std::ptrdiff_t>(std::min(
+                                                      at + static_cast<std::size_t>(world), batches.size()))}));
   }
   auto const evaluated = [&](std::size_t p) {
     torch::NoGradGuard const no_graph;
@@ -376,7 +403,8 @@ Numbers by_hand(Case const& c) {
           if (!whole.parameters[i].is_same(rules[0].parameters[j])) continue;
           whole.slow[i] = rules[0].slow[j];
           auto const state = rules[0].optimizer->state().find(rules[0].parameters[j].unsafeGetTensorImpl());
-          if (state != rules[0].optimizer->state().end()) whole.optimizer->state()[state->first] = state->second->clone();
+          if (state != rules[0].optimizer->state().end())
+            whole.optimizer->state()[state->first] = state->second->clone();
         }
       }
       whole.updates = rules[0].updates;
@@ -400,7 +428,8 @@ Numbers by_hand(Case const& c) {
             for (std::size_t i = 0; i < one.size(); ++i) gradients[p][i] = gradients[p][i] + one[i];
           }
           if (at + 1 < end) continue;
-          for (std::size_t i = 0; i < one.size(); ++i) rules[p].parameters[i].mutable_grad() = gradients[p][i] / weights[p];
+          for (std::size_t i = 0; i < one.size(); ++i)
+            rules[p].parameters[i].mutable_grad() = gradients[p][i] / weights[p];
           if (c.optimizer != lbfgs) {
             rules[p].step(c);
             continue;
@@ -419,7 +448,8 @@ Numbers by_hand(Case const& c) {
             if (c.clip == 1) {
               double squares = 0.0;
               for (auto const& q : rules[0].parameters) squares += q.grad().square().sum().item<double>();
-              for (auto& q : rules[0].parameters) q.mutable_grad().mul_(std::min(1.0, 0.5 / (std::sqrt(squares) + 1e-6)));
+              for (auto& q : rules[0].parameters)
+                q.mutable_grad().mul_(std::min(1.0, 0.5 / (std::sqrt(squares) + 1e-6)));
             }
             return mean.detach();
           });
@@ -432,7 +462,8 @@ Numbers by_hand(Case const& c) {
         for (std::size_t i = 0; i < average.size(); ++i) average[i] = 0.8 * average[i] + 0.2 * parameters[i];
         auto const buffers = nets[0]->buffers();
         for (std::size_t i = 0; i < buffers.size(); ++i) {
-          average_of_buffers[i] = buffers[i].is_floating_point() ? 0.8 * average_of_buffers[i] + 0.2 * buffers[i] : buffers[i].clone();
+          average_of_buffers[i] =
+              buffers[i].is_floating_point() ? 0.8 * average_of_buffers[i] + 0.2 * buffers[i] : buffers[i].clone();
         }
       }
     }
@@ -486,7 +517,8 @@ std::vector<Numbers> on_ranks(int size, Body const& body, std::string& why) {
     if (pid == 0) {
       std::string text;
       try {
-        Numbers const numbers = body(tacit::launch::World{.rank = rank, .world_size = size, .local_rank = rank, .local_world_size = size, .port = port});
+        Numbers const numbers = body(tacit::launch::World{
+            .rank = rank, .world_size = size, .local_rank = rank, .local_world_size = size, .port = port});
         text = "R" + std::string{reinterpret_cast<char const*>(numbers.data()), numbers.size() * sizeof(double)};
       } catch (std::exception const& error) {
         text = std::string{"E"} + error.what();
@@ -506,7 +538,8 @@ std::vector<Numbers> on_ranks(int size, Body const& body, std::string& why) {
   for (auto const& [pid, end] : children) {
     std::string text;
     while (true) {
-      auto const left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+      auto const left =
+          std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
       pollfd wait{end, POLLIN, 0};
       if (left <= 0 || poll(&wait, 1, static_cast<int>(left)) <= 0) break;
       char buffer[4096];
@@ -537,14 +570,20 @@ std::vector<Numbers> run(Case const& c, bool saves, std::string& why) {
       return {{}};
     }
   }
-  return on_ranks(c.world, [&](tacit::launch::World const& world) { return by_tacit(c, saves, tacit::Ddp<tacit::Gloo>{.timeout = std::chrono::seconds{20}, .world = world}); }, why);
+  return on_ranks(
+      c.world,
+      [&](tacit::launch::World const& world) {
+        return by_tacit(c, saves, tacit::Ddp<tacit::Gloo>{.timeout = std::chrono::seconds{20}, .world = world});
+      },
+      why);
 }
 
 // --- the compositions: every pair that can be, each in one of them ---
 
 std::string text_of(Case const& c) {
   std::string text;
-  for (Dimension const& one : dimensions()) text += std::string{text.empty() ? "" : " "} + one.name + "=" + one.values[static_cast<std::size_t>(c.*one.value)];
+  for (Dimension const& one : dimensions())
+    text += std::string{text.empty() ? "" : " "} + one.name + "=" + one.values[static_cast<std::size_t>(c.*one.value)];
   return text;
 }
 using Pair = std::array<int, 4>;
@@ -564,10 +603,13 @@ std::vector<Case> compositions(std::size_t& pairs) {
   std::vector<int> at(dimension_count, 0);
   while (true) {
     Case c{};
-    for (int d = 0; d < dimension_count; ++d) c.*dimensions()[static_cast<std::size_t>(d)].value = at[static_cast<std::size_t>(d)];
+    for (int d = 0; d < dimension_count; ++d)
+      c.*dimensions()[static_cast<std::size_t>(d)].value = at[static_cast<std::size_t>(d)];
     if (impossible(c) == nullptr) possible.push_back(c);
     int d = 0;
-    while (d < dimension_count && ++at[static_cast<std::size_t>(d)] == static_cast<int>(dimensions()[static_cast<std::size_t>(d)].values.size())) at[static_cast<std::size_t>(d++)] = 0;
+    while (d < dimension_count && ++at[static_cast<std::size_t>(d)] ==
+                                      static_cast<int>(dimensions()[static_cast<std::size_t>(d)].values.size()))
+      at[static_cast<std::size_t>(d++)] = 0;
     if (d == dimension_count) break;
   }
   std::set<Pair> open;
@@ -579,7 +621,8 @@ std::vector<Case> compositions(std::size_t& pairs) {
     std::size_t most = 0;
     for (Case const& c : possible) {
       auto const own = pairs_of(c);
-      std::size_t const brings = static_cast<std::size_t>(std::count_if(own.begin(), own.end(), [&](Pair const& pair) { return open.contains(pair); }));
+      std::size_t const brings = static_cast<std::size_t>(
+          std::count_if(own.begin(), own.end(), [&](Pair const& pair) { return open.contains(pair); }));
       if (brings > most) best = &c, most = brings;
     }
     chosen.push_back(*best);
@@ -589,12 +632,15 @@ std::vector<Case> compositions(std::size_t& pairs) {
 }
 
 std::string difference(Numbers const& got, Numbers const& wanted, double tolerance) {
-  if (got.size() != wanted.size()) return std::to_string(got.size()) + " numbers, should be " + std::to_string(wanted.size());
+  if (got.size() != wanted.size())
+    return std::to_string(got.size()) + " numbers, should be " + std::to_string(wanted.size());
   for (std::size_t i = 0; i < got.size(); ++i) {
-    bool const same = tolerance == 0.0 ? std::memcmp(&got[i], &wanted[i], sizeof(double)) == 0 : std::abs(got[i] - wanted[i]) <= tolerance * std::max(1.0, std::abs(wanted[i]));
+    bool const same = tolerance == 0.0 ? std::memcmp(&got[i], &wanted[i], sizeof(double)) == 0
+                                       : std::abs(got[i] - wanted[i]) <= tolerance * std::max(1.0, std::abs(wanted[i]));
     if (same) continue;
     char buffer[160];
-    std::snprintf(buffer, sizeof buffer, "number %zu of %zu is %.15g, should be %.15g", i, got.size(), got[i], wanted[i]);
+    std::snprintf(buffer, sizeof buffer, "number %zu of %zu is %.15g, should be %.15g", i, got.size(), got[i],
+                  wanted[i]);
     return buffer;
   }
   return {};
@@ -626,7 +672,8 @@ TEST_CASE("compositions of what the fake tensor cannot show") {
     }
     if (c.precision == 0) {
       ++by_hand_too;
-      if (auto const found = difference(ranks[0], by_hand(c), 1e-12); !found.empty()) fail("not the loop by hand: " + found);
+      if (auto const found = difference(ranks[0], by_hand(c), 1e-12); !found.empty())
+        fail("not the loop by hand: " + found);
     }
     if (c.checkpointed != 0) {
       ++bit_for_bit;
@@ -646,5 +693,8 @@ TEST_CASE("compositions of what the fake tensor cannot show") {
       }
     }
   }
-  std::printf("composition with LibTorch: %zu compositions, %zu pairs covered; %d against the loop by hand, %d against the plain child\n", all.size(), pairs, by_hand_too, bit_for_bit);
+  std::printf(
+      "composition with LibTorch: %zu compositions, %zu pairs covered; %d against the loop by hand, %d against the "
+      "plain child\n",
+      all.size(), pairs, by_hand_too, bit_for_bit);
 }
