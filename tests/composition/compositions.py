@@ -1,7 +1,8 @@
-"""Proves what `compositions.txt` claims: `compositions.py`; `--write` makes its compositions and the lists of types anew.
+"""Proves what `compositions.txt` claims; `--write` makes its compositions and the lists of types anew.
 
-Every pair of values of two dimensions occurs in a composition or is named as impossible, with its reason, and no impossible one
-occurs; every triple of the dimensions named by `triples` occurs unless it has such a pair; every composition has its type; every part that is shipped is in the list or said to be tested elsewhere.
+Every pair of values of two dimensions occurs in a composition or is named as impossible, with its reason, and no
+impossible one occurs; every triple of the dimensions named by `triples` occurs unless it has such a pair; every
+composition has its type; every part that is shipped is in the list or said to be tested elsewhere.
 """
 
 import itertools
@@ -14,7 +15,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 LIST = HERE / "compositions.txt"
 PARTS = HERE.parent.parent / "include" / "tacit"
 # What the compiler must know; the rest is chosen at run time.
-TYPE_DIMENSIONS = ["form", "phases", "weights", "source", "world", "skip", "averaging", "memory", "watch", "precision", "optimizer", "schedule"]
+TYPE_DIMENSIONS = ["form", "phases", "weights", "source", "world", "skip", "averaging", "memory", "watch", "precision",
+                   "optimizer", "schedule"]
 LEAST = 120
 
 
@@ -64,18 +66,19 @@ class Listing:
                     yield one
 
     def pairs(self, values):
-        triples = {frozenset((name, values[name]) for name in names) for names in self.triples if all(name in values for name in names)}
+        triples = {frozenset((name, values[name]) for name in names) for names in self.triples
+                   if all(name in values for name in names)}
         return {frozenset(pair) for pair in itertools.combinations(values.items(), 2)} | triples
 
 
 def type_of(values):
     """The template arguments of a composition's type, and the file that has it."""
-    enum = {"none": "none", "ema": "ema", "swa": "swa", "freezer": "freezer"}
     flag = lambda yes: "true" if yes else "false"
     arguments = [
-        f"composition::Form::{values['form']}", values["phases"], flag(values["weights"] != "rows"), f"composition::Source::{values['source']}",
-        flag(values["world"] != "process"), flag(values["skip"] == "yes"), f"composition::Averaging::{enum[values['averaging']]}",
-        flag(values["memory"] == "halved"), flag(values["watch"] == "nan"), flag(values["precision"] == "scaled"),
+        f"composition::Form::{values['form']}", values["phases"], flag(values["weights"] != "rows"),
+        f"composition::Source::{values['source']}", flag(values["world"] != "process"), flag(values["skip"] == "yes"),
+        f"composition::Averaging::{values['averaging']}", flag(values["memory"] == "halved"),
+        flag(values["watch"] == "nan"), flag(values["precision"] == "scaled"),
         flag(values["optimizer"] != "not_maskable"), flag(values["schedule"] == "lr")]
     group = values["form"] + (values["phases"] if values["form"] == "phases" else "")
     return group, f"composition::Type<{', '.join(arguments)}>"
@@ -110,10 +113,11 @@ def check(listing):
         if not file.exists() or file.read_text() != types:
             problems.append(f"{file.name} is not what the list says: compositions.py --write")
 
-    shipped = [path for folder in ("callbacks", "policy", "task", "schedule") for path in sorted((PARTS / folder).rglob("*.hpp"))]
-    names = {str(path.relative_to(PARTS)) for path in shipped}
+    folders = ("callbacks", "policy", "task", "schedule")
+    names = {str(path.relative_to(PARTS)) for folder in folders for path in (PARTS / folder).rglob("*.hpp")}
     for name in sorted(names - listing.parts.keys() - listing.elsewhere.keys()):
-        problems.append(f"{name} is shipped and in no composition: give it a value of a dimension (`part`), or say where it is tested (`elsewhere`)")
+        problems.append(f"{name} is shipped and in no composition: give it a value of a dimension (`part`), "
+                        "or say where it is tested (`elsewhere`)")
     for name in sorted((listing.parts.keys() | listing.elsewhere.keys()) - names):
         if not (PARTS / name).exists():
             problems.append(f"{name} is listed and not shipped")
@@ -128,10 +132,12 @@ def check(listing):
                 problems.append(f"{name}: {file} does not exist")
 
     types = sum(text.count("Type<") for text in type_lists(listing.compositions).values())
+    of_size = lambda sets, size: sum(len(one) == size for one in sets)
     print(f"{len(listing.compositions)} compositions of {types} types; "
-          f"{sum(len(one) == 2 for one in wanted & covered)} of {sum(len(one) == 2 for one in wanted)} pairs and "
-          f"{sum(len(one) == 3 for one in wanted & covered)} of {sum(len(one) == 3 for one in wanted)} triples covered, "
-          f"{len(listing.impossible)} impossible by name; {len(listing.parts)} parts in the list, {len(listing.elsewhere)} tested elsewhere")
+          f"{of_size(wanted & covered, 2)} of {of_size(wanted, 2)} pairs and "
+          f"{of_size(wanted & covered, 3)} of {of_size(wanted, 3)} triples covered, "
+          f"{len(listing.impossible)} pairs impossible by name; "
+          f"{len(listing.parts)} parts in the list, {len(listing.elsewhere)} elsewhere")
     return problems
 
 
@@ -166,7 +172,8 @@ def write(listing, at_least, each_type):
         open_pairs |= listing.pairs(essence(values)) if values else set()
     types = []
     while open_pairs:
-        best = max((essence(values) for values in (draw(listing, generator, {}) for _ in range(400)) if values), key=lambda e: len(listing.pairs(e) & open_pairs))
+        drawn = [essence(values) for values in (draw(listing, generator, {}) for _ in range(400)) if values]
+        best = max(drawn, key=lambda one: len(listing.pairs(one) & open_pairs))
         if not listing.pairs(best) & open_pairs:
             continue
         types.append(best)
@@ -180,7 +187,8 @@ def write(listing, at_least, each_type):
         fixed = {name: value for name, value in one.items() if name not in ("weights", "world", "optimizer")}
         fixed["weights"] = "rows" if one["weights"] == "rows" else generator.choice(["stated", "zero"])
         fixed["world"] = "process" if one["world"] == "process" else generator.choice(["1", "2", "3"])
-        fixed["optimizer"] = "not_maskable" if one["optimizer"] == "not_maskable" else generator.choice([v for v in listing.dimensions["optimizer"] if v != "not_maskable"])
+        fixed["optimizer"] = generator.choice([value for value in listing.dimensions["optimizer"]
+                                               if (value == "not_maskable") == (one["optimizer"] == "not_maskable")])
         return draw(listing, generator, fixed)
     while open_pairs or len(chosen) < at_least or min(keys.values()) < each_type:
         drawn = [values for values in (of_type() for _ in range(300)) if values and tuple(values.items()) not in seen]
@@ -199,7 +207,8 @@ def main():
         head = text.split("\n# The compositions:", 1)[0].rstrip("\n")
         listing = Listing(head)
         chosen = write(listing, LEAST, 3)
-        lines = [f"\n# The compositions: a name, and a value of each dimension ({' '.join(listing.dimensions)}). Written by --write."]
+        lines = [f"\n# The compositions: a name, and a value of each dimension. Written by --write.",
+                 f"# {' '.join(listing.dimensions)}"]
         lines += [f"composition c{i:03} {' '.join(values.values())}" for i, values in enumerate(chosen, 1)]
         text = head + "\n" + "\n".join(lines) + "\n"
         LIST.write_text(text)

@@ -23,8 +23,8 @@
 #include "tacit/task/optim/lookahead.hpp"
 #include "tacit/train/trainer.hpp"
 
-/// The parts that are put together: nets, batches, steps and policies over the fake tensor. What a part does in a run is chosen by
-/// values, not by types, so that a few types make many compositions.
+/// The parts that are put together: nets, batches, steps and policies over the fake tensor. What a part does in a run
+/// is chosen by values, not by types, so that a few types make many compositions.
 namespace composition {
 
 using fake::Tensor;
@@ -32,8 +32,8 @@ namespace event = tacit::event;
 
 /// What the run on this thread is to meet; every rank is a thread.
 struct Surroundings {
-  bool throws = false;               ///< batches that are marked so throw
-  std::size_t memory = 1000;         ///< rows that fit
+  bool throws = false;        ///< batches that are marked so throw
+  std::size_t memory = 1000;  ///< rows that fit
 };
 inline thread_local Surroundings surroundings{};
 
@@ -96,7 +96,9 @@ class Module {
 
  protected:
   void add(std::string name, Tensor const& tensor) { own_.push_back({std::move(name), tensor}); }
-  void add(std::string name, std::shared_ptr<Module> child) { children_.push_back({std::move(name), std::move(child)}); }
+  void add(std::string name, std::shared_ptr<Module> child) {
+    children_.push_back({std::move(name), std::move(child)});
+  }
 
  private:
   std::vector<fake::Item> own_{};
@@ -110,7 +112,9 @@ class Layer : public Module {
     add("weight", weight);
     add("bias", bias);
   }
-  Tensor forward(Tensor const& x) const { return Tensor{std::vector<double>{is_training() ? 1.0 : 0.75}} * weight * x + bias; }
+  Tensor forward(Tensor const& x) const {
+    return Tensor{std::vector<double>{is_training() ? 1.0 : 0.75}} * weight * x + bias;
+  }
 
   Tensor weight;
   Tensor bias;
@@ -140,7 +144,9 @@ struct Labels {
   Tensor second_weight;
   Tensor third_weight;
   Tensor marks;
-  Tensor const& weight(std::size_t phase) const { return phase == 0 ? first_weight : phase == 1 ? second_weight : third_weight; }
+  Tensor const& weight(std::size_t phase) const {
+    return phase == 0 ? first_weight : phase == 1 ? second_weight : third_weight;
+  }
   bool has(unsigned mark) const {
     for (double value : marks->values) {
       if ((static_cast<unsigned>(value) & mark) != 0) return true;
@@ -179,20 +185,25 @@ inline Batch batch_of(std::span<reference::Row const> rows) {
   };
   auto const weight = [&](std::size_t phase) { return column([phase](auto const& row) { return row.weight[phase]; }); };
   return {column([](auto const& row) { return row.x; }),
-          {column([](auto const& row) { return row.y; }), weight(0), weight(1), weight(2), column([](auto const& row) { return static_cast<double>(row.marks); })}};
+          {column([](auto const& row) { return row.y; }), weight(0), weight(1), weight(2),
+           column([](auto const& row) { return static_cast<double>(row.marks); })}};
 }
 
 /// x, with gradients that are infinite where a row is marked.
 inline Tensor with_spikes(Tensor const& x, Labels const& labels, std::size_t phase) {
   std::vector<double> slopes;
   for (double marks : labels.marks->values) {
-    slopes.push_back((static_cast<unsigned>(marks) & (reference::spike << phase)) != 0 ? std::numeric_limits<double>::infinity() : 1.0);
+    slopes.push_back((static_cast<unsigned>(marks) & (reference::spike << phase)) != 0
+                         ? std::numeric_limits<double>::infinity()
+                         : 1.0);
   }
   std::vector<double> values(slopes.size());
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = x->values[fake::at(x.node(), i)];
   return fake::make(std::move(values), {x.ptr(), Tensor{std::move(slopes)}.ptr()}, [](fake::Node& self) {
     for (std::size_t i = 0; i < self.adjoint.size(); ++i) {
-      if (self.adjoint[i] != 0.0) fake::add_adjoint(*self.parents[0], fake::at(*self.parents[0], i), self.adjoint[i] * self.parents[1]->values[i]);
+      if (self.adjoint[i] != 0.0)
+        fake::add_adjoint(*self.parents[0], fake::at(*self.parents[0], i),
+                          self.adjoint[i] * self.parents[1]->values[i]);
     }
   });
 }
@@ -200,7 +211,8 @@ inline Tensor with_spikes(Tensor const& x, Labels const& labels, std::size_t pha
 inline Tensor number(double value) { return Tensor{std::vector<double>{value}}; }
 
 /// The mean squared error over the rows, or over what they weigh.
-inline Tensor loss_of(Tensor const& prediction, Labels const& labels, std::size_t phase, bool weighted, bool training, double& weight) {
+inline Tensor loss_of(Tensor const& prediction, Labels const& labels, std::size_t phase, bool weighted, bool training,
+                      double& weight) {
   if (training && surroundings.throws && labels.has(reference::throws)) throw std::runtime_error{"broken on purpose"};
   Tensor const error = with_spikes(prediction, labels, training ? phase : 9) - labels.y;
   Tensor squares = error * error;
@@ -214,7 +226,8 @@ inline Tensor loss_of(Tensor const& prediction, Labels const& labels, std::size_
     }
   }
   Tensor loss = fake::mean(squares);
-  if (training && phase == 0 && labels.has(reference::not_a_number)) loss = loss * number(std::numeric_limits<double>::quiet_NaN());
+  if (training && phase == 0 && labels.has(reference::not_a_number))
+    loss = loss * number(std::numeric_limits<double>::quiet_NaN());
   return loss;
 }
 
@@ -278,7 +291,9 @@ struct Descent {
         if (!grad.defined()) continue;
         for (std::size_t i = 0; i < grad->values.size(); ++i) {
           double velocity = grad->values[i];
-          if (options.momentum != 0.0) velocity = parameter.slots.at(0)->values[i] = options.momentum * parameter.slots.at(0)->values[i] + velocity;
+          if (options.momentum != 0.0)
+            velocity = parameter.slots.at(0)->values[i] =
+                options.momentum * parameter.slots.at(0)->values[i] + velocity;
           parameter.model->values[i] -= *options.factor * options.lr * velocity;
         }
       }
@@ -287,7 +302,8 @@ struct Descent {
       if (options.momentum == 0.0) return;
       parameters.set_slot_names({"momentum"});
       for (auto& parameter : parameters) {
-        if (parameter.slots.empty()) parameter.slots.push_back(Tensor{std::vector<double>(parameter.model->values.size(), 0.0)});
+        if (parameter.slots.empty())
+          parameter.slots.push_back(Tensor{std::vector<double>(parameter.model->values.size(), 0.0)});
       }
     }
   };
@@ -334,14 +350,16 @@ struct Chosen {
    private:
     template <class Recipe>
     using bound_of = decltype(std::declval<Recipe const&>().bind(std::declval<Parameters&>()));
-    using any = std::variant<bound_of<Plain>, bound_of<Grouped>, bound_of<Slow>, bound_of<SlowGroups>, bound_of<GroupedSlow>>;
+    using any =
+        std::variant<bound_of<Plain>, bound_of<Grouped>, bound_of<Slow>, bound_of<SlowGroups>, bound_of<GroupedSlow>>;
 
     any make(reference::Optimizer const& what, Parameters& parameters) const {
       Plain const base{what.base.lr, what.base.momentum, factor_};
       Plain const head{what.head.lr, what.head.momentum, factor_};
       Grouped const grouped{.base = base, .groups = {heads(head)}};
       auto const slow = [&](auto const& inner) {
-        return tacit::optim::Lookahead<std::remove_cvref_t<decltype(inner)>>{.inner = inner, .every = what.slow_every, .alpha = what.slow_step};
+        return tacit::optim::Lookahead<std::remove_cvref_t<decltype(inner)>>{
+            .inner = inner, .every = what.slow_every, .alpha = what.slow_step};
       };
       if (what.slow_every == 0) return what.has_groups ? any{grouped.bind(parameters)} : any{base.bind(parameters)};
       if (!what.has_groups) return any{slow(base).bind(parameters)};

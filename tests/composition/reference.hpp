@@ -8,17 +8,18 @@
 #include <utility>
 #include <vector>
 
-/// What training is, written out as in a textbook: numbers in float64, one process, no policies, nothing of the library.
+/// What training is, written out as in a textbook: numbers in float64, one process, no policies, nothing of the
+/// library.
 ///
 /// Several ranks are one process whose micro-batches are the union of the ranks' batches of that step.
 namespace reference {
 
 /// One sample. The marks say what happens where it is met.
 enum mark : unsigned {
-  spike = 1,      ///< << phase: the gradient of that phase is infinite, as scaled ones become
-  skip = 8,       ///< the callback leaves out the batch that it begins
-  throws = 16,    ///< the step throws, in the run that is to be broken off
-  not_a_number = 32,  ///< the loss of the first phase is NaN
+  spike = 1,           ///< << phase: the gradient of that phase is infinite, as scaled ones become
+  skip = 8,            ///< the callback leaves out the batch that it begins
+  throws = 16,         ///< the step throws, in the run that is to be broken off
+  not_a_number = 32,   ///< the loss of the first phase is NaN
   nan_if_nothing = 64  ///< where no row of the batch has a weight the loss is 0 / 0, not a number that means nothing
 };
 struct Row {
@@ -30,7 +31,8 @@ struct Row {
 using Batch = std::vector<Row>;   ///< of one rank in one step; empty: it has none
 using Step = std::vector<Batch>;  ///< of all ranks
 
-/// y = head_weight * (body_weight * x + body_bias) + head_bias; places in the list of all parameters. Shared ones have one place.
+/// y = head_weight * (body_weight * x + body_bias) + head_bias; places in the list of all parameters. Shared ones have
+/// one place.
 struct Net {
   int body_weight, body_bias, head_weight, head_bias;
 };
@@ -60,11 +62,11 @@ enum class Averaging { none, ema, swa, freezer };
 struct Plan {
   std::vector<Step> train{};  ///< of an epoch
   std::vector<Step> eval{};
-  bool is_sized = true;       ///< the end of an epoch is known beforehand
+  bool is_sized = true;  ///< the end of an epoch is known beforehand
   bool has_evaluation = true;
   bool states_weights = false;
-  bool has_spikes = false;    ///< an infinite gradient leaves its phase's update out, and is no disaster
-  double coupling = 0.0;      ///< how much of the next phase's prediction is in a phase's own
+  bool has_spikes = false;  ///< an infinite gradient leaves its phase's update out, and is no disaster
+  double coupling = 0.0;    ///< how much of the next phase's prediction is in a phase's own
   int epochs = 1;
   int accumulation = 1;
   Clip clip = Clip::none;
@@ -79,11 +81,11 @@ struct Plan {
   long halve_rate_every = 0;  ///< 0: no schedule
   Optimizer optimizer{};
   Averaging averaging = Averaging::none;
-  double decay = 0.9;         ///< of an EMA
+  double decay = 0.9;  ///< of an EMA
   bool leaves_average = false;
-  int freeze_from = 0;        ///< epoch, from 0, in which the freezer's callback freezes the first net's body
+  int freeze_from = 0;  ///< epoch, from 0, in which the freezer's callback freezes the first net's body
   int freeze_to = 0;
-  bool throws = false;        ///< the marks that throw are heeded
+  bool throws = false;  ///< the marks that throw are heeded
 };
 
 enum class End { completed, limit, not_finite, thrown };
@@ -118,7 +120,8 @@ struct Model {
 };
 
 /// d prediction / d parameter, at the parameter's place.
-inline double predict(std::vector<double> const& v, Net const& net, double x, bool training, double factor, std::vector<double>& gradient) {
+inline double predict(std::vector<double> const& v, Net const& net, double x, bool training, double factor,
+                      std::vector<double>& gradient) {
   double const s = training ? 1.0 : 0.75;  // the nets' layers depend on their mode, as dropout does
   double const hidden = s * v[net.body_weight] * x + v[net.body_bias];
   gradient[net.head_weight] += factor * s * hidden;
@@ -150,7 +153,8 @@ class Loop {
       }
       if (plan_.has_evaluation && plan_.evaluates_epochs) evaluate(out_.eval_loss);
     }
-    if (plan_.leaves_average && is_averaging() && (plan_.averaging != Averaging::swa || model_.averaged > 0)) model_.values = model_.average;
+    if (plan_.leaves_average && is_averaging() && (plan_.averaging != Averaging::swa || model_.averaged > 0))
+      model_.values = model_.average;
     return out_;
   }
 
@@ -190,7 +194,9 @@ class Loop {
 
   double eval_loss(std::size_t phase) const {
     Mean mean;
-    std::size_t const steps = plan_.eval_limit > 0 ? std::min<std::size_t>(plan_.eval.size(), static_cast<std::size_t>(plan_.eval_limit)) : plan_.eval.size();
+    std::size_t const steps = plan_.eval_limit > 0
+                                  ? std::min<std::size_t>(plan_.eval.size(), static_cast<std::size_t>(plan_.eval_limit))
+                                  : plan_.eval.size();
     for (std::size_t s = 0; s < steps; ++s) {
       for (Batch const& batch : plan_.eval[s]) add(batch, phase, false, mean, nullptr);
     }
@@ -207,7 +213,9 @@ class Loop {
     while (at < steps && !stopping_) {
       // The window: its length, where it is known.
       std::size_t size = static_cast<std::size_t>(plan_.accumulation);
-      if (plan_.micro_batch_limit > 0) size = std::min<std::size_t>(size, static_cast<std::size_t>(std::max(1L, plan_.micro_batch_limit - out_.micro_batches)));
+      if (plan_.micro_batch_limit > 0)
+        size = std::min<std::size_t>(
+            size, static_cast<std::size_t>(std::max(1L, plan_.micro_batch_limit - out_.micro_batches)));
       if (plan_.is_sized || is_cut) size = std::min(size, steps - at);
       std::vector<std::vector<double>> gradients(phases_, std::vector<double>(model_.values.size(), 0.0));
       std::vector<double> weights(phases_, 0.0);
@@ -257,7 +265,9 @@ class Loop {
       }
       if (masked) stop(End::not_finite);
       if (is_limit_reached()) stop(End::limit);
-      if (counts && plan_.has_evaluation && plan_.evaluate_every_updates > 0 && out_.updates % plan_.evaluate_every_updates == 0) evaluate(out_.eval_loss);
+      if (counts && plan_.has_evaluation && plan_.evaluate_every_updates > 0 &&
+          out_.updates % plan_.evaluate_every_updates == 0)
+        evaluate(out_.eval_loss);
     }
     for (std::size_t p = 0; p < phases_; ++p) out_.train_loss[p].push_back({out_.updates, losses[p].value()});
     end_epoch_of_the_average();
@@ -274,14 +284,17 @@ class Loop {
     out_.end = why;
   }
   bool is_limit_reached() const {
-    return (plan_.update_limit > 0 && out_.updates >= plan_.update_limit) || (plan_.micro_batch_limit > 0 && out_.micro_batches >= plan_.micro_batch_limit) ||
+    return (plan_.update_limit > 0 && out_.updates >= plan_.update_limit) ||
+           (plan_.micro_batch_limit > 0 && out_.micro_batches >= plan_.micro_batch_limit) ||
            (plan_.sample_limit > 0 && out_.samples >= plan_.sample_limit);
   }
 
   // --- the update ---
 
   bool is_head(int place) const {
-    return std::any_of(model_.phases.begin(), model_.phases.end(), [place](Phase const& one) { return place == one.net.head_weight || place == one.net.head_bias; });
+    return std::any_of(model_.phases.begin(), model_.phases.end(), [place](Phase const& one) {
+      return place == one.net.head_weight || place == one.net.head_bias;
+    });
   }
   void begin_state(std::size_t p, int place) {
     model_.optimizers[p].velocity[place] = 0.0;
@@ -300,7 +313,8 @@ class Loop {
     }
     Optimizer const& o = plan_.optimizer;
     double rate = 1.0;
-    if (plan_.halve_rate_every > 0) rate = std::pow(0.5, static_cast<double>((out_.updates - left_out_) / plan_.halve_rate_every));
+    if (plan_.halve_rate_every > 0)
+      rate = std::pow(0.5, static_cast<double>((out_.updates - left_out_) / plan_.halve_rate_every));
     Model::State& state = model_.optimizers[p];
     for (int place : trained) {
       Options const& options = o.has_groups && is_head(place) ? o.head : o.base;
@@ -327,13 +341,15 @@ class Loop {
   void take_ema() {
     double const n = static_cast<double>(model_.averaged++);
     double const kept = std::min(plan_.decay, (1.0 + n) / (10.0 + n));
-    for (std::size_t i = 0; i < model_.values.size(); ++i) model_.average[i] += (1.0 - kept) * (model_.values[i] - model_.average[i]);
+    for (std::size_t i = 0; i < model_.values.size(); ++i)
+      model_.average[i] += (1.0 - kept) * (model_.values[i] - model_.average[i]);
   }
   void end_epoch_of_the_average() {
     if (!is_averaging()) return;
     if (plan_.averaging == Averaging::swa) {
       double const part = 1.0 / static_cast<double>(++model_.averaged);
-      for (std::size_t i = 0; i < model_.values.size(); ++i) model_.average[i] += part * (model_.values[i] - model_.average[i]);
+      for (std::size_t i = 0; i < model_.values.size(); ++i)
+        model_.average[i] += part * (model_.values[i] - model_.average[i]);
     }
     if (!plan_.has_evaluation) return;
     std::swap(model_.values, model_.average);
@@ -341,7 +357,8 @@ class Loop {
     std::swap(model_.values, model_.average);
   }
 
-  /// The body of the first net gets no updates from one epoch to another, in every phase that has it, and then starts anew.
+  /// The body of the first net gets no updates from one epoch to another, in every phase that has it, and then starts
+  /// anew.
   void begin_epoch_of_the_freezer() {
     if (plan_.averaging != Averaging::freezer) return;
     int const epoch = model_.epochs_begun++;

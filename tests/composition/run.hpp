@@ -29,7 +29,8 @@
 #include "tacit/data/loader.hpp"
 #include "tacit/train/trainer.hpp"
 
-/// Runs the compositions of `compositions.txt` with random settings against the reference loop. README.md says how to read a failure.
+/// Runs the compositions of `compositions.txt` with random settings against the reference loop. README.md says how to
+/// read a failure.
 namespace composition {
 
 // --- a composition, and the settings of one run of it ---
@@ -70,17 +71,42 @@ inline std::vector<Composition> read_compositions(std::string const& path) {
 struct Settings {
   std::int64_t seed = 0;
   std::int64_t epochs = 1, batches = 1, rows = 1, ragged = 0, drop_last = 0, accumulation = 1;
-  std::int64_t limit = 0, limit_at = 1, epoch_limit = 0, eval_batches = 1, eval_limit = 0, every_updates = 0, not_after_epochs = 0;
+  std::int64_t limit = 0, limit_at = 1, epoch_limit = 0, eval_batches = 1, eval_limit = 0, every_updates = 0,
+               not_after_epochs = 0;
   std::int64_t skips = 0, zeros = 0, zero_is_nan = 0, spikes = 0, nan_at = 0, throw_at = 0, memory = 1;
-  std::int64_t coupling = 0, modes = 0, frozen = 0, clip_at = 0, momentum = 0, rate_every = 1, freeze_from = 0, freeze_for = 1, leaves_average = 0;
+  std::int64_t coupling = 0, modes = 0, frozen = 0, clip_at = 0, momentum = 0, rate_every = 1, freeze_from = 0,
+               freeze_for = 1, leaves_average = 0;
 
   std::vector<std::pair<char const*, std::int64_t*>> all() {
-    return {{"seed", &seed}, {"epochs", &epochs}, {"batches", &batches}, {"rows", &rows}, {"ragged", &ragged}, {"drop_last", &drop_last},
-            {"accumulation", &accumulation}, {"limit", &limit}, {"limit_at", &limit_at}, {"epoch_limit", &epoch_limit},
-            {"eval_batches", &eval_batches}, {"eval_limit", &eval_limit}, {"every_updates", &every_updates},
-            {"not_after_epochs", &not_after_epochs}, {"skips", &skips}, {"zeros", &zeros}, {"zero_is_nan", &zero_is_nan}, {"spikes", &spikes},
-            {"nan_at", &nan_at}, {"throw_at", &throw_at}, {"memory", &memory}, {"coupling", &coupling}, {"modes", &modes}, {"frozen", &frozen},
-            {"clip_at", &clip_at}, {"momentum", &momentum}, {"rate_every", &rate_every}, {"freeze_from", &freeze_from}, {"freeze_for", &freeze_for},
+    return {{"seed", &seed},
+            {"epochs", &epochs},
+            {"batches", &batches},
+            {"rows", &rows},
+            {"ragged", &ragged},
+            {"drop_last", &drop_last},
+            {"accumulation", &accumulation},
+            {"limit", &limit},
+            {"limit_at", &limit_at},
+            {"epoch_limit", &epoch_limit},
+            {"eval_batches", &eval_batches},
+            {"eval_limit", &eval_limit},
+            {"every_updates", &every_updates},
+            {"not_after_epochs", &not_after_epochs},
+            {"skips", &skips},
+            {"zeros", &zeros},
+            {"zero_is_nan", &zero_is_nan},
+            {"spikes", &spikes},
+            {"nan_at", &nan_at},
+            {"throw_at", &throw_at},
+            {"memory", &memory},
+            {"coupling", &coupling},
+            {"modes", &modes},
+            {"frozen", &frozen},
+            {"clip_at", &clip_at},
+            {"momentum", &momentum},
+            {"rate_every", &rate_every},
+            {"freeze_from", &freeze_from},
+            {"freeze_for", &freeze_for},
             {"leaves_average", &leaves_average}};
   }
 };
@@ -92,7 +118,8 @@ inline std::string text_of(Settings settings) {
   auto const plain = simplest.all();
   std::string text;
   for (std::size_t i = 0; i < given.size(); ++i) {
-    if (*given[i].second != *plain[i].second) text += std::string{text.empty() ? "" : " "} + given[i].first + "=" + std::to_string(*given[i].second);
+    if (*given[i].second != *plain[i].second)
+      text += std::string{text.empty() ? "" : " "} + given[i].first + "=" + std::to_string(*given[i].second);
   }
   return text;
 }
@@ -107,7 +134,9 @@ class Random {
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
     return z ^ (z >> 31);
   }
-  std::int64_t between(std::int64_t low, std::int64_t high) { return low + static_cast<std::int64_t>(bits() % static_cast<std::uint64_t>(high - low + 1)); }
+  std::int64_t between(std::int64_t low, std::int64_t high) {
+    return low + static_cast<std::int64_t>(bits() % static_cast<std::uint64_t>(high - low + 1));
+  }
   bool one_in(std::int64_t n) { return between(1, n) == 1; }
   double real(double low, double high) { return low + (high - low) * static_cast<double>(bits() >> 11) * 0x1p-53; }
 
@@ -175,7 +204,8 @@ struct Case {
 };
 
 /// Batches in turn, as ranks that walk one range take them.
-inline std::vector<reference::Step> dealt(std::vector<std::vector<reference::Row>> const& batches, int world, bool whole_steps) {
+inline std::vector<reference::Step> dealt(std::vector<std::vector<reference::Row>> const& batches, int world,
+                                          bool whole_steps) {
   std::vector<reference::Step> steps;
   for (std::size_t at = 0; at < batches.size(); at += static_cast<std::size_t>(world)) {
     reference::Step step(static_cast<std::size_t>(world));
@@ -185,7 +215,8 @@ inline std::vector<reference::Step> dealt(std::vector<std::vector<reference::Row
   return steps;
 }
 /// Consecutive rows, each global batch dealt as evenly as possible.
-inline std::vector<reference::Step> dealt(std::vector<reference::Row> const& rows, std::int64_t batch_size, int world, bool drop_last) {
+inline std::vector<reference::Step> dealt(std::vector<reference::Row> const& rows, std::int64_t batch_size, int world,
+                                          bool drop_last) {
   std::vector<reference::Step> steps;
   std::int64_t const count = static_cast<std::int64_t>(rows.size());
   std::int64_t const global = std::min(batch_size, count) * world;
@@ -249,22 +280,27 @@ inline Case build(Composition const& c, Settings const& s) {
   };
   std::uint64_t next = 0;
   auto const batch_of_rows = [&](std::uint64_t at) {
-    std::vector<reference::Row> batch(static_cast<std::size_t>(s.ragged != 0 ? Random{data_key + 77 + at}.between(1, s.rows) : s.rows));
+    std::vector<reference::Row> batch(
+        static_cast<std::size_t>(s.ragged != 0 ? Random{data_key + 77 + at}.between(1, s.rows) : s.rows));
     for (reference::Row& one : batch) one = row(next++);
     return batch;
   };
   std::int64_t const batch_count = in_session ? std::max<std::int64_t>(s.batches, made.world) : s.batches;
   for (std::int64_t b = 0; b < batch_count; ++b) made.batches.push_back(batch_of_rows(static_cast<std::uint64_t>(b)));
   std::int64_t const global = s.rows * made.world;
-  std::int64_t const row_count = s.ragged != 0 ? std::max<std::int64_t>(1, s.batches * global - Random{data_key + 5}.between(0, global - 1)) : s.batches * global;
+  std::int64_t const row_count =
+      s.ragged != 0 ? std::max<std::int64_t>(1, s.batches * global - Random{data_key + 5}.between(0, global - 1))
+                    : s.batches * global;
   for (std::int64_t r = 0; r < row_count; ++r) made.rows.push_back(row(static_cast<std::uint64_t>(r)));
   made.batch_size = s.rows;
   made.drop_last = s.drop_last != 0 && row_count >= std::min(s.rows, row_count) * made.world && row_count >= s.rows;
   next = 500;
-  for (std::int64_t b = 0; b < s.eval_batches; ++b) made.eval.push_back(batch_of_rows(500 + static_cast<std::uint64_t>(b)));
+  for (std::int64_t b = 0; b < s.eval_batches; ++b)
+    made.eval.push_back(batch_of_rows(500 + static_cast<std::uint64_t>(b)));
 
   // Marks belong to whole batches of one rank.
-  auto steps = is_dataset ? dealt(made.rows, made.batch_size, made.world, made.drop_last) : dealt(made.batches, made.world, in_session);
+  auto steps = is_dataset ? dealt(made.rows, made.batch_size, made.world, made.drop_last)
+                          : dealt(made.batches, made.world, in_session);
   std::size_t const throwing = s.throw_at == 0 ? steps.size() : static_cast<std::size_t>(s.throw_at - 1) % steps.size();
   bool everyone_throws = s.throw_at != 0;
   std::uint64_t key = data_key + 99;
@@ -273,13 +309,16 @@ inline Case build(Composition const& c, Settings const& s) {
       reference::Batch& batch = steps[at][rank];
       Random random{key++};
       bool const skips = random.between(1, 4) <= s.skips;
-      bool const zero[3] = {random.between(1, 4) <= s.zeros, random.between(1, 4) <= s.zeros, random.between(1, 4) <= s.zeros};
+      bool const zero[3] = {random.between(1, 4) <= s.zeros, random.between(1, 4) <= s.zeros,
+                            random.between(1, 4) <= s.zeros};
       unsigned marks = 0;
       for (unsigned p = 0; p < 3; ++p) marks |= random.between(1, 6) <= s.spikes ? reference::spike << p : 0U;
       if (skips && at != throwing) marks |= reference::skip;
       if (at == throwing) marks |= reference::throws;
       if (s.zero_is_nan != 0 && !c.is("watch", "nan")) marks |= reference::nan_if_nothing;
-      if (s.nan_at != 0 && at + 1 == static_cast<std::size_t>(s.nan_at) && (made.world == 1 || rank == 0 || random.one_in(2))) marks |= reference::not_a_number;
+      if (s.nan_at != 0 && at + 1 == static_cast<std::size_t>(s.nan_at) &&
+          (made.world == 1 || rank == 0 || random.one_in(2)))
+        marks |= reference::not_a_number;
       if (at == throwing && batch.empty()) everyone_throws = false;
       for (reference::Row& one : batch) {
         one.marks = marks;
@@ -305,9 +344,11 @@ inline Case build(Composition const& c, Settings const& s) {
       if (!batch.empty()) in_turn.push_back(batch);
     }
   }
-  std::copy(in_order.begin(), in_order.end(), made.rows.begin());
-  made.rows.resize(is_dataset && !made.drop_last ? in_order.size() : made.rows.size());
-  if (!is_dataset) made.batches = std::move(in_turn);
+  if (is_dataset) {
+    std::copy(in_order.begin(), in_order.end(), made.rows.begin());  // drop_last leaves some at the end
+  } else {
+    made.batches = std::move(in_turn);
+  }
 
   reference::Plan& plan = made.plan;
   plan.train = std::move(steps);
@@ -319,7 +360,9 @@ inline Case build(Composition const& c, Settings const& s) {
   plan.coupling = phases > 1 && s.coupling != 0 ? 0.3 : 0.0;
   plan.epochs = static_cast<int>(s.epochs);
   plan.accumulation = static_cast<int>(s.accumulation);
-  plan.clip = c.is("clip", "norm") ? reference::Clip::norm : c.is("clip", "value") ? reference::Clip::value : reference::Clip::none;
+  plan.clip = c.is("clip", "norm")    ? reference::Clip::norm
+              : c.is("clip", "value") ? reference::Clip::value
+                                      : reference::Clip::none;
   plan.clip_at = std::array{4.0, 1.0, 0.3, 0.05}.at(static_cast<std::size_t>(s.clip_at));
   if (s.limit == 1) plan.update_limit = s.limit_at;
   if (s.limit == 2) plan.micro_batch_limit = s.limit_at;
@@ -329,8 +372,10 @@ inline Case build(Composition const& c, Settings const& s) {
   plan.evaluate_every_updates = s.every_updates;
   plan.evaluates_epochs = s.not_after_epochs == 0;
   plan.halve_rate_every = c.is("schedule", "lr") ? s.rate_every : 0;
-  plan.averaging = c.is("averaging", "ema") ? reference::Averaging::ema : c.is("averaging", "swa") ? reference::Averaging::swa
-                   : c.is("averaging", "freezer") ? reference::Averaging::freezer : reference::Averaging::none;
+  plan.averaging = c.is("averaging", "ema")       ? reference::Averaging::ema
+                   : c.is("averaging", "swa")     ? reference::Averaging::swa
+                   : c.is("averaging", "freezer") ? reference::Averaging::freezer
+                                                  : reference::Averaging::none;
   plan.leaves_average = s.leaves_average != 0;
   plan.freeze_from = static_cast<int>(s.freeze_from);
   plan.freeze_to = static_cast<int>(s.freeze_from + s.freeze_for);
@@ -355,7 +400,7 @@ struct Observed {
   bool threw = false;  ///< the run that was to be broken off
   std::vector<double> values{};
   std::vector<bool> modes{};
-  reference::Outcome outcome{};      ///< of the last run
+  reference::Outcome outcome{};                     ///< of the last run
   std::vector<reference::Recorded> evaluated[3]{};  ///< by `evaluate`, afterwards
 };
 
@@ -390,7 +435,8 @@ class Difference {
     if (!text_.empty()) return;
     for (std::size_t i = 0; i < got.size(); ++i) {
       number("value " + std::to_string(i) + " of " + what, got[i].value, wanted[i].value);
-      number("the updates before value " + std::to_string(i) + " of " + what, static_cast<double>(got[i].updates), static_cast<double>(wanted[i].updates));
+      number("the updates before value " + std::to_string(i) + " of " + what, static_cast<double>(got[i].updates),
+             static_cast<double>(wanted[i].updates));
     }
   }
   void say(std::string const& text) {
@@ -402,7 +448,9 @@ class Difference {
   std::string text_{};
 };
 
-inline char const* name_of(reference::End end) { return std::array{"completed", "limit", "not finite", "thrown"}.at(static_cast<std::size_t>(end)); }
+inline char const* name_of(reference::End end) {
+  return std::array{"completed", "limit", "not finite", "thrown"}.at(static_cast<std::size_t>(end));
+}
 
 inline std::string compare(Case const& c, std::vector<Observed> const& ranks) {
   reference::Model model = c.model;
@@ -425,22 +473,28 @@ inline std::string compare(Case const& c, std::vector<Observed> const& ranks) {
     std::string const who = ranks.size() > 1 ? "rank " + std::to_string(r) + ": " : "";
     if (got.threw != threw) difference.say(who + (threw ? "the first run should have thrown" : "the first run threw"));
     difference.number(who + "updates", static_cast<double>(got.outcome.updates), static_cast<double>(wanted.updates));
-    difference.number(who + "micro-batches", static_cast<double>(got.outcome.micro_batches), static_cast<double>(wanted.micro_batches));
-    if (!(c.plan.states_weights)) difference.number(who + "samples", static_cast<double>(got.outcome.samples), static_cast<double>(wanted.samples));
-    if (got.outcome.end != wanted.end) difference.say(who + "the run's end is " + name_of(got.outcome.end) + ", should be " + name_of(wanted.end));
+    difference.number(who + "micro-batches", static_cast<double>(got.outcome.micro_batches),
+                      static_cast<double>(wanted.micro_batches));
+    if (!(c.plan.states_weights))
+      difference.number(who + "samples", static_cast<double>(got.outcome.samples), static_cast<double>(wanted.samples));
+    if (got.outcome.end != wanted.end)
+      difference.say(who + "the run's end is " + name_of(got.outcome.end) + ", should be " + name_of(wanted.end));
     static char const* const places[] = {"body.weight", "body.bias", "head.weight", "head.bias"};
     for (std::size_t i = 0; i < model.values.size(); ++i) {
       difference.number(who + "net " + std::to_string(i / 4) + " " + places[i % 4], got.values[i], model.values[i]);
     }
     for (std::size_t p = 0; p < model.phases.size(); ++p) {
       std::string const of = " of phase " + std::to_string(p);
-      if (wanted.end != reference::End::not_finite) difference.list(who + "train_loss" + of, got.outcome.train_loss[p], wanted.train_loss[p]);
+      if (wanted.end != reference::End::not_finite)
+        difference.list(who + "train_loss" + of, got.outcome.train_loss[p], wanted.train_loss[p]);
       difference.list(who + "eval_loss" + of, got.outcome.eval_loss[p], wanted.eval_loss[p]);
       difference.list(who + "evaluate()" + of, got.evaluated[p], evaluated[p]);
     }
     difference.list(who + "the average's eval_loss", got.outcome.average_loss, wanted.average_loss);
     for (std::size_t i = 0; i < got.modes.size(); ++i) {
-      if (got.modes[i] != c.modes[i]) difference.say(who + "module " + std::to_string(i) + " is left in " + (got.modes[i] ? "training" : "evaluation") + " mode, was in the other");
+      if (got.modes[i] != c.modes[i])
+        difference.say(who + "module " + std::to_string(i) + " is left in " +
+                       (got.modes[i] ? "training" : "evaluation") + " mode, was in the other");
     }
   }
   return difference.text();
@@ -453,22 +507,27 @@ enum class Source { dataset, vector, stream, session };
 using reference::Averaging;
 
 /// What the compiler must know of a composition.
-template <Form F, std::size_t Phases, bool Stated, Source S, bool Ranks, bool Skips, Averaging Average, bool Halves, bool Watches, bool Scaled, bool Maskable, bool Scheduled>
+template <Form F, std::size_t Phases, bool Stated, Source S, bool Ranks, bool Skips, Averaging Average, bool Halves,
+          bool Watches, bool Scaled, bool Maskable, bool Scheduled>
 struct Type {
   static bool fits(Composition const& c) {
     static char const* const forms[] = {"supervised", "derived", "lambda", "phases"};
     static char const* const sources[] = {"dataset", "vector", "stream", "session"};
     static char const* const averages[] = {"none", "ema", "swa", "freezer"};
-    return c.is("form", forms[static_cast<int>(F)]) && c.is("phases", std::to_string(Phases)) && c.is("weights", "rows") != Stated &&
-           c.is("source", sources[static_cast<int>(S)]) && c.is("world", "process") != Ranks && c.is("skip", "yes") == Skips &&
-           c.is("averaging", averages[static_cast<int>(Average)]) && c.is("memory", "halved") == Halves && c.is("watch", "nan") == Watches &&
-           c.is("precision", "scaled") == Scaled && c.is("optimizer", "not_maskable") != Maskable && c.is("schedule", "lr") == Scheduled;
+    return c.is("form", forms[static_cast<int>(F)]) && c.is("phases", std::to_string(Phases)) &&
+           c.is("weights", "rows") != Stated && c.is("source", sources[static_cast<int>(S)]) &&
+           c.is("world", "process") != Ranks && c.is("skip", "yes") == Skips &&
+           c.is("averaging", averages[static_cast<int>(Average)]) && c.is("memory", "halved") == Halves &&
+           c.is("watch", "nan") == Watches && c.is("precision", "scaled") == Scaled &&
+           c.is("optimizer", "not_maskable") != Maskable && c.is("schedule", "lr") == Scheduled;
   }
 
   static std::vector<Observed> run(Case const& c) {
     std::vector<Observed> ranks(static_cast<std::size_t>(c.world));
     if constexpr (Ranks) {
-      run_ranks(c.world, [&](fake::Rank const& rank) { ranks[static_cast<std::size_t>(rank.number)] = run_one(c, rank, rank.number); });
+      run_ranks(c.world, [&](fake::Rank const& rank) {
+        ranks[static_cast<std::size_t>(rank.number)] = run_one(c, rank, rank.number);
+      });
     } else {
       ranks[0] = run_one(c, tacit::SingleProcess{}, 0);
     }
@@ -492,7 +551,9 @@ struct Type {
 
   static auto task_of(Case const& c, std::vector<std::shared_ptr<Net>> const& nets) {
     optimizer const how{c.plan.optimizer};
-    auto const step = [&](std::size_t p) { return StepOf<Stated>{p, Phases > 1 ? nets[(p + 1) % Phases] : nullptr, c.plan.coupling}; };
+    auto const step = [&](std::size_t p) {
+      return StepOf<Stated>{p, Phases > 1 ? nets[(p + 1) % Phases] : nullptr, c.plan.coupling};
+    };
     using tacit::phase;
     if constexpr (F == Form::supervised) {
       return tacit::Supervised<Net, Criterion, optimizer>{nets[0], {}, how};
@@ -507,7 +568,8 @@ struct Type {
     } else if constexpr (Phases == 2) {
       return tacit::Task{phase<"a">(nets[0], how, step(0)), phase<"b">(nets[1], how, step(1))};
     } else {
-      return tacit::Task{phase<"a">(nets[0], how, step(0)), phase<"b">(nets[1], how, step(1)), phase<"c">(nets[2], how, step(2))};
+      return tacit::Task{phase<"a">(nets[0], how, step(0)), phase<"b">(nets[1], how, step(1)),
+                         phase<"c">(nets[2], how, step(2))};
     }
   }
 
@@ -520,15 +582,20 @@ struct Type {
     }
   }
   static auto pack_of(Case const& c, std::vector<std::shared_ptr<Net>> const& nets) {
-    tacit::MicroBatches const train_limit = c.plan.epoch_limit > 0 ? tacit::MicroBatches{c.plan.epoch_limit} : tacit::MicroBatches{tacit::unset};
-    tacit::MicroBatches const eval_limit = c.plan.eval_limit > 0 ? tacit::MicroBatches{c.plan.eval_limit} : tacit::MicroBatches{tacit::unset};
-    return std::apply([](auto... one) { return tacit::CallbackPack{std::move(one)...}; },
-                      std::tuple_cat(if_on<Skips>(Skipper{}), if_on<Skips || Watches>(tacit::LimitBatches{train_limit, eval_limit}),
-                                     if_on<Average == Averaging::ema>(tacit::Ema{.decay = c.plan.decay, .leave_averaged = c.plan.leaves_average}),
-                                     if_on<Average == Averaging::swa>(tacit::Swa{.leave_averaged = c.plan.leaves_average}),
-                                     if_on<Average == Averaging::freezer>(
-                                         Freeze{std::make_shared<tacit::ModelFreezer<Net>>(*nets[0]), c.plan.freeze_from, c.plan.freeze_to}),
-                                     if_on<Halves>(tacit::AutoMicroBatch{}), if_on<Watches>(tacit::TerminateOnNaN{})));
+    tacit::MicroBatches const train_limit =
+        c.plan.epoch_limit > 0 ? tacit::MicroBatches{c.plan.epoch_limit} : tacit::MicroBatches{tacit::unset};
+    tacit::MicroBatches const eval_limit =
+        c.plan.eval_limit > 0 ? tacit::MicroBatches{c.plan.eval_limit} : tacit::MicroBatches{tacit::unset};
+    return std::apply(
+        [](auto... one) { return tacit::CallbackPack{std::move(one)...}; },
+        std::tuple_cat(if_on<Skips>(Skipper{}),
+                       if_on < Skips || Watches > (tacit::LimitBatches{train_limit, eval_limit}),
+                       if_on<Average == Averaging::ema>(
+                           tacit::Ema{.decay = c.plan.decay, .leave_averaged = c.plan.leaves_average}),
+                       if_on<Average == Averaging::swa>(tacit::Swa{.leave_averaged = c.plan.leaves_average}),
+                       if_on<Average == Averaging::freezer>(Freeze{std::make_shared<tacit::ModelFreezer<Net>>(*nets[0]),
+                                                                   c.plan.freeze_from, c.plan.freeze_to}),
+                       if_on<Halves>(tacit::AutoMicroBatch{}), if_on<Watches>(tacit::TerminateOnNaN{})));
   }
 
   static auto precision_of() {
@@ -569,7 +636,8 @@ struct Type {
     for (std::size_t p = 0; p < Phases; ++p) {
       reference::Net const& net = c.model.phases[p].net;
       bool const has_body_of_first = p == 1 && c.shared == "module";
-      layers.push_back(has_body_of_first ? layers[0] : std::make_shared<Layer>(tensor(net.body_weight), tensor(net.body_bias)));
+      layers.push_back(has_body_of_first ? layers[0]
+                                         : std::make_shared<Layer>(tensor(net.body_weight), tensor(net.body_bias)));
       layers.push_back(std::make_shared<Layer>(tensor(net.head_weight), tensor(net.head_bias)));
       nets.push_back(p == 1 && c.shared == "model" ? nets[0] : std::make_shared<Net>(layers[2 * p], layers[2 * p + 1]));
     }
@@ -590,7 +658,8 @@ struct Type {
     auto const set_if = [](auto& count, long value) {
       if (value > 0) count = value;
     };
-    tacit::TrainOptions options{.epochs = plan.epochs, .gradient_accumulation = plan.accumulation, .sink = tacit::Sink::none()};
+    tacit::TrainOptions options{
+        .epochs = plan.epochs, .gradient_accumulation = plan.accumulation, .sink = tacit::Sink::none()};
     set_if(options.limit.updates, plan.update_limit);
     set_if(options.limit.micro_batches, plan.micro_batch_limit);
     set_if(options.limit.samples, plan.sample_limit);
@@ -609,11 +678,14 @@ struct Type {
     auto const train = [&]() -> tacit::RunResult {
       if constexpr (S == Source::dataset) {
         auto loader = tacit::data::loader(Rows{&c.rows}, {.batch_size = c.batch_size, .drop_last = c.drop_last});
-        return with_schedule([&](auto const&... schedule) { return trainer.train(loader, eval, options, schedule...); });
+        return with_schedule(
+            [&](auto const&... schedule) { return trainer.train(loader, eval, options, schedule...); });
       } else if constexpr (S == Source::vector) {
-        return with_schedule([&](auto const&... schedule) { return trainer.train(batches, eval, options, schedule...); });
+        return with_schedule(
+            [&](auto const&... schedule) { return trainer.train(batches, eval, options, schedule...); });
       } else if constexpr (S == Source::stream) {
-        return with_schedule([&](auto const&... schedule) { return trainer.train(Stream{batches}, eval, options, schedule...); });
+        return with_schedule(
+            [&](auto const&... schedule) { return trainer.train(Stream{batches}, eval, options, schedule...); });
       } else {
         auto session = trainer.template session<Batch>(options);
         while (session.is_running()) {
@@ -640,8 +712,8 @@ struct Type {
       surroundings.throws = false;
     }
     result = train();
-    seen.outcome.end = result.reason == tacit::StopReason::completed  ? reference::End::completed
-                       : result.reason == tacit::StopReason::limit     ? reference::End::limit
+    seen.outcome.end = result.reason == tacit::StopReason::completed    ? reference::End::completed
+                       : result.reason == tacit::StopReason::limit      ? reference::End::limit
                        : result.reason == tacit::StopReason::non_finite ? reference::End::not_finite
                                                                         : reference::End::thrown;
     seen.outcome.updates = result.updates.value();
@@ -654,7 +726,8 @@ struct Type {
     }
     seen.outcome.average_loss = recorded(result.metrics, Average == Averaging::ema ? "ema/eval_loss" : "swa/eval_loss");
     seen.modes = modes_of(modules);
-    for (std::size_t i = 0; i < modules.size(); ++i) seen.modes[i] = seen.modes[i] == modes_before[i] ? c.modes[i] : !c.modes[i];
+    for (std::size_t i = 0; i < modules.size(); ++i)
+      seen.modes[i] = seen.modes[i] == modes_before[i] ? c.modes[i] : !c.modes[i];
 
     auto const evaluated = trainer.evaluate(eval, {.sink = tacit::Sink::none()});
     for (std::size_t p = 0; p < Phases; ++p) {
@@ -730,7 +803,7 @@ inline std::int64_t count_of_settings() {
   return given == nullptr ? 200 : std::atoll(given);
 }
 
-/// TACIT_COMPOSITION="c017 seed=3 batches=2" runs that case alone.
+/// TACIT_COMPOSITION="c017 seed=3 batches=2" runs that case alone, "c017" all settings of that composition.
 template <class Types>
 void check_all(std::vector<std::string> const& groups) {
   std::string const only = std::getenv("TACIT_COMPOSITION") == nullptr ? "" : std::getenv("TACIT_COMPOSITION");
@@ -741,7 +814,9 @@ void check_all(std::vector<std::string> const& groups) {
     if (std::find(groups.begin(), groups.end(), group) == groups.end()) continue;
     Run const run = Types::find(c);
     if (run == nullptr) {
-      FAIL_CHECK("composition " << c.name << " has no type: write them anew, `python3 tests/composition/compositions.py --write`");
+      FAIL_CHECK(
+          "composition " << c.name
+                         << " has no type: write them anew, `python3 tests/composition/compositions.py --write`");
       continue;
     }
     if (!only.empty()) {
@@ -749,15 +824,18 @@ void check_all(std::vector<std::string> const& groups) {
       std::string word;
       words >> word;
       if (word != c.name) continue;
+    }
+    if (only.find(' ') != std::string::npos) {
       Settings settings;
       for (auto const& [name, value] : settings.all()) {
         std::istringstream rest{only};
-        while (rest >> word) {
+        for (std::string word; rest >> word;) {
           if (word.starts_with(std::string{name} + "=")) *value = std::stoll(word.substr(word.find('=') + 1));
         }
       }
       std::string const difference = difference_of(c, settings, run);
-      std::printf("%s %s: %s\n", c.name.c_str(), text_of(settings).c_str(), difference.empty() ? "as the reference" : difference.c_str());
+      std::printf("%s %s: %s\n", c.name.c_str(), text_of(settings).c_str(),
+                  difference.empty() ? "as the reference" : difference.c_str());
       CHECK(difference.empty());
       continue;
     }
@@ -768,6 +846,7 @@ void check_all(std::vector<std::string> const& groups) {
     for (std::int64_t seed = 1; seed <= count_of_settings(); ++seed) {
       Settings const settings = draw(c, seed);
       ++settings_run;
+      INFO("TACIT_COMPOSITION=\"" << c.name << " " << text_of(settings) << "\"");
       std::string const difference = difference_of(c, settings, run);
       if (difference.empty() || failures++ > 0) continue;
       Settings const small = shrunk(c, settings, run);
@@ -777,12 +856,14 @@ void check_all(std::vector<std::string> const& groups) {
     if (failures == 0) continue;
     std::string values;
     for (auto const& [dimension, value] : c.values) values += " " + dimension + "=" + value;
-    std::printf("%s:%s\n  %lld of %lld settings differ; the first, shrunk: TACIT_COMPOSITION=\"%s %s\": %s\n", c.name.c_str(), values.c_str(), static_cast<long long>(failures),
+    std::printf("%s:%s\n  %lld of %lld settings differ; the first, shrunk: TACIT_COMPOSITION=\"%s %s\": %s\n",
+                c.name.c_str(), values.c_str(), static_cast<long long>(failures),
                 static_cast<long long>(count_of_settings()), c.name.c_str(), first.c_str(), first_difference.c_str());
     FAIL_CHECK("composition " << c.name << " differs from the reference");
   }
   if (only.empty()) {
-    std::printf("composition: %lld compositions, %lld settings (seeds 1 to %lld)\n", static_cast<long long>(compositions), static_cast<long long>(settings_run),
+    std::printf("composition: %lld compositions, %lld settings (seeds 1 to %lld)\n",
+                static_cast<long long>(compositions), static_cast<long long>(settings_run),
                 static_cast<long long>(count_of_settings()));
     CHECK(compositions > 0);
   }

@@ -113,7 +113,7 @@ struct Rank {
     }
     std::vector<std::string> gather(std::string_view text) {
       std::vector<std::string> texts;
-      for (auto const& part : exchange("gather", {text.begin(), text.end()})) {
+      for (auto const& part : exchange("gather", {text.begin(), text.end()}, false)) {
         std::string& one = texts.emplace_back();
         for (double c : part) one += static_cast<char>(c);
       }
@@ -126,7 +126,7 @@ struct Rank {
         return Tensor{std::move(all)};
       }
       std::vector<double> all;
-      for (auto const& part : exchange("gather", tensor.defined() ? tensor.values() : std::vector<double>{})) all.insert(all.end(), part.begin(), part.end());
+      for (auto const& part : exchange("gather", tensor.defined() ? tensor.values() : std::vector<double>{}, false)) all.insert(all.end(), part.begin(), part.end());
       return Tensor{std::move(all)};
     }
     Tensor sum(Tensor const& tensor, bool counts = true) {
@@ -136,7 +136,7 @@ struct Rank {
         for (std::size_t i = 0; i < all.size(); ++i) all[i] += tensor.values()[i];
         return Tensor{std::move(all)};
       }
-      for (auto const& part : exchange("sum", tensor.defined() ? tensor.values() : std::vector<double>{})) {
+      for (auto const& part : exchange("sum", tensor.defined() ? tensor.values() : std::vector<double>{}, false)) {
         all.resize(std::max(all.size(), part.size()));
         for (std::size_t i = 0; i < part.size(); ++i) all[i] += part[i];
       }
@@ -163,9 +163,14 @@ struct Rank {
     char const* name() const { return "fake group"; }
 
    private:
-    std::vector<std::vector<double>> exchange(char const* what, std::vector<double> part) {
+    std::vector<std::vector<double>> exchange(char const* what, std::vector<double> part, bool of_one_length = true) {
       if (log_ != nullptr) log_->emplace_back(what);
-      return group_->exchange(number_, what, std::move(part));
+      std::size_t const own = part.size();
+      auto parts = group_->exchange(number_, what, std::move(part));
+      for (auto const& other : parts) {
+        if (of_one_length && other.size() != own) throw std::runtime_error{"ranks call " + std::string{what} + " with lists of different lengths"};
+      }
+      return parts;
     }
 
     Group* group_;
