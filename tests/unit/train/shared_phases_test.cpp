@@ -408,6 +408,24 @@ TEST_CASE("C33: the lists of other phases' parameters are made once, and follow 
   CHECK(outside.at_loss == Rows(8, std::vector<bool>{true, true, true}));
 }
 
+TEST_CASE("C33: a run of several phases compares tensors linearly in their number, and its steps do not") {
+  auto const compared = [](int parameters, std::int64_t updates) {
+    auto const net = [&] {
+      std::vector<std::shared_ptr<fake::Scale>> parts;
+      for (int i = 0; i < parameters; ++i) parts.push_back(scale(1.0));
+      return std::make_shared<Net>(std::move(parts));
+    };
+    tacit::Trainer trainer{tacit::Task{tacit::phase<"a">(net(), fake::Sgd{.lr = 0.0}, step_of(1.0)), tacit::phase<"b">(net(), fake::Sgd{.lr = 0.0}, step_of(1.0))}, CallbackPack{}};
+    std::int64_t const before = fake::comparisons;
+    trainer.train(fake::Line{64}, {.limit = {.updates = tacit::Updates{updates}}, .per_device_batch_size = 2, .sink = quiet()});
+    return fake::comparisons - before;
+  };
+  std::int64_t const start = 2 * compared(20, 10) - compared(20, 20);
+  CHECK(2 * compared(200, 10) - compared(200, 20) == 10 * start);
+  CHECK(compared(20, 20) - compared(20, 10) <= 10 * 2 * 20);  // one for each parameter, when its gradients are cleared
+  CHECK(compared(200, 20) - compared(200, 10) == 10 * (compared(20, 20) - compared(20, 10)));
+}
+
 TEST_CASE("C10: a change of parameters between two phases' updates keeps the gradients that wait") {
   auto const train = [](auto... changes) {
     auto const shared = scale();
