@@ -24,6 +24,7 @@ namespace fake {
 
 inline thread_local int no_grad_depth = 0;
 inline thread_local std::int64_t thread_count = 4;  // that operations would use
+inline thread_local std::int64_t comparisons = 0;  // of tensors with each other
 inline thread_local std::int64_t device_reads = 0;  // reads that a real device would have to be waited for
 
 class Tensor;
@@ -350,8 +351,14 @@ struct tensor_traits<fake::Tensor> {
   static void set_requires_grad(Tensor& t, bool on) { t->requires_grad = on; }
   static Tensor& grad(Tensor& t) { return t->grad; }
   static void clear_grad(Tensor& t) { t->grad = Tensor{}; }
-  static bool same(Tensor const& a, Tensor const& b) { return a.ptr() == b.ptr(); }
-  static void const* identity(Tensor const& t) { return t.ptr().get(); }
+  static bool same(Tensor const& a, Tensor const& b) {
+    ++fake::comparisons;
+    return a.ptr() == b.ptr();
+  }
+  static void const* identity(Tensor const& t) {
+    ++fake::comparisons;
+    return t.ptr().get();
+  }
   static Tensor to_float64(Tensor const& t) { return t; }  // all is double here
   static void set_data(Tensor& t, Tensor const& data) {
     t->values = data->values;

@@ -36,6 +36,10 @@ class averaging {
     evaluates_ = event.has_evaluation && every_ > 0;
     if (!average_) average_.emplace(context.trainer().model());
   }
+  /// The model may have other parameters now.
+  void follow(auto& context) {
+    if (average_) average_->follow(context.trainer().model());
+  }
   /// Evaluates the average where it is time; the model has its own weights afterwards, on every way out.
   void evaluate(event::TrainEpochEnd const& event, auto& context) {
     if (!evaluates_ || (event.epoch.value() + 1) % every_ != 0) return;

@@ -20,7 +20,7 @@ namespace tacit::inline v0 {
 /// Throws: ConfigError when the trainer is made, for a decay outside [0, 1).
 /// Example: CallbackPack{default_callbacks, Ema{.decay = 0.9999}, EarlyStopping<on<"ema", tag::eval_loss>>{}}
 struct Ema {
-  using events = event::list<event::TrainingRunStart, event::UpdateEnd, event::TrainEpochEnd, event::TrainingRunEnd>;
+  using events = event::list<event::TrainingRunStart, event::ParametersChanged, event::UpdateEnd, event::TrainEpochEnd, event::TrainingRunEnd>;
   using evaluates_as = tacit::evaluates_as<"ema">;
 
   double decay = 0.999;
@@ -51,6 +51,7 @@ class Ema::bound {
   }
 
   void on(event::TrainingRunStart const& event, auto& context) { averaging_.begin(event, context); }
+  void on(event::ParametersChanged const&, auto& context) { averaging_.follow(context); }
 
   void on(event::UpdateEnd const&, auto& context) {
     double const n = static_cast<double>(updates_);

@@ -18,7 +18,7 @@ namespace tacit::inline v0 {
 /// Requires: a task of one phase. Throws: ConfigError when the trainer is made, for `every` 0.
 /// Example: CallbackPack{default_callbacks, Swa{.start = 10}}
 struct Swa {
-  using events = event::list<event::TrainingRunStart, event::TrainEpochEnd, event::TrainingRunEnd>;
+  using events = event::list<event::TrainingRunStart, event::ParametersChanged, event::TrainEpochEnd, event::TrainingRunEnd>;
   using evaluates_as = tacit::evaluates_as<"swa">;
 
   Epochs start = 0;            ///< epochs of a run that are left out at its start
@@ -49,6 +49,7 @@ class Swa::bound {
   }
 
   void on(event::TrainingRunStart const& event, auto& context) { averaging_.begin(event, context); }
+  void on(event::ParametersChanged const&, auto& context) { averaging_.follow(context); }
 
   void on(event::TrainEpochEnd const& event, auto& context) {
     std::int64_t const since = event.epoch.value() - config_.start.value_or(0);

@@ -244,8 +244,8 @@ class parameters_part : public evaluate_part<Run, Parts, Phase> {
 template <class Run, unsigned Parts, std::size_t Phase>
 class parameters_part<Run, Parts, Phase, true> : public evaluate_part<Run, Parts, Phase> {
  public:
-  /// Calls `change(parameters)` for each phase's ParameterSet, then lets optimizer and reducer follow; the state of
-  /// parameters that stay is kept by name. Fires ParametersChanged.
+  /// Calls `change(parameters)` or `change(parameters, phase)` (a `PhaseId`) for each phase's ParameterSet, then lets optimizer
+  /// and reducer follow; parameters that stay keep their state. Fires ParametersChanged.
   /// Requires: every rank calls it alike.
   template <class Change>
   void change_parameters(Change&& change) const {

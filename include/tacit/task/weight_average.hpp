@@ -49,6 +49,20 @@ class WeightAverage {
     traits::copy_(copied_.average, copied_.model);
   }
 
+  /// Takes in what was registered in the model since then, as it is now, and forgets what is gone; the others keep their averages.
+  /// Requires: not swapped.
+  void follow(Model& model) {
+    WeightAverage now{model};
+    for (auto const& [part, old] : {std::pair{&now.averaged_, &averaged_}, std::pair{&now.copied_, &copied_}}) {
+      for (std::size_t i = 0; i < part->model.size(); ++i) {
+        for (std::size_t j = 0; j < old->model.size(); ++j) {
+          if (traits::same(part->model[i], old->model[j])) part->average[i] = old->average[j];
+        }
+      }
+    }
+    *this = std::move(now);
+  }
+
   /// While it lives the model has the averaged weights, and the average those of the model.
   class Swapped {
    public:

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "fake/module.hpp"
 #include "fake/tensor.hpp"
 #include "tacit/callbacks/early_stopping.hpp"
 #include "tacit/callbacks/swa.hpp"
@@ -172,4 +173,58 @@ TEST_CASE("Swa has the mean of the weights at the ends of epochs") {
   } catch (tacit::ConfigError const& error) {
     CHECK(error.code() == "TACIT-RC68");
   }
+}
+
+namespace {
+/// A model that gets another parameter before the second epoch.
+struct Grows : fake::Scale {
+  fake::Tensor later{{3.0}};
+  fake::Tensor forward(fake::Tensor const& x) const { return weight * x + later; }
+};
+struct Grow {
+  void on(event::TrainingRunEpochStart const& start, auto& context) {
+    if (start.epoch.value() != 1) return;
+    auto& model = context.trainer().model();
+    model.register_parameter("later", model.later);
+    context.change_parameters([&](auto& all) { all.add("later", model.later); });
+  }
+};
+struct SeenLater {
+  std::vector<double> weights{}, later{};
+  void on(event::EvalEpochStart const& evaluation, auto& context) {
+    if (evaluation.set != "ema") return;
+    weights.push_back(context.trainer().model().weight.item());
+    later.push_back(context.trainer().model().later.item());
+  }
+};
+}  // namespace
+
+TEST_CASE("an average takes in a parameter that is added in the run, and keeps what it has of the others") {
+  auto const seen = [](bool grows) {
+    auto const model = std::make_shared<Grows>();
+    SeenLater watch;
+    auto const run = [&](auto... more) {
+      tacit::Trainer trainer{model, fake::MeanSquaredError{}, fake::Sgd{.lr = 0.0}, CallbackPack{Ema{.decay = 0.5, .warmup = false}, std::ref(watch), more...}};
+      trainer.train(data, valid, options);
+    };
+    grows ? run(Grow{}) : run();
+    return watch;
+  };
+  SeenLater const grown = seen(true);
+  REQUIRE(grown.later.size() == 2);
+  CHECK(grown.weights == seen(false).weights);
+  CHECK(grown.later[1] == 3.0);
+
+  fake::Scale model{1.0};
+  WeightAverage average{model};
+  fake::Tensor const added{{8.0}};
+  model.register_parameter("added", added);
+  model.weight->values[0] = 2.0;
+  average.update(0.5);
+  average.follow(model);
+  added->values[0] = 4.0;
+  average.update(0.5);
+  average.apply();
+  CHECK(model.weight.item() == 1.75);
+  CHECK(added.item() == 6.0);
 }

@@ -225,6 +225,73 @@ TEST_CASE("several processes with the same global batch make the updates of one"
   }
 }
 
+namespace {
+
+/// Two phases that share a layer; each has a head of its own.
+struct HalfImpl : torch::nn::Module {
+  HalfImpl(torch::nn::Linear common, double first) : shared{register_module("shared", std::move(common))}, head{register_module("head", torch::nn::Linear(8, 1))} {
+    torch::NoGradGuard const no_graph;
+    for (auto& p : head->parameters()) p.copy_(torch::sin(torch::arange(p.numel(), torch::kFloat) * 0.3 + first).reshape(p.sizes()));
+  }
+  at::Tensor forward(at::Tensor const& x) { return head(torch::tanh(shared(x))); }
+  torch::nn::Linear shared, head;
+};
+
+/// Takes a shared parameter from one of the phases.
+struct ChangeHalf {
+  bool changes;
+  void on(event::TrainingRunEpochStart const& start, auto& context) const {
+    if (!changes || start.epoch.value() == 0) return;
+    context.change_parameters([&](auto& all, tacit::PhaseId phase) {
+      if (phase.name == "a") all.remove("shared.bias");
+    });
+  }
+};
+
+template <class... Policies>
+Outcome train_halves(std::int64_t batch, std::int64_t samples, std::int64_t accumulation, bool changes, Policies... policies) {
+  auto const common = NetImpl{}.first;
+  auto const a = std::make_shared<HalfImpl>(common, 0.0);
+  auto const b = std::make_shared<HalfImpl>(common, 1.0);
+  auto const step_of = [](double factor) {
+    return [factor](auto& net, auto const& batch, auto&) {
+      struct Loss {
+        at::Tensor loss;
+      };
+      auto const& [x, y] = batch;
+      return Loss{(net.forward(x) - y).square().mean() * factor};
+    };
+  };
+  tacit::Trainer trainer{tacit::Task{tacit::phase<"a">(a, tacit::optim::Sgd{.lr = 0.02, .momentum = 0.5}, step_of(1.0)),
+                                     tacit::phase<"b">(b, tacit::optim::Sgd{.lr = 0.02, .momentum = 0.5}, step_of(5.0))},
+                         tacit::Fp64{}, CallbackPack{ChangeHalf{changes}}, policies...};
+  auto const result = trainer.train(data(samples), {.epochs = 3, .per_device_batch_size = batch, .gradient_accumulation = accumulation, .seed = 7, .sink = tacit::Sink::none()});
+  for (auto const& net : {a, b}) {
+    for (auto const& p : net->parameters()) {
+      if (p.grad().defined()) throw std::runtime_error{"a gradient is left"};
+    }
+  }
+  return {at::cat({flat(*a), flat(*b)}), 0.0, static_cast<double>(result.samples.value()), static_cast<double>(result.updates.value())};
+}
+
+}  // namespace
+
+TEST_CASE("C10: a parameter of two phases has a gradient for each of them under Ddp, too") {
+  int const ranks = GENERATE(1, 2);
+  std::int64_t const accumulation = GENERATE(1, 2, 3);
+  bool const changes = GENERATE(false, true);
+  std::int64_t const samples = GENERATE(48, 50);  // 50 leave one rank without a batch in the last step
+  CAPTURE(ranks, accumulation, changes, samples);
+  Outcome const one = train_halves(4, samples, accumulation, changes);
+  auto const all = run_ranks(ranks, [&](tacit::launch::World const& world) { return train_halves(4 / ranks, samples, accumulation, changes, Ddp<Gloo>{.world = world}).numbers(); });
+  for (Report const& report : all) {
+    Outcome const rank = Outcome::from(report);
+    CHECK(distance(rank.parameters, one.parameters) < 1e-12);
+    CHECK(rank.updates == one.updates);
+    CHECK(rank.samples == one.samples);
+  }
+}
+
 TEST_CASE("a rank that hangs is ended, and where it stood is told") {
   auto const reports = run_ranks(2,
                                  [](tacit::launch::World const& world) {
