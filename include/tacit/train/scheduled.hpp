@@ -66,6 +66,7 @@ class Scheduled {
           states_[I].push_back(begun(optimizer));
           found = found || group == field.group;
         });
+        found = found || has_group(core.template phase<I>().optimizer, field.group);  // its parameters may come within the run
       });
       if (!found) {
         throw ConfigError{"TACIT-RC87", detail::message({"there is no parameter group '", field.group, "'"}),
