@@ -16,7 +16,9 @@
 #include <vector>
 
 #include "fake/tensor.hpp"
+#include "tacit/callbacks/ema.hpp"
 #include "tacit/callbacks/reduce_on_plateau.hpp"
+#include "tacit/callbacks/swa.hpp"
 #include "tacit/state/optimizer_state.hpp"
 #include "tacit/task/optim/groups.hpp"
 #include "tacit/task/optim/lookahead.hpp"
@@ -535,4 +537,68 @@ void check_rates(auto const& optimizer) {
 TEST_CASE("C28: schedules and plateaus reach the groups inside of a wrapper, and wrappers inside of groups") {
   check_rates(optim::Lookahead<optim::Groups<Rule>>{.inner = unequal(heavy, light, rooted)});
   check_rates(unequal<Ahead>({.inner = heavy}, {.inner = light}, {.inner = rooted}));
+}
+
+namespace {
+
+/// Stops the optimizer: what moves the weights then is what it keeps of older ones.
+struct Stop {
+  double* weight;
+  void on(tacit::event::TrainingRunStart const&, auto& context) {
+    if (*weight == 0.0) return;
+    for_each_group(context.trainer().optimizer(), [](std::string_view, auto& one) { write_field<"lr">(one, 0.0); });
+  }
+};
+void check_average_stays(auto const& optimizer, auto const& callback) {
+  auto model = std::make_shared<fake::Linear>();
+  double weight = 0.0;
+  tacit::Trainer trainer{model, fake::MeanSquaredError{}, optimizer, CallbackPack{callback, Stop{&weight}}};
+  tacit::TrainOptions const run{.epochs = 3, .per_device_batch_size = 2, .sink = tacit::Sink::none()};
+  trainer.train(data, run);
+  weight = model->weight.item();
+  double const bias = model->bias.item();
+  std::vector<double> seen;
+  for (int again = 0; again < 2; ++again) {
+    trainer.train(data, run);
+    seen.push_back(model->weight.item());
+  }
+  // The averages of later runs come nearer to the weight that stands still: they never go past it.
+  CHECK(std::abs(seen[0] - weight) <= 1e-12);
+  CHECK(std::abs(seen[1] - weight) <= 1e-12);
+  CHECK(std::abs(model->bias.item() - bias) <= 1e-12);
+}
+
+}  // namespace
+
+TEST_CASE("slow weights start from the average that a run leaves in the model, and from weights loaded before the first update") {
+  // The average is all of the latest weights at decay 0: what it leaves is what was there.
+  for_each_optimizer([](auto const& recipe, Make const& make) {
+    Bench bench{make};
+    auto bound = recipe.bind(bench.set);
+    for (auto& one : bench.set) {
+      for (double& value : one.model->values) value += 10.0;  // as load_weights does
+    }
+    bench.restart();
+    for (auto& one : bench.set) {
+      tacit::tensor_traits<fake::Tensor>::clear_grad(one.model);
+    }
+    for (int t = 0; t < 13; ++t) bound.step(bench.set);  // without any gradient
+    auto const weights = [&] {
+      std::map<std::string, std::vector<double>> all;
+      for (auto const& one : bench.set) all[one.name] = one.model->values;
+      return all;
+    };
+    auto const before = weights();
+    CHECK(before.at("head.weight") == std::vector<double>{9.0, 10.75});
+    if constexpr (requires { bound.weights_replaced(bench.set); }) {
+      for (auto& one : bench.set) {
+        for (double& value : one.model->values) value -= 4.0;  // as an average does
+      }
+      bound.weights_replaced(bench.set);
+      auto const replaced = weights();
+      for (int t = 0; t < 13; ++t) bound.step(bench.set);
+      CHECK(weights() == replaced);
+    }
+  });
+  check_average_stays(Ahead{.inner = light, .every = 5}, tacit::Ema{.decay = 0.5, .evaluate_every = 0, .leave_averaged = true});
 }

@@ -20,6 +20,7 @@
 #include "tacit/data/owned_or_borrowed.hpp"
 #include "tacit/data/range_source.hpp"
 #include "tacit/fwd.hpp"
+#include "tacit/train/choices.hpp"
 #include "tacit/train/compose.hpp"
 #include "tacit/train/composition.hpp"
 #include "tacit/train/core.hpp"
@@ -728,6 +729,7 @@ class Trainer {
                                                     detail::pick_policy<Precision, slot::precision>(arguments...),
                                                     detail::pick_policy<Distribution, slot::distribution>(arguments...),
                                                     detail::pick_callbacks<Callbacks>(arguments...));
+            detail::check_choices(*core);
             detail::announce_choices(*core, arguments...);
             return core;
           },

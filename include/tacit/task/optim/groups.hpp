@@ -184,6 +184,13 @@ class BoundGroups {
     give_slots(parameters);
   }
 
+  /// The weights are others now, an average say.
+  void weights_replaced(Parameters const&, std::size_t = 0)
+    requires requires(bound_type& inner, Parameters const& parameters) { inner.weights_replaced(parameters); }
+  {
+    for (Part& part : parts_) part.optimizer.weights_replaced(part.parameters);
+  }
+
   static void visit_state(auto& self, auto&& visit)
     requires visitable_state<bound_type>
   {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <type_traits>
@@ -74,6 +75,7 @@ class BoundLookahead {
       if (traits::read(*mask) != 0.0) return;
       mask = nullptr;
     }
+    if (updates_ == 0) start_slow(parameters, 0);  // weights may have been loaded since the optimizer was bound
     without_slow(parameters, [&] { inner_.step(parameters, update_input<tensor_type>{mask}); });
     count(parameters, mask);
   }
@@ -82,6 +84,7 @@ class BoundLookahead {
   template <class Closure>
     requires takes_closure && requires(Closure const& closure) { { closure() } -> std::same_as<tensor_type>; }
   void step(Parameters& parameters, Closure const& closure) {
+    if (updates_ == 0) start_slow(parameters, 0);
     without_slow(parameters, [&] { inner_.step(parameters, closure); });
     count(parameters, nullptr);
   }
@@ -89,6 +92,12 @@ class BoundLookahead {
   /// Gives new parameters their slots and keeps the others'; to be called as well after state was loaded.
   void parameters_changed(Parameters& parameters) {
     without_slow(parameters, [&] { inner_.parameters_changed(parameters); });
+  }
+
+  /// The weights are others now, an average say: slow weights start from them, those of inner optimizers too.
+  void weights_replaced(Parameters const& parameters, std::size_t above = 0) {
+    start_slow(parameters, above);
+    if constexpr (requires { inner_.weights_replaced(parameters, above + 1); }) inner_.weights_replaced(parameters, above + 1);
   }
 
   /// The inner optimizer: its fields and groups are this one's, for schedules.
@@ -118,6 +127,17 @@ class BoundLookahead {
     for (auto& parameter : parameters) parameter.slots.clear();
     parameters.set_slot_names({});
     return recipe.inner.bind(parameters);
+  }
+
+  /// Slow weights take the weights over; `above` wrappers have slots after this one's.
+  void start_slow(Parameters const& parameters, std::size_t above) {
+    for (auto const& parameter : parameters) {
+      fast_.push_back(parameter.master);
+      slow_.push_back(parameter.slots[parameter.slots.size() - 1 - above]);
+    }
+    traits::copy_(slow_, fast_);
+    fast_.clear();
+    slow_.clear();
   }
 
   void count(Parameters& parameters, tensor_type const* mask) {
