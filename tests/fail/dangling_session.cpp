@@ -3,7 +3,9 @@
 #include "tacit/train/trainer.hpp"
 
 // fault T7: the session would outlive its trainer.
-auto make() { return tacit::Trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, tacit::CallbackPack{}}; }
+auto make() {
+  return tacit::Trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, tacit::CallbackPack{}};
+}
 int main() {
 #ifdef FIX
   auto trainer = make();

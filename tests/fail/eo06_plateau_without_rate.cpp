@@ -22,6 +22,7 @@ struct Own {
 };
 
 int main() {
-  tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, Own{}, tacit::CallbackPack{tacit::ReduceOnPlateau<tacit::tag::train_loss>{}}};
+  tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, Own{},
+                         tacit::CallbackPack{tacit::ReduceOnPlateau<tacit::tag::train_loss>{}}};
   trainer.train(fake::Line{8}, {.epochs = 1});
 }

@@ -24,8 +24,8 @@
 #include "tacit/task/optim/lookahead.hpp"
 #include "tacit/train/trainer.hpp"
 
-// The laws of optimizers, asked of wrappers around wrappers: each does what a page of plain numbers does, whatever state the
-// optimizers inside keep for whichever parameter.
+// The laws of optimizers, asked of wrappers around wrappers: each does what a page of plain numbers does, whatever
+// state the optimizers inside keep for whichever parameter.
 
 namespace optim = tacit::optim;
 using tacit::CallbackPack;
@@ -58,12 +58,14 @@ class BoundRule {
   void step(Set& set, tacit::update_input<fake::Tensor> const& input = {}) {
     if (input.mask != nullptr && input.mask->node().values[0] != 0.0) return;  // on the device
     for (auto& one : set) {
-      if (one.slots.size() != names().size()) throw tacit::UsageError{"TEST", "another number of slots", "Rule", "look"};
+      if (one.slots.size() != names().size())
+        throw tacit::UsageError{"TEST", "another number of slots", "Rule", "look"};
       fake::Tensor const& grad = one.model->grad;
       if (!grad.defined()) continue;
       for (std::size_t i = 0; i < grad->values.size(); ++i) {
         double change = grad->values[i];
-        if (options.momentum != 0.0) change = one.slots[0]->values[i] = options.momentum * one.slots[0]->values[i] + change;
+        if (options.momentum != 0.0)
+          change = one.slots[0]->values[i] = options.momentum * one.slots[0]->values[i] + change;
         if (options.squares) {
           double& square = one.slots.back()->values[i];
           square = 0.5 * square + grad->values[i] * grad->values[i];
@@ -75,7 +77,8 @@ class BoundRule {
   }
   void parameters_changed(Set& set) {
     for (auto& one : set) {
-      while (one.slots.size() < names().size()) one.slots.emplace_back(std::vector<double>(one.model->values.size(), 0.0));
+      while (one.slots.size() < names().size())
+        one.slots.emplace_back(std::vector<double>(one.model->values.size(), 0.0));
     }
     set.set_slot_names(names());
   }
@@ -121,7 +124,8 @@ struct PlainLookahead : Plain {
   double alpha;
   double slow;
   std::int64_t count;
-  PlainLookahead(std::unique_ptr<Plain> in, std::int64_t n, double a, double w, std::int64_t before) : inner{std::move(in)}, every{n}, alpha{a}, slow{w}, count{before} {}
+  PlainLookahead(std::unique_ptr<Plain> in, std::int64_t n, double a, double w, std::int64_t before)
+      : inner{std::move(in)}, every{n}, alpha{a}, slow{w}, count{before} {}
   double step(double w, std::optional<double> gradient) override {
     w = inner->step(w, gradient);
     if (++count % every == 0) w = slow = slow + alpha * (w - slow);
@@ -130,7 +134,8 @@ struct PlainLookahead : Plain {
   void scale_rate(double factor) override { inner->scale_rate(factor); }
 };
 std::unique_ptr<Plain> plain(Rule const& rule) { return std::make_unique<PlainRule>(rule); }
-std::unique_ptr<Plain> ahead(std::unique_ptr<Plain> inner, std::int64_t every, double alpha, double w, std::int64_t before) {
+std::unique_ptr<Plain> ahead(std::unique_ptr<Plain> inner, std::int64_t every, double alpha, double w,
+                             std::int64_t before) {
   return std::make_unique<PlainLookahead>(std::move(inner), every, alpha, w, before);
 }
 
@@ -154,7 +159,9 @@ optim::Groups<Recipe> unequal(Recipe base, Recipe bias, Recipe head) {
           .groups = {{.name = "bias", .takes = takes_bias, .options = std::move(bias), .may_be_empty = true},
                      {.name = "head", .takes = takes_head, .options = std::move(head), .may_be_empty = true}}};
 }
-Rule const& rule_of(std::string const& name, Rule const& base, Rule const& bias, Rule const& head) { return is_bias(name) ? bias : is_head(name) ? head : base; }
+Rule const& rule_of(std::string const& name, Rule const& base, Rule const& bias, Rule const& head) {
+  return is_bias(name) ? bias : is_head(name) ? head : base;
+}
 
 using Ahead = optim::Lookahead<Rule>;
 
@@ -165,19 +172,35 @@ void for_each_optimizer(auto const& law) {
     law(Ahead{.inner = rule, .every = 3, .alpha = 0.25},
         [rule](std::string const&, double w, std::int64_t before) { return ahead(plain(rule), 3, 0.25, w, before); });
     law(optim::Lookahead<Ahead>{.inner = {.inner = rule, .every = 2, .alpha = 0.5}, .every = 3, .alpha = 0.25},
-        [rule](std::string const&, double w, std::int64_t before) { return ahead(ahead(plain(rule), 2, 0.5, w, before), 3, 0.25, w, before); });
+        [rule](std::string const&, double w, std::int64_t before) {
+          return ahead(ahead(plain(rule), 2, 0.5, w, before), 3, 0.25, w, before);
+        });
   }
-  for (auto const& [base, bias, head] : {std::tuple{heavy, light, rooted}, {light, heavy, light}, {rooted, squared, heavy}, {heavy, heavy, heavy}, {light, light, squared}}) {
-    law(unequal(base, bias, head), [=](std::string const& name, double, std::int64_t) { return plain(rule_of(name, base, bias, head)); });
+  for (auto const& [base, bias, head] : {std::tuple{heavy, light, rooted},
+                                         {light, heavy, light},
+                                         {rooted, squared, heavy},
+                                         {heavy, heavy, heavy},
+                                         {light, light, squared}}) {
+    law(unequal(base, bias, head),
+        [=](std::string const& name, double, std::int64_t) { return plain(rule_of(name, base, bias, head)); });
     law(optim::Lookahead<optim::Groups<Rule>>{.inner = unequal(base, bias, head), .every = 2},
-        [=](std::string const& name, double w, std::int64_t before) { return ahead(plain(rule_of(name, base, bias, head)), 2, 0.5, w, before); });
-    auto const inside = unequal<Ahead>({.inner = base, .every = 3}, {.inner = bias, .every = 2, .alpha = 0.25}, {.inner = head, .every = 4});
+        [=](std::string const& name, double w, std::int64_t before) {
+          return ahead(plain(rule_of(name, base, bias, head)), 2, 0.5, w, before);
+        });
+    auto const inside = unequal<Ahead>({.inner = base, .every = 3}, {.inner = bias, .every = 2, .alpha = 0.25},
+                                       {.inner = head, .every = 4});
     auto const by_hand = [=](std::string const& name, double w, std::int64_t before) {
-      return ahead(plain(rule_of(name, base, bias, head)), is_bias(name) ? 2 : is_head(name) ? 4 : 3, is_bias(name) ? 0.25 : 0.5, w, before);
+      return ahead(plain(rule_of(name, base, bias, head)),
+                   is_bias(name)   ? 2
+                   : is_head(name) ? 4
+                                   : 3,
+                   is_bias(name) ? 0.25 : 0.5, w, before);
     };
     law(inside, by_hand);
     law(optim::Lookahead<optim::Groups<Ahead>>{.inner = inside, .every = 3, .alpha = 0.75},
-        [=](std::string const& name, double w, std::int64_t before) { return ahead(by_hand(name, w, before), 3, 0.75, w, before); });
+        [=](std::string const& name, double w, std::int64_t before) {
+          return ahead(by_hand(name, w, before), 3, 0.75, w, before);
+        });
   }
 }
 
@@ -209,7 +232,8 @@ class Bench {
       tacit::tensor_traits<fake::Tensor>::clear_grad(one.model);
       if ((round_ + static_cast<std::int64_t>(place)) % 5 == 0) continue;
       std::vector<double> values;
-      for (std::size_t i = 0; i < one.model->values.size(); ++i) values.push_back(std::sin(static_cast<double>(round_) * 1.7 + static_cast<double>(place + 3 * i)));
+      for (std::size_t i = 0; i < one.model->values.size(); ++i)
+        values.push_back(std::sin(static_cast<double>(round_) * 1.7 + static_cast<double>(place + 3 * i)));
       one.model->grad = fake::Tensor{values};
     }
   }
@@ -240,7 +264,8 @@ class Bench {
   void check() const {
     for (auto const& one : set) {
       INFO(one.name);
-      for (std::size_t i = 0; i < one.model->values.size(); ++i) CHECK(std::abs(one.model->values[i] - expected_.at(one.name)[i]) <= 1e-13);
+      for (std::size_t i = 0; i < one.model->values.size(); ++i)
+        CHECK(std::abs(one.model->values[i] - expected_.at(one.name)[i]) <= 1e-13);
     }
   }
 
@@ -280,7 +305,9 @@ struct Saved {
   void save(std::string const& path, auto const& part) {
     std::remove_cvref_t<decltype(part)>::visit_state(part, [&](auto&& key, auto const& member) {
       std::string const name = path + "/" + std::string{key};
-      if constexpr (requires { std::remove_cvref_t<decltype(member)>::visit_state(member, [](auto&&, auto const&) {}); }) {
+      if constexpr (requires {
+                      std::remove_cvref_t<decltype(member)>::visit_state(member, [](auto&&, auto const&) {});
+                    }) {
         save(name, member);
       } else if constexpr (std::is_arithmetic_v<std::remove_cvref_t<decltype(member)>>) {
         CHECK(values.emplace(name, std::vector<double>{static_cast<double>(member)}).second);
@@ -411,7 +438,8 @@ TEST_CASE("C28: fields are read and written through every wrapper, by group") {
   for_each_optimizer([](auto const& recipe, Make const& make) {
     Bench bench{make};
     auto bound = recipe.bind(bench.set);
-    static_assert(tacit::detail::has_field<"lr", decltype(bound)> && tacit::detail::has_field<"momentum", decltype(bound)>);
+    static_assert(tacit::detail::has_field<"lr", decltype(bound)> &&
+                  tacit::detail::has_field<"momentum", decltype(bound)>);
     static_assert(!tacit::detail::has_field<"weight_decay", decltype(bound)>);
     bench.gradients();
     bound.step(bench.set);
@@ -509,17 +537,22 @@ namespace {
 struct Rates {
   std::map<std::string, std::vector<double>> seen{};
   void on(tacit::event::UpdateStart const&, auto& context) {
-    for_each_group(context.trainer().optimizer(), [this](std::string_view name, auto& one) { seen[std::string{name}].push_back(read_field<"lr">(one)); });
+    for_each_group(context.trainer().optimizer(), [this](std::string_view name, auto& one) {
+      seen[std::string{name}].push_back(read_field<"lr">(one));
+    });
   }
 };
-tacit::TrainOptions const options{.epochs = 1, .per_device_batch_size = 2, .sink = tacit::Sink::none()};  // four updates
+tacit::TrainOptions const options{
+    .epochs = 1, .per_device_batch_size = 2, .sink = tacit::Sink::none()};  // four updates
 fake::Line const data{8};
 
 void check_rates(auto const& optimizer) {
   Rates rates;
   tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, optimizer,
-                         CallbackPack{std::ref(rates), tacit::ReduceOnPlateau<tacit::tag::train_loss>{.factor = 0.5, .patience = 0, .threshold = 1e9}}};
-  trainer.train(data, options, tacit::lr(tacit::schedule::linear(1.0, 0.0)), tacit::momentum(tacit::schedule::constant(1.0), "bias"));
+                         CallbackPack{std::ref(rates), tacit::ReduceOnPlateau<tacit::tag::train_loss>{
+                                                           .factor = 0.5, .patience = 0, .threshold = 1e9}}};
+  trainer.train(data, options, tacit::lr(tacit::schedule::linear(1.0, 0.0)),
+                tacit::momentum(tacit::schedule::constant(1.0), "bias"));
   CHECK(rates.seen["base"] == std::vector<double>{0.1, 0.1 * 0.75, 0.1 * 0.5, 0.1 * 0.25});
   CHECK(rates.seen["bias"] == std::vector<double>{0.05, 0.05 * 0.75, 0.05 * 0.5, 0.05 * 0.25});
   rates = {};
@@ -570,7 +603,9 @@ void check_average_stays(auto const& optimizer, auto const& callback) {
 
 }  // namespace
 
-TEST_CASE("slow weights start from the average that a run leaves in the model, and from weights loaded before the first update") {
+TEST_CASE(
+    "slow weights start from the average that a run leaves in the model, and from weights loaded before the first "
+    "update") {
   // The average is all of the latest weights at decay 0: what it leaves is what was there.
   for_each_optimizer([](auto const& recipe, Make const& make) {
     Bench bench{make};
@@ -600,5 +635,6 @@ TEST_CASE("slow weights start from the average that a run leaves in the model, a
       CHECK(weights() == replaced);
     }
   });
-  check_average_stays(Ahead{.inner = light, .every = 5}, tacit::Ema{.decay = 0.5, .evaluate_every = 0, .leave_averaged = true});
+  check_average_stays(Ahead{.inner = light, .every = 5},
+                      tacit::Ema{.decay = 0.5, .evaluate_every = 0, .leave_averaged = true});
 }

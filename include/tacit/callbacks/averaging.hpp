@@ -37,7 +37,9 @@ class averaging {
   void leave(auto& context) {
     average_->apply();
     auto const trainer = context.trainer();
-    if constexpr (requires { trainer.optimizer().weights_replaced(trainer.parameters()); }) trainer.optimizer().weights_replaced(trainer.parameters());
+    if constexpr (requires { trainer.optimizer().weights_replaced(trainer.parameters()); }) {
+      trainer.optimizer().weights_replaced(trainer.parameters());
+    }
   }
 
   static void visit_state(auto& self, auto&& visit) {

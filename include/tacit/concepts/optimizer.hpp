@@ -26,7 +26,8 @@ template <class Bound, class Parameters>
 concept steps = requires(Bound&& bound, Parameters& parameters, update_input<typename Parameters::tensor_type> const& input) {
   std::forward<Bound>(bound).step(parameters, input);
 };
-/// Parameter groups of an optimizer with a closure: each would compute the loss of all, and see what the others did meanwhile.
+/// Parameter groups of an optimizer with a closure: each would compute the loss of all, and see what the others did
+/// meanwhile.
 template <class Bound>
 inline constexpr bool groups_closures = requires { requires Bound::groups_closures; };
 template <class Bound, class Parameters>

@@ -67,7 +67,8 @@ class EpochRange {
 template <class Source>
 class OwnedEpochRange {
  public:
-  OwnedEpochRange(Source&& source, std::uint64_t seed, EpochIndex index, int rank, int world_size) : source_{std::move(source)} {
+  OwnedEpochRange(Source&& source, std::uint64_t seed, EpochIndex index, int rank, int world_size)
+      : source_{std::move(source)} {
     source_.start_epoch(seed, index, rank, world_size);
   }
 

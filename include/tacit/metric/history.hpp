@@ -201,7 +201,9 @@ class History {
     return at == columns_.end() ? std::span<HistoryEntry const>{} : std::span<HistoryEntry const>{at->entries};
   }
 
-  static std::vector<HistoryEntry> copy_of(std::span<HistoryEntry const> entries) { return {entries.begin(), entries.end()}; }
+  static std::vector<HistoryEntry> copy_of(std::span<HistoryEntry const> entries) {
+    return {entries.begin(), entries.end()};
+  }
 
   double latest_of(std::string_view name) const {
     std::span<HistoryEntry const> const entries = values_of(name);

@@ -55,12 +55,14 @@ consteval bool finds_field() {
 template <fixed_string Name, class Optimizer>
 inline constexpr bool has_field = finds_field<Name, Optimizer>();
 
-/// Calls visit(name of the group, its optimizer) for the optimizers that have fields of their own, behind whatever wraps them; one
-/// without groups has no name. Groups within a group have its name.
+/// Calls visit(name of the group, its optimizer) for the optimizers that have fields of their own, behind whatever wraps
+/// them; one without groups has no name. Groups within a group have its name.
 template <class Optimizer, class Visit>
 void for_each_group(Optimizer& optimizer, Visit&& visit, std::string_view name = {}) {
   if constexpr (grouped_optimizer<Optimizer>) {
-    for (auto& part : optimizer.parts()) for_each_group(part.optimizer, visit, name.empty() ? std::string_view{part.name} : name);
+    for (auto& part : optimizer.parts()) {
+      for_each_group(part.optimizer, visit, name.empty() ? std::string_view{part.name} : name);
+    }
   } else if constexpr (wrapping_optimizer<Optimizer>) {
     for_each_group(optimizer.inner(), visit, name);
   } else {

@@ -81,8 +81,8 @@ class basic_parameter_set {
   std::size_t size() const { return parameters_.size(); }
   bool empty() const { return parameters_.empty(); }
 
-  /// The names of the optimizer's state tensors of each parameter, "momentum" say; set by the optimizer when it binds. Where
-  /// parameter groups have other options, and with them other state, those of the group that has most.
+  /// The names of the optimizer's state tensors of each parameter, "momentum" say; set by the optimizer when it binds.
+  /// Where parameter groups have other options, and with them other state, those of the group that has most.
   std::vector<std::string> const& slot_names() const { return slot_names_.all; }
   void set_slot_names(std::vector<std::string> names) { slot_names_ = {std::move(names), {}}; }
   /// The names of one parameter's.

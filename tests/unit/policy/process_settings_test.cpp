@@ -27,7 +27,8 @@
 #include "tacit/task/optim/torch_optim.hpp"
 #include "tacit/train/trainer.hpp"
 
-// Kind O: whatever is the whole process's is after a run as it was before, also after an exception, and in a second run.
+// Kind O: whatever is the whole process's is after a run as it was before, also after an exception, and in a second
+// run.
 
 namespace event = tacit::event;
 namespace optim = tacit::optim;
@@ -58,11 +59,13 @@ auto settings() {
   for (P const wide : {P::IEEE, P::TF32, P::NONE}) {
     c.setFloat32Precision(B::GENERIC, O::ALL, wide);
     for (B const where : {B::CUDA, B::MKLDNN}) {
-      for (O const what : {O::ALL, O::CONV, O::RNN, O::MATMUL}) all.push_back(static_cast<std::int64_t>(c.float32Precision(where, what)));
+      for (O const what : {O::ALL, O::CONV, O::RNN, O::MATMUL})
+        all.push_back(static_cast<std::int64_t>(c.float32Precision(where, what)));
     }
     // The older switches, or that they contradict the newer ones.
     for (auto const& ask : {+[] { return static_cast<std::int64_t>(at::globalContext().float32MatmulPrecision()); },
-                            +[] { return std::int64_t{at::globalContext().allowTF32CuBLAS()}; }, +[] { return std::int64_t{at::globalContext().allowTF32CuDNN()}; }}) {
+                            +[] { return std::int64_t{at::globalContext().allowTF32CuBLAS()}; },
+                            +[] { return std::int64_t{at::globalContext().allowTF32CuDNN()}; }}) {
       try {
         all.push_back(ask());
       } catch (c10::Error const&) {
@@ -83,7 +86,9 @@ struct FailAt {
 /// Asks in a run what LibTorch's CUDA library asks.
 struct Ask {
   bool* allowed;
-  void on(event::UpdateEnd const&, auto&) { *allowed = at::globalContext().allowTF32CuBLAS() && at::globalContext().allowTF32CuDNN(); }
+  void on(event::UpdateEnd const&, auto&) {
+    *allowed = at::globalContext().allowTF32CuBLAS() && at::globalContext().allowTF32CuDNN();
+  }
 };
 
 /// A device that is no host for the compiler, with tensors on the host.
@@ -103,7 +108,9 @@ struct Elsewhere {
   }
 };
 
-std::vector<tacit::data::Batch> batches() { return std::vector<tacit::data::Batch>(4, tacit::data::Batch{at::ones({4, 2}), at::ones({4, 2})}); }
+std::vector<tacit::data::Batch> batches() {
+  return std::vector<tacit::data::Batch>(4, tacit::data::Batch{at::ones({4, 2}), at::ones({4, 2})});
+}
 struct SquaredError {
   at::Tensor operator()(at::Tensor const& p, at::Tensor const& t) const { return (p - t).square().mean(); }
 };
@@ -180,14 +187,20 @@ auto make_lbfgs(auto... policies) {
 }  // namespace
 
 TEST_CASE("C29, T16: a precision chosen at run time is asked what excludes the one that it stands for") {
-  std::string const words = "TACIT-RC132 an optimizer with a closure computes the loss several times in one update, and the precision is tacit::Fp16";
+  std::string const words =
+      "TACIT-RC132 an optimizer with a closure computes the loss several times in one update, and the precision is "
+      "tacit::Fp16";
   CHECK(refused([] { make_lbfgs(tacit::AutoPrecision{"fp16"}); }) == words);
   char const* const arguments[] = {"program", "--device", "cpu", "--precision", "fp16"};
   CHECK(refused([&] { make_lbfgs(tacit::Auto{5, arguments, tacit::Sink::none()}); }) == words);
-  for (std::string const choice : {"auto", "fp32", "bf16"}) CHECK(refused([&] { make_lbfgs(tacit::AutoPrecision{choice}); }) == "accepted");
+  for (std::string const choice : {"auto", "fp32", "bf16"})
+    CHECK(refused([&] { make_lbfgs(tacit::AutoPrecision{choice}); }) == "accepted");
 
   auto const tf32 = [](std::string const& device) {
-    return refused([&] { tacit::Trainer{torch::nn::Linear(2, 2), SquaredError{}, optim::Sgd{}, tacit::AutoDevice{device}, tacit::Tf32{}, CallbackPack{}}; });
+    return refused([&] {
+      tacit::Trainer{torch::nn::Linear(2, 2),   SquaredError{}, optim::Sgd{},
+                     tacit::AutoDevice{device}, tacit::Tf32{},  CallbackPack{}};
+    });
   };
   CHECK(tf32("cpu") == "TACIT-RC130 two policies exclude each other: tacit::Cpu and tacit::Tf32");
 }

@@ -95,7 +95,8 @@ struct Search {
 template <class Optimizer>
 std::string made(Optimizer optimizer, auto... policies) {
   try {
-    tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, optimizer, policies..., tacit::CallbackPack{}};
+    tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, optimizer, policies...,
+                           tacit::CallbackPack{}};
   } catch (tacit::ConfigError const& error) {
     return error.code();
   }

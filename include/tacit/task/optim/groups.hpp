@@ -102,7 +102,8 @@ class BoundGroups {
 
  public:
   static constexpr bool maskable = bound_type::maskable;
-  static constexpr bool groups_closures = detail::steps_with_closure<bound_type&, Parameters> || detail::groups_closures<bound_type>;
+  static constexpr bool groups_closures =
+      detail::steps_with_closure<bound_type&, Parameters> || detail::groups_closures<bound_type>;
 
   /// A group's parameters, which share their tensors with the whole set, and the optimizer that updates them.
   struct Part {
@@ -248,7 +249,7 @@ class BoundGroups {
     }
   }
 
-  /// The state of the whole set is what checkpoints see: the groups' tensors, under the names that each group gives them.
+  /// The state of the whole set is what checkpoints see: the groups' tensors, under the names that each group gives.
   void give_slots(Parameters& parameters) {
     SlotNames names;
     bool differ = false;
@@ -276,7 +277,9 @@ class BoundGroups {
     std::size_t bound = 0;
     for (Part const& part : parts_) bound += part.parameters.size();
     if (known == bound && known == parameters.size()) return;
-    throw ConfigError{"TACIT-RC131", detail::message({"step got ", parameters.size(), " parameters, of which ", known, " are those of the last binding, which had ", bound}),
+    throw ConfigError{"TACIT-RC131",
+                      detail::message({"step got ", parameters.size(), " parameters, of which ", known,
+                                       " are those of the last binding, which had ", bound}),
                       "optim::Groups", "call parameters_changed() after parameters came or went"};
   }
 

@@ -65,8 +65,8 @@ class BoundLookahead {
 
   /// An update of the inner optimizer, and of the slow weights where it is time.
   /// Effects: a mask that is not 0 leaves parameters and state as they are, and does not count.
-  /// Cost: once a mask was on a device, updates are counted there; the slow weights' step is then computed at every update, and
-  /// left out on the device where it is not due.
+  /// Cost: once a mask was on a device, updates are counted there; the slow weights' step is then computed at every
+  /// update, and left out on the device where it is not due.
   void step(Parameters& parameters, update_input<tensor_type> const& input = {})
     requires detail::steps<inner_type&, Parameters>
   {
@@ -97,7 +97,9 @@ class BoundLookahead {
   /// The weights are others now, an average say: slow weights start from them, those of inner optimizers too.
   void weights_replaced(Parameters const& parameters, std::size_t above = 0) {
     start_slow(parameters, above);
-    if constexpr (requires { inner_.weights_replaced(parameters, above + 1); }) inner_.weights_replaced(parameters, above + 1);
+    if constexpr (requires { inner_.weights_replaced(parameters, above + 1); }) {
+      inner_.weights_replaced(parameters, above + 1);
+    }
   }
 
   /// The inner optimizer: its fields and groups are this one's, for schedules.
@@ -110,7 +112,8 @@ class BoundLookahead {
   {
     if constexpr (std::is_const_v<std::remove_reference_t<decltype(self)>>) {
       // Only how many there were since the slow weights' last step matters.
-      std::int64_t const updates = traits::defined(self.counted_) ? static_cast<std::int64_t>(traits::read(self.counted_)) : self.updates_;
+      bool const on_device = traits::defined(self.counted_);
+      std::int64_t const updates = on_device ? static_cast<std::int64_t>(traits::read(self.counted_)) : self.updates_;
       visit("updates", updates);
     } else {
       visit("updates", self.updates_);
@@ -179,8 +182,8 @@ class BoundLookahead {
     }
   }
 
-  /// Each parameter's slow weight is the last of its slots, of however many: groups may have other options. The inner optimizer
-  /// knows nothing of it, and could take it for one of its own.
+  /// Each parameter's slow weight is the last of its slots, of however many: groups may have other options. The inner
+  /// optimizer knows nothing of it, and could take it for one of its own.
   template <class Work>
   void without_slow(Parameters& parameters, Work const& work) {
     hide(parameters);
@@ -228,10 +231,10 @@ class BoundLookahead {
   double alpha_;
   inner_type inner_;
   std::int64_t updates_ = 0;
-  tensor_type counted_{};                // updates since the slow weights' last step, on the device, once a mask was there
-  SlotNames names_{};             // those that the set does not show: the inner optimizer's, or all while it is at work
+  tensor_type counted_{};  // updates since the slow weights' last step, on the device, once a mask was there
+  SlotNames names_{};      // those that the set does not show: the inner optimizer's, or all while it is at work
   SlotNames inner_names_{};
-  std::vector<tensor_type> hidden_{};    // the slow weights while the inner optimizer is at work
+  std::vector<tensor_type> hidden_{};  // the slow weights while the inner optimizer is at work
   std::vector<tensor_type> fast_{};
   std::vector<tensor_type> slow_{};
 };
