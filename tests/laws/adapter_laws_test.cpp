@@ -22,8 +22,9 @@
 #include "tacit/callbacks/limit_batches.hpp"
 #include "tacit/train/trainer.hpp"
 
-// The laws of adapters: what reaches a callback behind adapters is what reaches it alone, as far as every adapter's rule lets it
-// through. The rule is written down here once more, over plain lines; which events the callback handles changes nothing.
+// The laws of adapters: what reaches a callback behind adapters is what reaches it alone, as far as every adapter's
+// rule lets it through. The rule is written down here once more, over plain lines; which events the callback handles
+// changes nothing.
 
 namespace event = tacit::event;
 using tacit::CallbackPack;
@@ -39,7 +40,8 @@ struct Line {
   std::int64_t updates = 0;
   bool operator==(Line const&) const = default;
   friend std::ostream& operator<<(std::ostream& out, Line const& line) {
-    return out << line.name << ' ' << line.index << (line.in_evaluation ? " on '" + line.set + "'" : "") << " after " << line.updates << '\n';
+    return out << line.name << ' ' << line.index << (line.in_evaluation ? " on '" + line.set + "'" : "") << " after "
+               << line.updates << '\n';
   }
 };
 using Lines = std::vector<Line>;
@@ -124,7 +126,9 @@ struct OnEma {
 };
 struct EvenUpdates {
   static auto around(auto inner) {
-    return tacit::When{.predicate = [](auto const&, auto& context) { return context.progress().updates.value() % 2 == 0; }, .inner = std::move(inner)};
+    return tacit::When{
+        .predicate = [](auto const&, auto& context) { return context.progress().updates.value() % 2 == 0; },
+        .inner = std::move(inner)};
   }
   static bool passes(Line const& line) { return line.updates % 2 == 0; }
 };
@@ -156,8 +160,8 @@ void run(std::string const& failing, auto const& clear, Callbacks... callbacks) 
   fake::Line const clean{4};
   fake::Line const noisy{6};
   auto const once = [&] {
-    trainer.train(data, fake::Line{8}, {.epochs = 2, .per_device_batch_size = 2, .sink = tacit::Sink::none()}, tacit::eval_data<"clean">(clean),
-                  tacit::eval_data<"noisy">(noisy));
+    trainer.train(data, fake::Line{8}, {.epochs = 2, .per_device_batch_size = 2, .sink = tacit::Sink::none()},
+                  tacit::eval_data<"clean">(clean), tacit::eval_data<"noisy">(noisy));
   };
   if (armed) CHECK_THROWS(once());
   clear();
@@ -176,7 +180,8 @@ void check_nestings(std::string const& failing, types<Outside...>, std::index_se
         one.clear();
         for (Lines& lines : two) lines.clear();
       },
-      All{&alone}, tacit::named<"one">(Inside::around(Recorder{&one})), tacit::named<"two">(Outside::around(Inside::around(Recorder{&two[I]})))...);
+      All{&alone}, tacit::named<"one">(Inside::around(Recorder{&one})),
+      tacit::named<"two">(Outside::around(Inside::around(Recorder{&two[I]})))...);
   REQUIRE(alone.size() > 100);
   auto const expected = [&](auto const& rule) {
     Lines lines;
@@ -230,15 +235,19 @@ struct loss_copy : tacit::Metric<"loss_copy"> {};
 struct Records {
   using records = tacit::records<loss_copy>;
   static constexpr bool saves_state = true;
-  void on(event::UpdateEnd const& event, auto& context) { context.record(loss_copy{}, static_cast<double>(event.update.value())); }
+  void on(event::UpdateEnd const& event, auto& context) {
+    context.record(loss_copy{}, static_cast<double>(event.update.value()));
+  }
   static void visit_config(auto&, auto&&) {}
 };
 template <class Adapted>
-concept keeps_members = std::same_as<tacit::detail::innermost_t<Adapted>, Records> && tacit::detail::saves_state<Adapted> &&
-                        std::same_as<tacit::detail::recorded_tags_t<Adapted>, tacit::list<loss_copy>>;
+concept keeps_members =
+    std::same_as<tacit::detail::innermost_t<Adapted>, Records> && tacit::detail::saves_state<Adapted> &&
+    std::same_as<tacit::detail::recorded_tags_t<Adapted>, tacit::list<loss_copy>>;
 template <class... Adapters>
 consteval bool all_keep_members(types<Adapters...>) {
-  return (keeps_members<decltype(Adapters::around(Records{}))> && ...) && (keeps_members<decltype(Adapters::around(tacit::named<"a">(Records{})))> && ...);
+  return (keeps_members<decltype(Adapters::around(Records{}))> && ...) &&
+         (keeps_members<decltype(Adapters::around(tacit::named<"a">(Records{})))> && ...);
 }
 static_assert(all_keep_members(outer{}));
 
@@ -247,10 +256,13 @@ static_assert(all_keep_members(outer{}));
 TEST_CASE("limits and the size of micro-batches are those of the callback behind adapters that hold on all ranks") {
   tacit::AutoMicroBatch micro{.rows = 1};
   Lines seen;
-  tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{},
-                         CallbackPack{tacit::EveryN{.n = 3, .inner = tacit::named<"micro">(std::ref(micro))},
-                                      tacit::named<"limit">(tacit::EveryN{.n = 2, .inner = tacit::LimitBatches{.train = 3}}), Steps{&seen}, All{&seen}}};
-  auto const result = trainer.train(fake::Line{8}, {.epochs = 1, .per_device_batch_size = 2, .sink = tacit::Sink::none()});
+  tacit::Trainer trainer{
+      std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{},
+      CallbackPack{tacit::EveryN{.n = 3, .inner = tacit::named<"micro">(std::ref(micro))},
+                   tacit::named<"limit">(tacit::EveryN{.n = 2, .inner = tacit::LimitBatches{.train = 3}}), Steps{&seen},
+                   All{&seen}}};
+  auto const result =
+      trainer.train(fake::Line{8}, {.epochs = 1, .per_device_batch_size = 2, .sink = tacit::Sink::none()});
   CHECK(result.updates == tacit::Updates{3});
   std::int64_t parts = 0;
   for (Line const& line : seen) parts += line.name == "TrainStepEnd" ? 1 : 0;
@@ -259,14 +271,17 @@ TEST_CASE("limits and the size of micro-batches are those of the callback behind
 
 TEST_CASE("a callback whose type says nothing is filtered as any other, and counted over runs as over one") {
   std::vector<std::string> names;
-  tacit::AnyCallback any{"any", [&](tacit::AnyEvent const& event, tacit::AnyContext&) { names.emplace_back(event.name); }};
+  tacit::AnyCallback any{"any",
+                         [&](tacit::AnyEvent const& event, tacit::AnyContext&) { names.emplace_back(event.name); }};
   tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, sets,
                          CallbackPack{tacit::EveryN{.n = 2, .inner = tacit::on_eval_set<"noisy">(std::ref(any))}}};
   fake::Line const four{4};
   auto const steps = [&] {
     names.clear();
-    trainer.train(four, {.epochs = 1, .per_device_batch_size = 1, .sink = tacit::Sink::none()}, tacit::eval_data<"clean">(four), tacit::eval_data<"noisy">(four));
-    return std::tuple{std::ranges::count(names, "EvalStepEnd"), std::ranges::count(names, "EvalEpochStart"), std::ranges::count(names, "UpdateEnd")};
+    trainer.train(four, {.epochs = 1, .per_device_batch_size = 1, .sink = tacit::Sink::none()},
+                  tacit::eval_data<"clean">(four), tacit::eval_data<"noisy">(four));
+    return std::tuple{std::ranges::count(names, "EvalStepEnd"), std::ranges::count(names, "EvalEpochStart"),
+                      std::ranges::count(names, "UpdateEnd")};
   };
   CHECK(steps() == std::tuple{2, 1, 2});
   CHECK(steps() == std::tuple{2, 1, 2});

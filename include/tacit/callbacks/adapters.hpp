@@ -63,8 +63,8 @@ struct MainProcessFilter {
 
 /// Evaluations of one set; what belongs to no evaluation passes.
 ///
-/// Which set is in work is asked of the context. It cannot be learnt from start and end events: an adapter around this one
-/// may keep them back, and an exception may.
+/// Which set is in work is asked of the context. It cannot be learnt from start and end events: an adapter around this
+/// one may keep them back, and an exception may.
 template <fixed_string Name>
 struct EvalSetFilter {
   static constexpr bool is_for_all_ranks = false;

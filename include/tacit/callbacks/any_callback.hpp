@@ -110,7 +110,8 @@ class AnyCallback {
     static_assert(returns_nothing, "[TACIT-EC08] the callable of an AnyCallback returns something, wanted: void, and context.request_stop(), see docs/errors.md");
   }
 
-  std::string const& name() const noexcept { return name_; }
+  std::string const& name() const& noexcept { return name_; }
+  std::string name() const&& { return name_; }
 
   template <class Event, class Context>
   void on(Event const& event, Context& context) {

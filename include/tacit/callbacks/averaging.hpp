@@ -47,6 +47,14 @@ class averaging {
     context.evaluate(name_);
   }
   WeightAverage<model_type>& average() { return *average_; }
+  /// The model takes the average over for good, and an optimizer that keeps weights of its own is told.
+  void leave(auto& context) {
+    average_->apply();
+    auto const trainer = context.trainer();
+    if constexpr (requires { trainer.optimizer().weights_replaced(trainer.parameters()); }) {
+      trainer.optimizer().weights_replaced(trainer.parameters());
+    }
+  }
 
   static void visit_state(auto& self, auto&& visit) {
     if (self.average_) WeightAverage<model_type>::visit_state(*self.average_, visit);

@@ -14,7 +14,8 @@ namespace tacit::inline v0 {
 /// An exponential moving average of the model's weights, taken after every update, and evaluations of it.
 ///
 /// average = d * average + (1 - d) * weights, where d is `decay`, or (1 + n) / (10 + n) after n updates while that is less
-/// and `warmup` is on. Updates that a mask leaves out do not count. Evaluations of the average run at the end of epochs; what
+/// and `warmup` is on. Updates that a mask leaves out change nothing (one on a device counts for the warmup).
+/// Evaluations of the average run at the end of epochs; what
 /// they record is named "ema/eval_loss", "ema/accuracy" and so on, and callbacks see an eval set of the name "ema".
 /// Requires: a task of one phase.
 /// Throws: ConfigError when the trainer is made, for a decay outside [0, 1).
@@ -63,8 +64,8 @@ class Ema::bound {
   }
 
   void on(event::TrainEpochEnd const& event, auto& context) { averaging_.evaluate(event, context); }
-  void on(event::TrainingRunEnd const&, auto&) {
-    if (config_.leave_averaged) averaging_.average().apply();
+  void on(event::TrainingRunEnd const&, auto& context) {
+    if (config_.leave_averaged) averaging_.leave(context);
   }
 
   static void visit_config(auto& self, auto&& visit) { Ema::visit_config(self.config_, visit); }

@@ -101,7 +101,8 @@ class StatefulLambda {
     return f_(std::forward<Arguments>(arguments)..., state_);
   }
 
-  State const& state() const noexcept { return state_; }
+  State const& state() const& noexcept { return state_; }
+  State state() const&& { return state_; }
 
   static void visit_state(auto& self, auto&& visit) { visit("state", self.state_); }
 

@@ -3,11 +3,15 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <string_view>
 
 #include "tacit/core/error.hpp"
+#include "tacit/core/misuse.hpp"
+#include "tacit/core/report.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/events/events.hpp"
 #include "tacit/metric/tags.hpp"
+#include "tacit/task/field.hpp"
 
 namespace tacit::inline v0 {
 
@@ -90,18 +94,17 @@ class ReduceOnPlateau<Tag>::bound {
   }
 
  private:
-  void reduce(auto& optimizer) const {
-    if constexpr (requires { optimizer.parts(); }) {
-      for (auto& part : optimizer.parts()) reduce(part.optimizer);
-    } else if constexpr (requires { optimizer.options.lr; }) {
-      reduce_rate(optimizer.options.lr);
+  template <class Optimizer>
+  void reduce(Optimizer& optimizer) const {
+    if constexpr (!detail::has_field<"lr", Optimizer>) {
+      detail::report(bad<misuse::EO06, Optimizer>{});
     } else {
-      reduce_rate(optimizer.lr);
+      detail::for_each_group(optimizer, [this](std::string_view, auto& one) {
+        double const rate = detail::read_field<"lr">(one);
+        double const reduced = rate * config_.factor;
+        if (rate > config_.lowest) detail::write_field<"lr">(one, reduced > config_.lowest ? reduced : config_.lowest);
+      });
     }
-  }
-  void reduce_rate(double& rate) const {
-    double const reduced = rate * config_.factor;
-    if (rate > config_.lowest) rate = reduced > config_.lowest ? reduced : config_.lowest;
   }
 
   ReduceOnPlateau config_;

@@ -57,8 +57,8 @@ class Swa::bound {
     averaging_.average().update(1.0 / static_cast<double>(++taken_));
     averaging_.evaluate(event, context);
   }
-  void on(event::TrainingRunEnd const&, auto&) {
-    if (config_.leave_averaged && taken_ > 0) averaging_.average().apply();
+  void on(event::TrainingRunEnd const&, auto& context) {
+    if (config_.leave_averaged && taken_ > 0) averaging_.leave(context);
   }
 
   static void visit_config(auto& self, auto&& visit) { Swa::visit_config(self.config_, visit); }

@@ -27,6 +27,10 @@ template <class Bound, class Parameters>
 concept steps = requires(Bound&& bound, Parameters& parameters, update_input<typename Parameters::tensor_type> const& input) {
   std::forward<Bound>(bound).step(parameters, input);
 };
+/// Parameter groups of an optimizer with a closure: each would compute the loss of all, and see what the others did
+/// meanwhile.
+template <class Bound>
+inline constexpr bool groups_closures = requires { requires Bound::groups_closures; };
 template <class Bound, class Parameters>
 concept steps_with_closure = requires { requires std::remove_cvref_t<Bound>::takes_closure; } &&
     requires(Bound&& bound, Parameters& parameters, closure_archetype<typename Parameters::tensor_type> const& closure) {
@@ -55,7 +59,9 @@ namespace detail {
 
 template <class Bound, class Parameters>
 consteval misuse missing_in_bound_optimizer() {
-  if constexpr (!steps<Bound, Parameters> && !steps_with_closure<Bound, Parameters>) {
+  if constexpr (groups_closures<std::remove_cvref_t<Bound>>) {
+    return misuse::EO05;
+  } else if constexpr (!steps<Bound, Parameters> && !steps_with_closure<Bound, Parameters>) {
     return misuse::EO01;
   } else if constexpr (!requires(Bound&& bound, Parameters& parameters) { std::forward<Bound>(bound).parameters_changed(parameters); }) {
     return misuse::EO02;

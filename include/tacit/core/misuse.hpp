@@ -28,7 +28,7 @@ enum class misuse {
   // state
   EV01, EV02, EV03, EV04, EV05, EV06,
   // runs
-  ER01, ER02, ER03, ER04, ER05, ER06, ER10,
+  ER01, ER02, ER03, ER04, ER05, ER06,
   // data
   ED01, ED02, ED03, ED04, ED05, ED06
 };

@@ -262,8 +262,6 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(er05, "[TACIT-ER05] a run without options, wanted: train(data, options) or train(data, valid, options), options as in {.epochs = 8}, see docs/errors.md");
   constexpr bool er06 = N != misuse::ER06;
   static_assert(er06, "[TACIT-ER06] a schedule is for a field that no optimizer of the task has, wanted: lr(schedule), or members field(name<\"x\">{}) and set_field(name<\"x\">{}, double) of the bound optimizer, see docs/errors.md");
-  constexpr bool er10 = N != misuse::ER10;
-  static_assert(er10, "[TACIT-ER10] a reference into a temporary would dangle, wanted: the object in a variable of its own, which lives as long, see docs/errors.md");
   constexpr bool ed01 = N != misuse::ED01;
   static_assert(ed01, "[TACIT-ED01] a dataset does not tell how many samples it has, wanted: std::int64_t size() const, see docs/errors.md");
   constexpr bool ed02 = N != misuse::ED02;

@@ -110,7 +110,8 @@ class CharTokenizer {
   /// Characters of the vocabulary: tokens are 0 to size - 1.
   std::int64_t size() const noexcept { return static_cast<std::int64_t>(vocabulary_.size()); }
   /// The bytes or code points, ascending.
-  std::span<std::uint32_t const> vocabulary() const noexcept { return vocabulary_; }
+  std::span<std::uint32_t const> vocabulary() const& noexcept { return vocabulary_; }
+  std::vector<std::uint32_t> vocabulary() const&& { return vocabulary_; }
 
   /// The tokens of a text, one for each character.
   /// Throws: DataError for a character that is not in the vocabulary, and for text that is not UTF-8, with the position.

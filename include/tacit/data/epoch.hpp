@@ -1,9 +1,12 @@
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
 #include <optional>
+#include <type_traits>
+#include <utility>
 
 #include "tacit/concepts/batch_source.hpp"
 #include "tacit/core/units.hpp"
@@ -60,13 +63,35 @@ class EpochRange {
   std::optional<batch_type> batch_{};
 };
 
-/// Begins an epoch of a source and gives its batches.
+/// The same of a source that nobody else holds.
+template <class Source>
+class OwnedEpochRange {
+ public:
+  OwnedEpochRange(Source&& source, std::uint64_t seed, EpochIndex index, int rank, int world_size)
+      : source_{std::move(source)} {
+    source_.start_epoch(seed, index, rank, world_size);
+  }
+
+  auto begin() { return range_.begin(); }
+  std::default_sentinel_t end() const noexcept { return {}; }
+
+ private:
+  Source source_;
+  EpochRange<Source> range_{source_};
+};
+
+/// Begins an epoch of a source and gives its batches; an rvalue is taken over.
 /// Throws: what the source's `start_epoch` throws; the range throws what `next` throws.
 /// Example: `for (auto& batch : data::epoch(batches, seed, EpochIndex{e})) ...`
 template <batch_source Source>
 EpochRange<Source> epoch(Source& source, std::uint64_t seed, EpochIndex index, int rank = 0, int world_size = 1) {
   source.start_epoch(seed, index, rank, world_size);
   return EpochRange<Source>{source};
+}
+template <class Source>
+  requires(!std::is_reference_v<Source> && batch_source<Source> && std::move_constructible<Source>)
+OwnedEpochRange<Source> epoch(Source&& source, std::uint64_t seed, EpochIndex index, int rank = 0, int world_size = 1) {
+  return {std::move(source), seed, index, rank, world_size};
 }
 
 }  // namespace tacit::inline v0::data

@@ -234,9 +234,12 @@ class Loader {
   Loader& operator=(Loader&&) = default;
   ~Loader() { pool_.stop(); }  // before the data that workers read
 
-  LoaderOptions const& options() const noexcept { return options_; }
-  dataset_type const& base() const noexcept { return data_.get(); }
-  Sampler const& order_of_samples() const noexcept { return sampler_; }
+  LoaderOptions const& options() const& noexcept { return options_; }
+  LoaderOptions options() const&& { return options_; }
+  dataset_type const& base() const& noexcept { return data_.get(); }
+  void base() const&& = delete;
+  Sampler const& order_of_samples() const& noexcept { return sampler_; }
+  void order_of_samples() const&& = delete;
   /// Samples of the dataset.
   std::int64_t samples() const noexcept { return samples_; }
 
@@ -324,9 +327,13 @@ class Loader {
   /// Begins an epoch and gives its batches to a range-for loop.
   /// Throws: as `start_epoch`; the range throws as `next`.
   /// Example: `for (auto& batch : batches.epoch(seed, EpochIndex{e})) ...`
-  EpochRange<Loader> epoch(std::uint64_t seed, EpochIndex index, int rank = 0, int world_size = 1) {
+  EpochRange<Loader> epoch(std::uint64_t seed, EpochIndex index, int rank = 0, int world_size = 1) & {
     start_epoch(seed, index, rank, world_size);
     return EpochRange<Loader>{*this};
+  }
+  /// The range takes the loader over.
+  OwnedEpochRange<Loader> epoch(std::uint64_t seed, EpochIndex index, int rank = 0, int world_size = 1) && {
+    return {std::move(*this), seed, index, rank, world_size};
   }
 
  private:

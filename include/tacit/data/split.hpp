@@ -86,9 +86,11 @@ class Subset {
     }
   }
 
-  D const& base() const noexcept { return *base_; }
+  D const& base() const& noexcept { return *base_; }
+  void base() const&& = delete;
   /// The samples of `base()` that belong to this subset.
-  std::span<std::int64_t const> indices() const noexcept { return indices_; }
+  std::span<std::int64_t const> indices() const& noexcept { return indices_; }
+  std::vector<std::int64_t> indices() const&& { return indices_; }
 
  private:
   std::shared_ptr<D const> base_;

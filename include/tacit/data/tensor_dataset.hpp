@@ -50,8 +50,10 @@ class TensorDataset {
     return {inputs_.tensor.narrow(0, indices.front(), count), targets_.tensor.narrow(0, indices.front(), count)};
   }
 
-  at::Tensor const& inputs() const noexcept { return inputs_.tensor; }
-  at::Tensor const& targets() const noexcept { return targets_.tensor; }
+  at::Tensor const& inputs() const& noexcept { return inputs_.tensor; }
+  at::Tensor inputs() const&& { return inputs_.tensor; }
+  at::Tensor const& targets() const& noexcept { return targets_.tensor; }
+  at::Tensor targets() const&& { return targets_.tensor; }
 
  private:
   static constexpr std::uint64_t alignment = 64;  // c10's allocators give this or more

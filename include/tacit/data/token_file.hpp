@@ -115,7 +115,8 @@ class TokenFile {
   std::int64_t size() const noexcept { return static_cast<std::int64_t>(bytes_.size() / token_bytes(type_)); }
   TokenType type() const noexcept { return type_; }
   /// The path, for messages.
-  std::string const& name() const noexcept { return name_; }
+  std::string const& name() const& noexcept { return name_; }
+  std::string name() const&& { return name_; }
 
   /// Requires: 0 <= index < size().
   std::uint32_t operator[](std::int64_t index) const noexcept {
@@ -138,13 +139,15 @@ class TokenFile {
   /// Throws: UsageError if T is not the type of the file.
   template <class T>
     requires(std::endian::native == std::endian::little && (std::same_as<T, std::uint16_t> || std::same_as<T, std::uint32_t>))
-  std::span<T const> span() const {
+  std::span<T const> span() const& {
     if (sizeof(T) != token_bytes(type_)) {
       throw UsageError{"TACIT-RD88", tacit::detail::message({"tokens of ", token_bytes(type_), " bytes were asked for as numbers of ", sizeof(T)}), name_,
                        "ask for span<std::uint16_t>() or span<std::uint32_t>(), as type() says"};
     }
     return {reinterpret_cast<T const*>(bytes_.data()), bytes_.size() / sizeof(T)};
   }
+  template <class T>
+  void span() const&& = delete;
 
  private:
   std::string name_;

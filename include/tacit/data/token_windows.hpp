@@ -61,7 +61,8 @@ class TokenWindows {
   std::int64_t size() const noexcept { return size_; }
   std::int64_t length() const noexcept { return length_; }
   std::int64_t stride() const noexcept { return stride_; }
-  T const& tokens() const noexcept { return tokens_; }
+  T const& tokens() const& noexcept { return tokens_; }
+  void tokens() const&& = delete;
 
   /// Throws: DataError for an index outside [0, size), and for a token outside of the vocabulary.
   TokenWindow get(std::int64_t index) const {

@@ -130,7 +130,8 @@ class TransformedView {
     return transform::detail::apply(transform_, detail::fetch_random(base(), scratch, random, collate_), random);
   }
 
-  std::remove_cvref_t<D> const& base() const noexcept { return base_.get(); }
+  std::remove_cvref_t<D> const& base() const& noexcept { return base_.get(); }
+  void base() const&& = delete;
 
  private:
   OwnedOrBorrowed<D> base_;
@@ -170,7 +171,8 @@ class MixedView {
     return mix_(std::move(batch), others, random);
   }
 
-  std::remove_cvref_t<D> const& base() const noexcept { return base_.get(); }
+  std::remove_cvref_t<D> const& base() const& noexcept { return base_.get(); }
+  void base() const&& = delete;
 
  private:
   OwnedOrBorrowed<D> base_;

@@ -131,7 +131,8 @@ class IndexView {
     }
   }
 
-  std::remove_cvref_t<D> const& base() const noexcept { return base_.get(); }
+  std::remove_cvref_t<D> const& base() const& noexcept { return base_.get(); }
+  void base() const&& = delete;
 
  private:
   OwnedOrBorrowed<D> base_;
@@ -175,7 +176,8 @@ class MapView {
     }
   }
 
-  std::remove_cvref_t<D> const& base() const noexcept { return base_.get(); }
+  std::remove_cvref_t<D> const& base() const& noexcept { return base_.get(); }
+  void base() const&& = delete;
 
  private:
   OwnedOrBorrowed<D> base_;

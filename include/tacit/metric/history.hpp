@@ -85,10 +85,16 @@ class History {
 
   /// All values of a metric, oldest first; empty if none was recorded.
   template <metric_tag Tag>
-  std::span<HistoryEntry const> values(Tag) const {
+  std::span<HistoryEntry const> values(Tag) const& {
     return values_of(Tag::name);
   }
-  std::span<HistoryEntry const> values(dynamic const& metric) const { return values_of(metric.name); }
+  std::span<HistoryEntry const> values(dynamic const& metric) const& { return values_of(metric.name); }
+  /// Of a temporary a copy, so that `for (auto& entry : trainer.train(...).metrics.values(tag))` reads what is there.
+  template <metric_tag Tag>
+  std::vector<HistoryEntry> values(Tag) const&& {
+    return copy_of(values_of(Tag::name));
+  }
+  std::vector<HistoryEntry> values(dynamic const& metric) const&& { return copy_of(values_of(metric.name)); }
 
   template <metric_tag Tag>
   bool has(Tag) const {
@@ -96,8 +102,10 @@ class History {
   }
 
   /// Every metric in the order of its first record.
-  std::vector<HistoryColumn> const& columns() const noexcept { return columns_; }
-  std::vector<HistoryRun> const& runs() const noexcept { return runs_; }
+  std::vector<HistoryColumn> const& columns() const& noexcept { return columns_; }
+  std::vector<HistoryColumn> columns() const&& { return columns_; }
+  std::vector<HistoryRun> const& runs() const& noexcept { return runs_; }
+  std::vector<HistoryRun> runs() const&& { return runs_; }
 
   /// `{"columns": [{"name", "volatile", "entries": [[run, epoch, updates, value], ...]}], "runs": [...]}`; NaN and infinities as null.
   std::string to_json() const {
@@ -191,6 +199,10 @@ class History {
   std::span<HistoryEntry const> values_of(std::string_view name) const {
     auto at = std::ranges::find(columns_, name, &HistoryColumn::name);
     return at == columns_.end() ? std::span<HistoryEntry const>{} : std::span<HistoryEntry const>{at->entries};
+  }
+
+  static std::vector<HistoryEntry> copy_of(std::span<HistoryEntry const> entries) {
+    return {entries.begin(), entries.end()};
   }
 
   double latest_of(std::string_view name) const {

@@ -1,7 +1,10 @@
 #pragma once
 
+#include <concepts>
 #include <cstddef>
+#include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "tacit/core/fixed_string.hpp"
 #include "tacit/core/units.hpp"
@@ -9,6 +12,12 @@
 #include "tacit/version.hpp"
 
 namespace tacit::inline v0 {
+
+namespace detail {
+/// What `auto&&` deduces for an rvalue of std::string.
+template <class T>
+concept ending_string = std::same_as<std::remove_const_t<T>, std::string>;
+}  // namespace detail
 
 /// A schedule for one field of an optimizer, in all parameter groups or in the one named `group`.
 ///
@@ -37,6 +46,16 @@ template <std::size_t N>
 constexpr FieldSchedule<"momentum", N> momentum(schedule::Schedule<N> const& schedule, std::string_view group = {}) {
   return {schedule, group};
 }
+
+// A group's name is borrowed: that of a std::string which ends with the call would dangle.
+template <fixed_string Name, std::size_t N>
+void field(schedule::Schedule<N> const& schedule, detail::ending_string auto&& group) = delete;
+template <std::size_t N>
+void lr(schedule::Schedule<N> const& schedule, detail::ending_string auto&& group) = delete;
+template <std::size_t N>
+void weight_decay(schedule::Schedule<N> const& schedule, detail::ending_string auto&& group) = delete;
+template <std::size_t N>
+void momentum(schedule::Schedule<N> const& schedule, detail::ending_string auto&& group) = delete;
 
 /// A field's schedule for one run, with the configured value that its factors refer to.
 template <fixed_string Name, std::size_t N>

@@ -171,9 +171,11 @@ class Bound {
   }
   constexpr double operator()(UpdateIndex update) const { return value(update); }
 
-  constexpr std::array<Phase, N> const& phases() const noexcept { return phases_; }
+  constexpr std::array<Phase, N> const& phases() const& noexcept { return phases_; }
+  constexpr std::array<Phase, N> phases() const&& { return phases_; }
   /// The phase that update `update` is in; the last one beyond the end.
-  constexpr Phase const& phase(UpdateIndex update) const { return phases_[index(update)]; }
+  constexpr Phase const& phase(UpdateIndex update) const& { return phases_[index(update)]; }
+  constexpr Phase phase(UpdateIndex update) const&& { return phases_[index(update)]; }
 
  private:
   constexpr std::size_t index(UpdateIndex update) const {
@@ -282,7 +284,8 @@ class Schedule {
     return result;
   }
 
-  constexpr std::array<Piece, N> const& pieces() const noexcept { return pieces_; }
+  constexpr std::array<Piece, N> const& pieces() const& noexcept { return pieces_; }
+  constexpr std::array<Piece, N> pieces() const&& { return pieces_; }
 
  private:
   std::array<Piece, N> pieces_;

@@ -265,8 +265,10 @@ class Checkpoint {
     manifest_ = detail::read_manifest(files_, directory_);
   }
 
-  std::string const& directory() const noexcept { return directory_; }
-  Manifest const& manifest() const noexcept { return manifest_; }
+  std::string const& directory() const& noexcept { return directory_; }
+  std::string directory() const&& { return directory_; }
+  Manifest const& manifest() const& noexcept { return manifest_; }
+  Manifest manifest() const&& { return manifest_; }
   std::uint64_t number() const noexcept { return manifest_.number; }
 
   /// The bytes of a file, which have the size and the sum that the manifest says.

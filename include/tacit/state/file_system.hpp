@@ -278,9 +278,11 @@ class Buffer {
   Buffer() = default;
   explicit Buffer(std::size_t size) : bytes_{std::make_unique_for_overwrite<std::byte[]>(size)}, size_{size} {}
 
-  std::span<std::byte> bytes() noexcept { return {bytes_.get(), size_}; }
-  std::span<std::byte const> bytes() const noexcept { return {bytes_.get(), size_}; }
-  std::string_view text() const noexcept { return {reinterpret_cast<char const*>(bytes_.get()), size_}; }
+  std::span<std::byte> bytes() & noexcept { return {bytes_.get(), size_}; }
+  std::span<std::byte const> bytes() const& noexcept { return {bytes_.get(), size_}; }
+  void bytes() const&& = delete;
+  std::string_view text() const& noexcept { return {reinterpret_cast<char const*>(bytes_.get()), size_}; }
+  std::string text() const&& { return std::string{text()}; }
 
  private:
   std::unique_ptr<std::byte[]> bytes_;

@@ -33,8 +33,8 @@ class OptimizerState {
     } else {
       Optimizer::visit_state(*self.optimizer_, visit);
     }
-    std::vector<std::string> const& slots = self.parameters_->slot_names();
     for (auto& parameter : *self.parameters_) {
+      std::vector<std::string> const& slots = self.parameters_->slot_names(parameter);
       for (std::size_t i = 0; i < std::min(slots.size(), parameter.slots.size()); ++i) {
         visit(std::string_view{parameter.name + "." + slots[i]}, parameter.slots[i]);
       }

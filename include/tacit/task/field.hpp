@@ -38,10 +38,16 @@ inline constexpr bool has_own_field = states_field<Name, Optimizer> || std::same
 template <class Optimizer>
 concept grouped_optimizer = requires(Optimizer& optimizer) { optimizer.parts().front().optimizer; };
 
+/// An optimizer around another one: its fields and groups are those of `inner()`.
+template <class Optimizer>
+concept wrapping_optimizer = requires(Optimizer& optimizer) { optimizer.inner(); };
+
 template <fixed_string Name, class Optimizer>
 consteval bool finds_field() {
   if constexpr (grouped_optimizer<Optimizer>) {
-    return has_own_field<Name, std::remove_reference_t<decltype(std::declval<Optimizer&>().parts().front().optimizer)>>;
+    return finds_field<Name, std::remove_reference_t<decltype(std::declval<Optimizer&>().parts().front().optimizer)>>();
+  } else if constexpr (wrapping_optimizer<Optimizer>) {
+    return finds_field<Name, std::remove_reference_t<decltype(std::declval<Optimizer&>().inner())>>();
   } else {
     return has_own_field<Name, Optimizer>;
   }
@@ -49,13 +55,30 @@ consteval bool finds_field() {
 template <fixed_string Name, class Optimizer>
 inline constexpr bool has_field = finds_field<Name, Optimizer>();
 
-/// Calls visit(name of the group, its optimizer); an optimizer without groups is one, without a name.
+/// Calls visit(name of the group, its optimizer) for the optimizers that have fields of their own, behind whatever wraps
+/// them; one without groups has no name. Groups within a group have its name.
 template <class Optimizer, class Visit>
-void for_each_group(Optimizer& optimizer, Visit&& visit) {
+void for_each_group(Optimizer& optimizer, Visit&& visit, std::string_view name = {}) {
   if constexpr (grouped_optimizer<Optimizer>) {
-    for (auto& part : optimizer.parts()) visit(std::string_view{part.name}, part.optimizer);
+    for (auto& part : optimizer.parts()) {
+      for_each_group(part.optimizer, visit, name.empty() ? std::string_view{part.name} : name);
+    }
+  } else if constexpr (wrapping_optimizer<Optimizer>) {
+    for_each_group(optimizer.inner(), visit, name);
   } else {
-    visit(std::string_view{}, optimizer);
+    visit(name, optimizer);
+  }
+}
+
+/// Whether there is a group of that name, also one that has no parameter yet.
+template <class Optimizer>
+bool has_group(Optimizer& optimizer, std::string_view name) {
+  if constexpr (requires { optimizer.has_group(name); }) {
+    return optimizer.has_group(name);
+  } else if constexpr (wrapping_optimizer<Optimizer>) {
+    return has_group(optimizer.inner(), name);
+  } else {
+    return false;
   }
 }
 

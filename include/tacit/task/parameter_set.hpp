@@ -25,6 +25,13 @@ struct basic_parameter {
   std::vector<Tensor> slots;  ///< the optimizer's state, in the order of `basic_parameter_set::slot_names()`
 };
 
+/// The names of the optimizer's state tensors: in general, and by parameter group where groups have other ones.
+struct SlotNames {
+  std::vector<std::string> all;
+  std::vector<std::vector<std::string>> groups;
+  bool operator==(SlotNames const&) const = default;
+};
+
 /// The only list of parameters: optimizer, clipping, reducer, freezing and checkpoints hold views of it.
 ///
 /// Built once when a trainer binds its task and changed by `change_parameters` alone; nothing asks a module
@@ -111,8 +118,17 @@ class basic_parameter_set {
   bool empty() const { return parameters_.empty(); }
 
   /// The names of the optimizer's state tensors of each parameter, "momentum" say; set by the optimizer when it binds.
-  std::vector<std::string> const& slot_names() const { return slot_names_; }
-  void set_slot_names(std::vector<std::string> names) { slot_names_ = std::move(names); }
+  /// Where parameter groups have other options, and with them other state, those of the group that has most.
+  std::vector<std::string> const& slot_names() const { return slot_names_.all; }
+  void set_slot_names(std::vector<std::string> names) { slot_names_ = {std::move(names), {}}; }
+  /// The names of one parameter's.
+  std::vector<std::string> const& slot_names(parameter const& one) const {
+    auto const group = static_cast<std::size_t>(one.group);
+    return group < slot_names_.groups.size() ? slot_names_.groups[group] : slot_names_.all;
+  }
+
+  SlotNames const& all_slot_names() const { return slot_names_; }
+  void swap_slot_names(SlotNames& names) noexcept { std::swap(slot_names_, names); }
 
   /// Drops every gradient.
   void clear_gradients() {
@@ -124,8 +140,8 @@ class basic_parameter_set {
 
  private:
   std::vector<parameter> parameters_;
-  std::vector<std::string> slot_names_;
   std::optional<std::vector<std::pair<Tensor, std::string>>> model_{};  // tensors of the phase's model, while they change
+  SlotNames slot_names_{};
 };
 
 /// The parameters of a model that require a gradient, each once: a tied one under its first name.

@@ -20,7 +20,8 @@ class EvalResult {
   double operator[](Tag const& tag) const {
     return metrics_.latest(tag);
   }
-  History const& metrics() const noexcept { return metrics_; }
+  History const& metrics() const& noexcept { return metrics_; }
+  History metrics() const&& { return metrics_; }
 
  private:
   History metrics_;

@@ -66,6 +66,8 @@ class Scheduled {
           states_[I].push_back(begun(optimizer));
           found = found || group == field.group;
         });
+        // Its parameters may come within the run.
+        found = found || has_group(core.template phase<I>().optimizer, field.group);
       });
       if (!found) {
         throw ConfigError{"TACIT-RC87", detail::message({"there is no parameter group '", field.group, "'"}),

@@ -18,9 +18,11 @@
 #include "tacit/core/misuse.hpp"
 #include "tacit/core/report.hpp"
 #include "tacit/data/loader.hpp"
+#include "tacit/data/owned_or_borrowed.hpp"
 #include "tacit/data/range_source.hpp"
 #include "tacit/fwd.hpp"
 #include "tacit/train/agreement.hpp"
+#include "tacit/train/choices.hpp"
 #include "tacit/train/compose.hpp"
 #include "tacit/train/composition.hpp"
 #include "tacit/train/core.hpp"
@@ -40,12 +42,13 @@ namespace tacit::inline v0 {
 template <fixed_string Name, class Data>
 struct EvalData {
   static constexpr auto name = Name;
-  using data_type = Data;
-  Data&& data;
+  using data_type = std::remove_reference_t<Data>&;  // a run borrows what is here
+  mutable data::OwnedOrBorrowed<Data> data;
 };
+/// An lvalue is borrowed and has to outlive the result, an rvalue is taken over.
 template <fixed_string Name, class Data>
 EvalData<Name, Data> eval_data(Data&& data) {
-  return {std::forward<Data>(data)};
+  return {data::OwnedOrBorrowed<Data>{std::forward<Data>(data)}};
 }
 
 namespace detail {
@@ -699,7 +702,7 @@ class Trainer {
   /// Throws: ConfigError, UsageError as `train`.
   /// Example: `auto session = trainer.session<Batch>({.clip = {.norm = 1.0}});`
   template <class Batch>
-  auto session(TrainOptions const& options = {}) {
+  auto session(TrainOptions const& options = {}) & {
     using checked = decltype(detail::check_session<core_type, Batch>());
     if constexpr (!detail::is_sound_v<checked>) {
       detail::report(typename checked::value{});
@@ -718,6 +721,10 @@ class Trainer {
     }
   }
 
+  /// The trainer has to outlive its session.
+  template <class Batch>
+  void session(TrainOptions const& options = {}) const&& = delete;
+
   /// Evaluates without training: the training history stays as it is.
   template <class Data>
   EvalResult evaluate(Data&& data, EvalOptions const& options = {}) {
@@ -734,7 +741,8 @@ class Trainer {
   void request_stop() noexcept { core_->request_stop(StopReason::requested); }
 
   /// Everything recorded in this trainer's training runs.
-  History const& history() const noexcept { return core_->history(); }
+  History const& history() const& noexcept { return core_->history(); }
+  History history() const&& { return core_->history(); }
 
   /// True in the one process that prints and saves for all.
   bool is_main_process() const { return rank() == 0; }
@@ -767,11 +775,15 @@ class Trainer {
     if (!is_main_process()) work();
   }
   /// The plan of the latest run.
-  RunPlan const& plan() const noexcept { return core_->plan(); }
-  Task const& task() const noexcept { return core_->task(); }
+  RunPlan const& plan() const& noexcept { return core_->plan(); }
+  RunPlan plan() const&& { return core_->plan(); }
+  Task const& task() const& noexcept { return core_->task(); }
+  void task() const&& = delete;
   /// The model of the task's (first) phase.
-  auto& model() const noexcept { return detail::task_model<0>(core_->task()); }
-  TrainerView<core_type> view() noexcept { return core_->view(); }
+  auto& model() const& noexcept { return detail::task_model<0>(core_->task()); }
+  void model() const&& = delete;
+  TrainerView<core_type> view() & noexcept { return core_->view(); }
+  void view() const&& = delete;
 
   /// What this trainer is made of: policies, the table event x callback, what each reads and writes, the state list.
   std::string describe() const { return detail::describe<composition>(core_->device().name(), core_->precision().name(), core_->distribution().name()); }
@@ -813,6 +825,7 @@ class Trainer {
                                                     detail::pick_policy<Precision, slot::precision>(arguments...),
                                                     detail::pick_policy<Distribution, slot::distribution>(arguments...),
                                                     detail::pick_callbacks<Callbacks>(arguments...));
+            detail::check_choices(*core);
             detail::announce_choices(*core, arguments...);
             return core;
           },
@@ -915,7 +928,7 @@ class Trainer {
   static auto make_eval(Extra& extra, Samples batch_size) {
     if constexpr (detail::is_eval_data_v<std::remove_cvref_t<Extra>>) {
       using data_type = typename std::remove_cvref_t<Extra>::data_type;
-      auto holder = detail::make_source(std::forward<data_type>(extra.data), data::data_kind_of_v<data_type> == data::data_kind::dataset ? batch_size : Samples{unset},
+      auto holder = detail::make_source(static_cast<data_type>(extra.data.get()), data::data_kind_of_v<data_type> == data::data_kind::dataset ? batch_size : Samples{unset},
                                         false, 0, "TrainOptions::eval_per_device_batch_size");
       return std::tuple{NamedEval<decltype(holder), std::remove_cvref_t<Extra>::name>{std::move(holder)}};
     } else {

@@ -5,14 +5,26 @@
 #include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 
+#include <torch/nn/modules/linear.h>
+#include <torch/optim/adam.h>
+#include <torch/optim/lbfgs.h>
+
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
+#include <cstddef>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "fake/tensor.hpp"
+#include "tacit/callbacks/reduce_on_plateau.hpp"
+#include "tacit/data/tensor_dataset.hpp"
 #include "tacit/task/optim/adam.hpp"
+#include "tacit/task/optim/groups.hpp"
+#include "tacit/task/optim/rmsprop.hpp"
 #include "tacit/task/optim/sgd.hpp"
+#include "tacit/task/optim/torch_optim.hpp"
 #include "tacit/train/trainer.hpp"
 
 namespace optim = tacit::optim;
@@ -117,4 +129,124 @@ TEST_CASE("a trainer takes Lookahead, and a schedule sets the inner rate") {
   trainer.train(fake::Line{8}, {.epochs = 2, .per_device_batch_size = 2, .sink = tacit::Sink::none()}, tacit::lr(tacit::schedule::constant(0.5)));
   CHECK(trainer.view().optimizer().inner().lr == 0.2);
   CHECK(trainer.view().optimizer().updates() == 8);
+}
+
+// --- wrappers of optimizers of LibTorch, and around groups of unequal state ---
+
+namespace {
+
+/// A set of two parameters with the gradients that `gradient` gives.
+struct Two {
+  at::Tensor weight = at::ones({2, 2}, at::kDouble).set_requires_grad(true);
+  at::Tensor bias = at::ones({2}, at::kDouble).set_requires_grad(true);
+  ParameterSet set{};
+  Two() {
+    set.add("weight", weight);
+    set.add("bias", bias);
+  }
+  void gradients(int t) {
+    weight.mutable_grad() = at::full_like(weight, gradient(t));
+    bias.mutable_grad() = at::full_like(bias, gradient(t + 1));
+  }
+};
+
+/// Lookahead around a recipe against the recipe and the slow weights by hand.
+template <class Recipe>
+void check_by_hand(Recipe const& inner) {
+  Two one;
+  Two other;
+  auto ahead = optim::Lookahead<Recipe>{.inner = inner, .every = 2}.bind(one.set);
+  auto plain = inner.bind(other.set);
+  std::vector<at::Tensor> slow{at::ones({2, 2}, at::kDouble), at::ones({2}, at::kDouble)};
+  std::vector<std::size_t> slots;
+  for (int t = 0; t < 12; ++t) {
+    one.gradients(t);
+    other.gradients(t);
+    ahead.step(one.set);
+    plain.step(other.set);
+    at::NoGradGuard const guard;
+    if (t % 2 == 1) {
+      std::size_t k = 0;
+      for (auto& parameter : other.set) {
+        slow[k].lerp_(parameter.model, 0.5);
+        parameter.model.copy_(slow[k++]);
+      }
+    }
+    for (auto const& parameter : one.set) slots.push_back(parameter.slots.size());
+  }
+  CHECK(one.weight.allclose(other.weight, 0.0, 1e-12));
+  CHECK(one.bias.allclose(other.bias, 0.0, 1e-12));
+  for (std::size_t at = 2; at < slots.size(); ++at) CHECK(slots[at] == slots[at - 2]);
+  std::size_t at = 0;
+  for (auto const& parameter : other.set) CHECK(slots[at++] == parameter.slots.size() + 1);
+}
+
+template <class Recipe>
+optim::Groups<Recipe> grouped(Recipe base, Recipe bias) {
+  return {.base = std::move(base), .groups = {{.name = "bias", .takes = optim::named("bias"), .options = std::move(bias)}}};
+}
+
+auto torch_adam(double lr) { return optim::from_torch<torch::optim::Adam>(torch::optim::AdamOptions(lr)); }
+
+}  // namespace
+
+TEST_CASE("C12: Lookahead around groups whose optimizers keep different state") {
+  check_by_hand(grouped(optim::Sgd{.lr = 0.1, .momentum = 0.9}, optim::Sgd{.lr = 0.1}));
+  check_by_hand(grouped(optim::Sgd{.lr = 0.1}, optim::Sgd{.lr = 0.1, .momentum = 0.9, .dampening = 0.5}));
+  check_by_hand(grouped(optim::RMSprop{.lr = 0.01, .momentum = 0.5}, optim::RMSprop{.lr = 0.01, .centered = true}));
+  check_by_hand(grouped(optim::Adam{.lr = 0.01}, optim::Adam{.lr = 0.01, .amsgrad = true}));
+  check_by_hand(torch_adam(0.01));
+  check_by_hand(grouped(torch_adam(0.01), torch_adam(0.1)));
+
+  // The state is named by what it is, in each group.
+  Two two;
+  auto bound = optim::Lookahead<optim::Groups<optim::RMSprop>>{.inner = grouped(optim::RMSprop{.momentum = 0.5}, optim::RMSprop{.centered = true})}.bind(two.set);
+  CHECK(two.set.slot_names(*two.set.find("weight")) == Names{"square_avg", "momentum_buffer", "slow"});
+  CHECK(two.set.slot_names(*two.set.find("bias")) == Names{"square_avg", "grad_avg", "slow"});
+  CHECK(bound.inner().has_group("bias"));
+}
+
+TEST_CASE("C28: the rate of an optimizer of LibTorch is reached through wrappers and groups") {
+  Two two;
+  auto bound = optim::Lookahead{.inner = grouped(torch_adam(0.01), torch_adam(0.1))}.bind(two.set);
+  std::vector<double> rates;
+  tacit::detail::for_each_group(bound, [&rates](std::string_view, auto& one) {
+    tacit::detail::write_field<"lr">(one, 0.5 * tacit::detail::read_field<"lr">(one));
+    rates.push_back(one.optimizer().param_groups().front().options().get_lr());
+  });
+  CHECK(rates == std::vector<double>{0.05, 0.005});
+}
+
+TEST_CASE("Lookahead around an optimizer that computes the loss several times") {
+  at::Tensor const p = at::full({1}, 4.0, at::kDouble).set_requires_grad(true);
+  ParameterSet set;
+  set.add("p", p);
+  auto bound = optim::Lookahead{.inner = optim::from_torch<torch::optim::LBFGS>(torch::optim::LBFGSOptions(1.0).max_iter(20)), .every = 1, .alpha = 0.5}.bind(set);
+  static_assert(decltype(bound)::takes_closure);
+  int calls = 0;
+  bound.step(set, [&] {
+    ++calls;
+    set.clear_gradients();
+    at::Tensor const loss = (p * p).sum();
+    loss.backward();
+    return loss.detach();
+  });
+  CHECK(calls > 1);
+  CHECK(std::abs(p.item<double>() - 2.0) < 1e-6);  // half way to the minimum
+}
+
+TEST_CASE("F27: a plateau and a schedule over from_torch, alone, in groups and in Lookahead") {
+  auto const rate_after = [](auto const& optimizer) {
+    at::Tensor const x = at::ones({8, 1});
+    tacit::Trainer trainer{torch::nn::Linear(1, 1), [](at::Tensor const& p, at::Tensor const& t) { return (p - t).square().mean(); }, optimizer,
+                           tacit::CallbackPack{tacit::ReduceOnPlateau<tacit::tag::train_loss>{.factor = 0.5, .patience = 0, .threshold = 1e9}}};
+    std::vector<tacit::data::Batch> const batches(2, tacit::data::Batch{x, x});
+    trainer.train(batches, {.epochs = 2, .sink = tacit::Sink::none()}, tacit::lr(tacit::schedule::constant(0.25)));
+    std::vector<double> rates;
+    tacit::detail::for_each_group(trainer.view().optimizer(), [&rates](std::string_view, auto& one) { rates.push_back(tacit::detail::read_field<"lr">(one)); });
+    return rates;
+  };
+  CHECK(rate_after(torch_adam(0.125)) == std::vector<double>{0.0625});
+  CHECK(rate_after(optim::Lookahead{.inner = torch_adam(0.125)}) == std::vector<double>{0.0625});
+  CHECK(rate_after(optim::Lookahead{.inner = grouped(torch_adam(0.125), torch_adam(0.5))}) == std::vector<double>{0.25, 0.0625});
 }

@@ -1,3 +1,4 @@
+#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -33,6 +34,8 @@ tacit::TrainOptions const once{.epochs = 1, .per_device_batch_size = 4};
 struct Output {
   fake::Tensor loss;
 };
+
+fake::Tensor plain_loss(fake::Tensor const& prediction, fake::Tensor const& target) { return fake::MeanSquaredError{}(prediction, target); }
 
 /// A task of its own: no base class, a step and the parts that the trainer asks for.
 struct Autoencoder {
@@ -117,4 +120,21 @@ TEST_CASE("train and eval data may give different batches") {
   tacit::TrainOptions const options{.epochs = 1};
   auto const trained = trainer.train(data, images, options);
   CHECK(trained[tacit::tag::eval_loss{}] == trainer.evaluate(images)[tacit::tag::eval_loss{}]);
+}
+
+TEST_CASE("T12: a plain function is a loss, by its name or by its address") {
+  auto const trained = [](auto&& loss) {
+    auto net = model();
+    tacit::Trainer trainer{net, loss, fake::Sgd{}, CallbackPack{}};
+    trainer.train(data, once);
+    return net->weight.item();
+  };
+  double const wanted = trained(fake::MeanSquaredError{});
+  CHECK(trained(plain_loss) == wanted);
+  CHECK(trained(&plain_loss) == wanted);
+  auto net = model();
+  tacit::Trainer trainer{net, plain_loss, fake::Sgd{}, CallbackPack{}};
+  static_assert(std::same_as<tacit::trainer_of<fake::Linear, decltype(plain_loss), fake::Sgd, CallbackPack<>>, decltype(trainer)>);
+  trainer.train(data, once);
+  CHECK(net->weight.item() == wanted);
 }

@@ -9,7 +9,9 @@
 
 #include "tacit/concepts/device_policy.hpp"
 #include "tacit/core/error.hpp"
+#include "tacit/core/list.hpp"
 #include "tacit/policy/choice.hpp"
+#include "tacit/policy/device/cpu.hpp"
 #include "tacit/policy/device/cuda.hpp"
 #include "tacit/policy/device/cuda_library.hpp"
 
@@ -37,8 +39,18 @@ class ChosenDevice {
   }
 
   c10::Device device() const noexcept { return device_; }
+  /// The policy that this device is of is asked what excludes it.
+  template <class Visit>
+  void visit_chosen(Visit const& visit) const {
+    if (device_.is_cpu()) {
+      visit(type<Cpu>{});
+    } else {
+      visit(type<Cuda>{});
+    }
+  }
   /// Why this device.
-  std::string const& reason() const noexcept { return reason_; }
+  std::string const& reason() const& noexcept { return reason_; }
+  std::string reason() const&& { return reason_; }
 
  private:
   c10::Device device_;

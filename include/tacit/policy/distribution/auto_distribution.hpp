@@ -15,8 +15,10 @@
 
 #include "tacit/concepts/distribution_policy.hpp"
 #include "tacit/core/error.hpp"
+#include "tacit/core/list.hpp"
 #include "tacit/launch/world.hpp"
 #include "tacit/policy/distribution/ranks.hpp"
+#include "tacit/policy/distribution/single_process.hpp"
 #include "tacit/task/parameter_set.hpp"
 
 namespace tacit::inline v0 {
@@ -108,6 +110,15 @@ class AutoDistribution::bound {
   int rank() const noexcept { return rank_; }
   int local_rank() const noexcept { return local_rank_; }
   int world_size() const noexcept { return world_size_; }
+  /// The policy that this one stands for is asked what excludes it, where it has a type of its own.
+  template <class Visit>
+  void visit_chosen(Visit const& visit) const {
+    if (table_ == nullptr) {
+      visit(tacit::detail::type<SingleProcess>{});
+    } else {
+      visit(tacit::detail::type<AutoDistribution>{});
+    }
+  }
   std::string name() const {
     return table_ == nullptr ? "single process" : "ddp over " + std::string{table_->name} + ", rank " + std::to_string(rank_) + " of " + std::to_string(world_size_);
   }

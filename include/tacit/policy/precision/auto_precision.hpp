@@ -10,9 +10,12 @@
 #include <string>
 
 #include "tacit/concepts/precision_policy.hpp"
+#include "tacit/core/list.hpp"
 #include "tacit/policy/choice.hpp"
 #include "tacit/policy/precision/autocast.hpp"
+#include "tacit/policy/precision/bf16.hpp"
 #include "tacit/policy/precision/fp16.hpp"
+#include "tacit/policy/precision/fp32.hpp"
 #include "tacit/policy/precision/fp64.hpp"
 
 namespace tacit::inline v0 {
@@ -59,6 +62,16 @@ struct AutoPrecision {
     std::int64_t skipped(LogPoint const* log_point) { return kind_ == kind::fp16 ? scaled_->skipped(log_point) : 0; }
     void discard() noexcept {
       if (kind_ == kind::fp16) scaled_->discard();
+    }
+    /// The policy that the text names is asked what excludes it.
+    template <class Visit>
+    void visit_chosen(Visit const& visit) const {
+      switch (kind_) {
+        case kind::fp32: return visit(tacit::detail::type<Fp32>{});
+        case kind::fp64: return visit(tacit::detail::type<Fp64>{});
+        case kind::bf16: return visit(tacit::detail::type<Bf16>{});
+        case kind::fp16: return visit(tacit::detail::type<Fp16>{});
+      }
     }
     char const* name() const noexcept {
       switch (kind_) {

@@ -19,9 +19,10 @@ namespace detail {
 /// LibTorch's process-wide switches for TensorFloat-32, as they are stored.
 #if TORCH_VERSION_MAJOR > 2 || TORCH_VERSION_MINOR >= 10
 ///
-/// LibTorch has two worlds of them, an older and a newer one, and throws where it is asked in one about what was set in the other.
-/// Setters of the older one set both, therefore they are used. The newer world's getters give effective values, that is those of
-/// a wider switch where a narrow one is unset; put back, such a value would hide later changes of the wider one.
+/// LibTorch has two worlds of them, an older and a newer one, and throws where it is asked in one about what was set in
+/// the other. Setters of the older one set both, therefore they are used. The newer world's getters give effective values,
+/// that is those of a wider switch where a narrow one is unset; put back, such a value would hide later changes of the
+/// wider one.
 class Tf32Switches {
   using backend = at::Float32Backend;
   using operation = at::Float32Op;
@@ -56,10 +57,15 @@ class Tf32Switches {
 
  private:
   static constexpr std::array<std::pair<backend, operation>, 4> narrow{
-      {{backend::CUDA, operation::MATMUL}, {backend::MKLDNN, operation::MATMUL}, {backend::CUDA, operation::CONV}, {backend::CUDA, operation::RNN}}};
+      {{backend::CUDA, operation::MATMUL},
+       {backend::MKLDNN, operation::MATMUL},
+       {backend::CUDA, operation::CONV},
+       {backend::CUDA, operation::RNN}}};
 
   static precision get(backend where, operation what) { return at::globalContext().float32Precision(where, what); }
-  static void set(backend where, operation what, precision value) { at::globalContext().setFloat32Precision(where, what, value); }
+  static void set(backend where, operation what, precision value) {
+    at::globalContext().setFloat32Precision(where, what, value);
+  }
 
   /// An unset switch follows the next wider one; it is asked with that one at two values.
   static precision stored(backend where, operation what) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -101,6 +102,8 @@ class BoundGroups {
 
  public:
   static constexpr bool maskable = bound_type::maskable;
+  static constexpr bool groups_closures =
+      detail::steps_with_closure<bound_type&, Parameters> || detail::groups_closures<bound_type>;
 
   /// A group's parameters, which share their tensors with the whole set, and the optimizer that updates them.
   struct Part {
@@ -112,6 +115,7 @@ class BoundGroups {
 
   BoundGroups(Groups<Recipe> const& recipe, Parameters& parameters) : recipe_{recipe} {
     check_names();
+    for (parameter& one : parameters) one.slots.clear();
     parameters_changed(parameters);
     for (std::size_t g = 0; g < recipe_.groups.size(); ++g) {
       if (recipe_.groups[g].may_be_empty || find(static_cast<int>(g)) != nullptr) continue;
@@ -121,11 +125,15 @@ class BoundGroups {
   }
 
   /// The groups that have had parameters.
-  std::vector<Part>& parts() noexcept { return parts_; }
+  std::vector<Part>& parts() & noexcept { return parts_; }
+  /// Also of one that waits for parameters.
+  bool has_group(std::string_view name) const {
+    return name == "base" || std::ranges::find(recipe_.groups, name, &Group<Recipe>::name) != recipe_.groups.end();
+  }
 
   /// The options of a group, "base" for what no other one took; to be read, and written between updates.
   /// Throws: ConfigError if there is none of that name.
-  auto& options(std::string_view group) {
+  auto& options(std::string_view group) & {
     for (Part& part : parts_) {
       if (part.name == group) return options_of(part.optimizer);
     }
@@ -134,7 +142,10 @@ class BoundGroups {
   }
 
   /// Updates every parameter that has a gradient, group by group.
-  void step(Parameters& parameters, update_input<tensor_type> const& input = {}) {
+  /// Throws: ConfigError if parameters came or went without `parameters_changed`.
+  void step(Parameters& parameters, update_input<tensor_type> const& input = {})
+    requires detail::steps<bound_type&, Parameters>
+  {
     take_slots(parameters);
     bool more_slots = false;
     for (Part& part : parts_) {
@@ -153,11 +164,16 @@ class BoundGroups {
       one.group = static_cast<int>(group_of(one));
       shares[static_cast<std::size_t>(one.group)].adopt(one);
     }
-    for (Part& part : parts_) part.parameters = Parameters{};  // a group may lose all of them
+    for (Part& part : parts_) {  // a group may lose all of them
+      SlotNames names = part.parameters.all_slot_names();
+      part.parameters = Parameters{};
+      part.parameters.swap_slot_names(names);
+    }
     for (std::size_t g = 0; g < shares.size(); ++g) {
       if (shares[g].empty()) continue;
       if (Part* const part = find(static_cast<int>(g))) {
-        shares[g].set_slot_names(parameters.slot_names());
+        SlotNames names = part->parameters.all_slot_names();
+        shares[g].swap_slot_names(names);
         part->parameters = std::move(shares[g]);
         part->optimizer.parameters_changed(part->parameters);
       } else {
@@ -167,6 +183,13 @@ class BoundGroups {
       }
     }
     give_slots(parameters);
+  }
+
+  /// The weights are others now, an average say.
+  void weights_replaced(Parameters const&, std::size_t = 0)
+    requires requires(bound_type& inner, Parameters const& parameters) { inner.weights_replaced(parameters); }
+  {
+    for (Part& part : parts_) part.optimizer.weights_replaced(part.parameters);
   }
 
   static void visit_state(auto& self, auto&& visit)
@@ -226,22 +249,38 @@ class BoundGroups {
     }
   }
 
-  /// The state of the whole set is what checkpoints see: the groups' tensors, under the names of the group that has most.
+  /// The state of the whole set is what checkpoints see: the groups' tensors, under the names that each group gives.
   void give_slots(Parameters& parameters) {
-    std::vector<std::string> names;
+    SlotNames names;
+    bool differ = false;
+    names.groups.resize(recipe_.groups.size() + 1);
     for (Part const& part : parts_) {
-      if (part.parameters.slot_names().size() > names.size()) names = part.parameters.slot_names();
+      std::vector<std::string> const& own = part.parameters.slot_names();
+      differ = differ || own != parts_.front().parameters.slot_names();
+      if (own.size() > names.all.size()) names.all = own;
+      names.groups[static_cast<std::size_t>(part.group)] = own;
     }
-    parameters.set_slot_names(std::move(names));
+    if (!differ) names.groups.clear();
+    parameters.swap_slot_names(names);
     for_each_pair(parameters, [](parameter& whole, parameter& own) { whole.slots = own.slots; });
   }
   /// State that somebody put in place of the old goes to the groups, whose optimizers check it.
   void take_slots(Parameters& parameters) {
-    for_each_pair(parameters, [](parameter& whole, parameter& own) {
+    std::size_t known = 0;
+    for_each_pair(parameters, [&known](parameter& whole, parameter& own) {
+      if (!tensor_traits<tensor_type>::same(whole.model, own.model)) return;
+      ++known;
       bool same = whole.slots.size() == own.slots.size();
       for (std::size_t s = 0; same && s < own.slots.size(); ++s) same = tensor_traits<tensor_type>::same(whole.slots[s], own.slots[s]);
       if (!same) own.slots = whole.slots;
     });
+    std::size_t bound = 0;
+    for (Part const& part : parts_) bound += part.parameters.size();
+    if (known == bound && known == parameters.size()) return;
+    throw ConfigError{"TACIT-RC131",
+                      detail::message({"step got ", parameters.size(), " parameters, of which ", known,
+                                       " are those of the last binding, which had ", bound}),
+                      "optim::Groups", "call parameters_changed() after parameters came or went"};
   }
 
   Groups<Recipe> recipe_;

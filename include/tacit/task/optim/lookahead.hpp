@@ -1,9 +1,11 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -49,40 +51,42 @@ class BoundLookahead {
 
  public:
   static constexpr bool maskable = inner_type::maskable;
+  static constexpr bool takes_closure = detail::steps_with_closure<inner_type&, Parameters>;
+  static constexpr bool groups_closures = detail::groups_closures<inner_type>;
 
   BoundLookahead(Lookahead<Inner> const& recipe, Parameters& parameters)
-      : every_{recipe.every.value()}, alpha_{recipe.alpha}, inner_{recipe.inner.bind(parameters)} {
+      : every_{recipe.every.value_or(0)}, alpha_{recipe.alpha}, inner_{bound_inner(recipe, parameters)} {
     if (every_ < 1 || !(alpha_ > 0.0 && alpha_ <= 1.0)) {
       throw ConfigError{"TACIT-RC59", "`every` is 0 or alpha is not a number above 0 and up to 1", "optim::Lookahead", "give .every = 5, .alpha = 0.5 or so"};
     }
+    hidden_.assign(parameters.size(), tensor_type{});
     show(parameters);
   }
 
   /// An update of the inner optimizer, and of the slow weights where it is time.
-  /// Effects: a mask that is not 0 leaves parameters and state as they are; the update counts where the mask is on a device.
-  void step(Parameters& parameters, update_input<tensor_type> const& input = {}) {
+  /// Effects: a mask that is not 0 leaves parameters and state as they are, and does not count.
+  /// Cost: once a mask was on a device, updates are counted there; the slow weights' step is then computed at every
+  /// update, and left out on the device where it is not due.
+  void step(Parameters& parameters, update_input<tensor_type> const& input = {})
+    requires detail::steps<inner_type&, Parameters>
+  {
     tensor_type const* mask = input.mask;
     if (mask != nullptr && traits::host_readable(*mask)) {
       if (traits::read(*mask) != 0.0) return;
       mask = nullptr;
     }
+    if (updates_ == 0) start_slow(parameters, 0);  // weights may have been loaded since the optimizer was bound
     without_slow(parameters, [&] { inner_.step(parameters, update_input<tensor_type>{mask}); });
-    if (++updates_ % every_ != 0) return;
-    fast_.clear();
-    slow_.clear();
-    for (auto& parameter : parameters) {
-      fast_.push_back(parameter.master);
-      slow_.push_back(parameter.slots[own_slots_]);
-    }
-    if (mask == nullptr) {
-      traits::lerp_(slow_, fast_, alpha_);
-      traits::copy_(fast_, slow_);
-    } else {
-      traits::masked_lerp_(slow_, fast_, alpha_, *mask);
-      traits::masked_lerp_(fast_, slow_, 1.0, *mask);
-    }
-    fast_.clear();
-    slow_.clear();
+    count(parameters, mask);
+  }
+
+  /// The same where the inner optimizer computes the loss several times in an update.
+  template <class Closure>
+    requires takes_closure && requires(Closure const& closure) { { closure() } -> std::same_as<tensor_type>; }
+  void step(Parameters& parameters, Closure const& closure) {
+    if (updates_ == 0) start_slow(parameters, 0);
+    without_slow(parameters, [&] { inner_.step(parameters, closure); });
+    count(parameters, nullptr);
   }
 
   /// Gives new parameters their slots and keeps the others'; to be called as well after state was loaded.
@@ -90,31 +94,96 @@ class BoundLookahead {
     without_slow(parameters, [&] { inner_.parameters_changed(parameters); });
   }
 
-  /// The fields of the inner optimizer, for schedules.
-  template <fixed_string Name>
-    requires detail::has_field<Name, inner_type>
-  double field(tacit::name<Name>) {
-    return detail::read_field<Name>(inner_);
-  }
-  template <fixed_string Name>
-    requires detail::has_field<Name, inner_type>
-  void set_field(tacit::name<Name>, double value) {
-    detail::write_field<Name>(inner_, value);
+  /// The weights are others now, an average say: slow weights start from them, those of inner optimizers too.
+  void weights_replaced(Parameters const& parameters, std::size_t above = 0) {
+    start_slow(parameters, above);
+    if constexpr (requires { inner_.weights_replaced(parameters, above + 1); }) {
+      inner_.weights_replaced(parameters, above + 1);
+    }
   }
 
-  inner_type& inner() noexcept { return inner_; }
+  /// The inner optimizer: its fields and groups are this one's, for schedules.
+  inner_type& inner() & noexcept { return inner_; }
+  /// Updates so far, as far as the host knows: those that a mask on a device left out count.
   std::int64_t updates() const noexcept { return updates_; }
 
-  static void visit_state(auto& self, auto&& visit) {
-    visit("updates", self.updates_);
-    if constexpr (visitable_state<inner_type>) visit("inner", self.inner_);
+  static void visit_state(auto& self, auto&& visit)
+    requires visitable_state<inner_type>
+  {
+    if constexpr (std::is_const_v<std::remove_reference_t<decltype(self)>>) {
+      // Only how many there were since the slow weights' last step matters.
+      bool const on_device = traits::defined(self.counted_);
+      std::int64_t const updates = on_device ? static_cast<std::int64_t>(traits::read(self.counted_)) : self.updates_;
+      visit("updates", updates);
+    } else {
+      visit("updates", self.updates_);
+    }
+    visit("inner", self.inner_);
   }
   void state_loaded() noexcept {
+    counted_ = tensor_type{};
     if constexpr (requires(inner_type& inner) { inner.state_loaded(); }) inner_.state_loaded();
   }
 
  private:
-  /// The inner optimizer knows nothing of the last slot, and could take it for one of its own.
+  static inner_type bound_inner(Lookahead<Inner> const& recipe, Parameters& parameters) {
+    for (auto& parameter : parameters) parameter.slots.clear();
+    parameters.set_slot_names({});
+    return recipe.inner.bind(parameters);
+  }
+
+  /// Slow weights take the weights over; `above` wrappers have slots after this one's.
+  void start_slow(Parameters const& parameters, std::size_t above) {
+    for (auto const& parameter : parameters) {
+      fast_.push_back(parameter.master);
+      slow_.push_back(parameter.slots[parameter.slots.size() - 1 - above]);
+    }
+    traits::copy_(slow_, fast_);
+    fast_.clear();
+    slow_.clear();
+  }
+
+  void count(Parameters& parameters, tensor_type const* mask) {
+    std::int64_t const before = updates_++ % every_;
+    if (mask == nullptr && !traits::defined(counted_)) {
+      if (before + 1 == every_) {
+        list(parameters);
+        traits::lerp_(slow_, fast_, alpha_);
+        traits::copy_(fast_, slow_);
+      }
+    } else {
+      if (!traits::defined(counted_)) counted_ = traits::flag_like(static_cast<double>(before), *mask);
+      std::vector<tensor_type> now{traits::clone(counted_)};  // not in place: a copy of this optimizer has the old one
+      std::vector<tensor_type> const next{plus(counted_, 1.0)};
+      if (mask == nullptr) {
+        traits::copy_(now, next);
+      } else {
+        traits::masked_lerp_(now, next, 1.0, *mask);
+      }
+      tensor_type const is_early = plus(now.front(), -static_cast<double>(every_));  // 0 where the step is due
+      list(parameters);
+      traits::masked_lerp_(slow_, fast_, alpha_, is_early);
+      traits::masked_lerp_(fast_, slow_, 1.0, is_early);
+      traits::masked_lerp_(now, {traits::flag_like(0.0, counted_)}, 1.0, is_early);
+      counted_ = std::move(now.front());
+    }
+    fast_.clear();
+    slow_.clear();
+  }
+  static tensor_type plus(tensor_type const& number, double more) {
+    tensor_type sum = traits::clone(number);
+    traits::add_(sum, traits::flag_like(1.0, number), more);
+    return sum;
+  }
+  void list(Parameters& parameters) {
+    for (auto& parameter : parameters) {
+      fast_.push_back(parameter.master);
+      slow_.push_back(parameter.slots.back());
+    }
+  }
+
+  /// Each parameter's slow weight is the last of its slots, of however many: groups may have other options. The inner
+  /// optimizer knows nothing of it, and could take it for one of its own.
   template <class Work>
   void without_slow(Parameters& parameters, Work const& work) {
     hide(parameters);
@@ -129,32 +198,42 @@ class BoundLookahead {
   void hide(Parameters& parameters) {
     hidden_.clear();
     for (auto& parameter : parameters) {
-      bool const has = parameter.slots.size() == own_slots_ + 1;
-      hidden_.push_back(has ? std::move(parameter.slots.back()) : tensor_type{});
-      if (has) parameter.slots.pop_back();
+      bool const is_new = parameter.slots.empty();
+      hidden_.push_back(is_new ? tensor_type{} : std::move(parameter.slots.back()));
+      if (!is_new) parameter.slots.pop_back();
     }
+    parameters.swap_slot_names(names_);
   }
   void show(Parameters& parameters) {
-    std::size_t at = 0;
+    auto slow = hidden_.begin();
     for (auto& parameter : parameters) {
-      own_slots_ = parameter.slots.size();
-      bool const has = at < hidden_.size() && traits::defined(hidden_[at]);
-      parameter.slots.push_back(has ? std::move(hidden_[at]) : traits::clone(parameter.master));
-      ++at;
+      bool const fits = traits::defined(*slow) && traits::numel(*slow) == traits::numel(parameter.master);
+      parameter.slots.push_back(fits ? std::move(*slow) : traits::clone(parameter.master));
+      ++slow;
     }
     hidden_.clear();
-    std::vector<std::string> const& names = parameters.slot_names();
-    if (names.size() == own_slots_ + 1 && names.back() == "slow") return;
-    std::vector<std::string> all{names.begin(), names.begin() + static_cast<std::ptrdiff_t>(std::min(names.size(), own_slots_))};
-    all.emplace_back("slow");
-    parameters.set_slot_names(std::move(all));
+    if (!names_.all.empty() && parameters.all_slot_names() == inner_names_) return parameters.swap_slot_names(names_);
+    inner_names_ = parameters.all_slot_names();
+    names_ = inner_names_;
+    SlotNames all = inner_names_;
+    add_name(all.all);
+    for (auto& names : all.groups) add_name(names);
+    parameters.swap_slot_names(all);
+  }
+  /// Slow weights of slow weights have another name.
+  static void add_name(std::vector<std::string>& names) {
+    std::string name = "slow";
+    while (std::ranges::find(names, name) != names.end()) name.insert(0, "outer_");
+    names.push_back(std::move(name));
   }
 
   std::int64_t every_;
   double alpha_;
   inner_type inner_;
-  std::size_t own_slots_ = 0;  // of the inner optimizer, before "slow"
   std::int64_t updates_ = 0;
+  tensor_type counted_{};  // updates since the slow weights' last step, on the device, once a mask was there
+  SlotNames names_{};      // those that the set does not show: the inner optimizer's, or all while it is at work
+  SlotNames inner_names_{};
   std::vector<tensor_type> hidden_{};  // the slow weights while the inner optimizer is at work
   std::vector<tensor_type> fast_{};
   std::vector<tensor_type> slow_{};

@@ -96,7 +96,7 @@ class BoundTorchOptim {
   }
 
   /// LibTorch's object: for its learning rate and other options, param_groups()[0].options().
-  Optimizer& optimizer() { return *optimizer_; }
+  Optimizer& optimizer() & { return *optimizer_; }
 
  private:
   static constexpr std::string_view name = "optim::from_torch";
