@@ -165,6 +165,7 @@ struct Item {
   Tensor tensor;
   std::string const& key() const { return name; }
   Tensor& value() { return tensor; }
+  Tensor const& value() const { return tensor; }
 };
 
 /// y = weight * x + bias, with the members that the library asks of a module.
