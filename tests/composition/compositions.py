@@ -1,8 +1,8 @@
 """Proves what `compositions.txt` claims; `--write` makes its compositions and the lists of types anew.
 
 Every pair of values of two dimensions occurs in a composition or is named as impossible, with its reason, and no
-impossible one occurs; every triple of the dimensions named by `triples` occurs unless it has such a pair; every
-composition has its type; every part that is shipped is in the list or said to be tested elsewhere.
+impossible one occurs; every triple of the dimensions named by `triples` occurs unless it has such a pair, and what
+`also` asks for; every composition has its type; every part that is shipped is in the list or tested elsewhere by name.
 """
 
 import itertools
@@ -23,7 +23,7 @@ LEAST = 120
 class Listing:
     def __init__(self, text):
         self.dimensions, self.impossible, self.parts, self.elsewhere, self.compositions = {}, {}, {}, {}, {}
-        self.triples = []
+        self.triples, self.also = [], []
         self.problems = []
         for number, line in enumerate(text.splitlines(), 1):
             words = line.split()
@@ -35,6 +35,8 @@ class Listing:
                 self.dimensions[name] = values.split()
             elif kind == "triples":
                 self.triples.append(tuple(rest.split()))
+            elif kind == "also":
+                self.also.append(frozenset(tuple(word.split("=")) for word in rest.split()))
             elif kind == "impossible":
                 pair, _, reason = rest.partition(": ")
                 (a, of_a), (b, of_b) = (word.split("=") for word in pair.split())
@@ -58,7 +60,8 @@ class Listing:
                 self.problems.append(f"line {number}: what is '{kind}'?")
 
     def all_pairs(self):
-        """Pairs, and the triples that are asked for, without what is impossible."""
+        """Pairs, and what is asked for besides, without what is impossible."""
+        yield from self.also
         for names in [*itertools.combinations(self.dimensions, 2), *self.triples]:
             for values in itertools.product(*(self.dimensions[name] for name in names)):
                 one = frozenset(zip(names, values))
@@ -68,7 +71,8 @@ class Listing:
     def pairs(self, values):
         triples = {frozenset((name, values[name]) for name in names) for names in self.triples
                    if all(name in values for name in names)}
-        return {frozenset(pair) for pair in itertools.combinations(values.items(), 2)} | triples
+        also = {one for one in self.also if one <= values.items()}
+        return {frozenset(pair) for pair in itertools.combinations(values.items(), 2)} | triples | also
 
 
 def type_of(values):
@@ -191,7 +195,10 @@ def write(listing, at_least, each_type):
                                                if (value == "not_maskable") == (one["optimizer"] == "not_maskable")])
         return draw(listing, generator, fixed)
     while open_pairs or len(chosen) < at_least or min(keys.values()) < each_type:
-        drawn = [values for values in (of_type() for _ in range(300)) if values and tuple(values.items()) not in seen]
+        drawn = [values for values in (of_type() for _ in range(300)) if values]
+        drawn += [values for one in listing.also for values in [draw(listing, generator, dict(one))]
+                  if values and tuple(sorted(essence(values).items())) in keys]
+        drawn = [values for values in drawn if tuple(values.items()) not in seen]
         best = max(drawn, key=lambda v: (len(listing.pairs(v) & open_pairs), -keys[tuple(sorted(essence(v).items()))]))
         chosen.append(best)
         seen.add(tuple(best.items()))

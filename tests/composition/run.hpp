@@ -775,7 +775,6 @@ inline Settings shrunk(Composition const& c, Settings settings, Run run) {
     auto const lowest = simplest.all();
     for (std::size_t i = 1; i < fields.size(); ++i) {  // the seed stays
       std::int64_t const before = *fields[i].second;
-      if (std::string_view{fields[i].first} == "accumulation" && before == 2) continue;
       for (std::int64_t value = *lowest[i].second; value < before && --tries > 0; ++value) {
         *fields[i].second = value;
         if (!difference_of(c, settings, run).empty()) {
