@@ -4,8 +4,10 @@
 #include <chrono>
 #include <cstdint>
 #include <limits>
+#include <utility>
 
 #include "tacit/core/units.hpp"
+#include "tacit/events/flow.hpp"
 #include "tacit/events/progress.hpp"
 #include "tacit/train/options.hpp"
 
@@ -56,6 +58,41 @@ class Limits {
   bool looks_at_clock_;
   bool has_others_;
   std::chrono::steady_clock::time_point started_;
+};
+
+/// Whether a run or its epoch is over, and why.
+class RunEnd {
+ public:
+  bool is_stopping() const noexcept { return is_stopping_; }
+  bool is_epoch_over() const noexcept { return is_epoch_over_; }
+  StopReason reason() const noexcept { return reason_; }
+  void begin_epoch() noexcept { is_epoch_over_ = false; }
+  void end_epoch() noexcept { is_epoch_over_ = true; }
+  /// Ends the run. Returns: false if it was ending already.
+  bool stop(StopReason reason) noexcept {
+    // A bad loss may be found out after a limit was reached: it is the reason that a caller must know.
+    if (!is_stopping_ || reason == StopReason::non_finite) reason_ = reason;
+    is_epoch_over_ = true;
+    return !std::exchange(is_stopping_, true);
+  }
+
+ private:
+  bool is_stopping_ = false;
+  bool is_epoch_over_ = false;
+  StopReason reason_ = StopReason::completed;
+};
+
+/// When the eval sets of a run are evaluated.
+class EvaluationTimes {
+ public:
+  explicit EvaluationTimes(EvaluationPlan const& plan) : every_epochs_{plan.every_epochs.value_or(1)}, every_updates_{plan.every_updates.value_or(0)} {}
+  bool are_after_epoch(EpochIndex epoch) const noexcept { return every_epochs_ > 0 && (epoch.value() + 1) % every_epochs_ == 0; }
+  bool are_after_update(Updates updates) const noexcept { return every_updates_ > 0 && updates.value() % every_updates_ == 0; }
+  bool are_never() const noexcept { return every_epochs_ == 0 && every_updates_ == 0; }
+
+ private:
+  std::int64_t every_epochs_;
+  std::int64_t every_updates_;
 };
 
 }  // namespace tacit::inline v0::detail

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -22,6 +21,7 @@
 #include "tacit/task/task.hpp"
 #include "tacit/train/agreement.hpp"
 #include "tacit/train/core.hpp"
+#include "tacit/train/losses.hpp"
 #include "tacit/train/options.hpp"
 #include "tacit/train/scopes.hpp"
 #include "tacit/train/stop_request.hpp"
@@ -131,11 +131,7 @@ class PassBase {
     return task_step<I, Training>(core_.task(), *batch_, context_);
   }
 
-  /// Adds the step's loss to the epoch's: of the true loss, whatever the accumulation.
-  template <std::size_t I>
-  void track_loss(output_type<I> const& output) {
-    add_loss<I>(losses_[I], output);
-  }
+  /// Adds the step's loss: the true loss, whatever the accumulation.
   template <std::size_t I>
   void add_loss(basic_mean<tensor_type>& mean, output_type<I> const& output) const {
     if constexpr (states_tensor_weight<output_type<I>>) {
@@ -168,14 +164,14 @@ class PassBase {
   }(std::make_index_sequence<phase_count>{});
 
   /// The mean losses of the pass over all ranks; under the phases' names where the task has several.
-  template <class Tag>
-  void record_losses() {
+  template <class Tag, class Losses>
+  void record_losses(Losses const& losses) {
     core_.set_log_point(true);
-    [this]<std::size_t... I>(std::index_sequence<I...>) {
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
       if constexpr (phase_count == 1) {
-        core_.record(Tag{}, losses_[0]);
+        core_.record(Tag{}, losses[0]);
       } else {
-        (core_.record(on<phase_name<I>, Tag>{}, losses_[I]), ...);
+        (core_.record(on<phase_name<I>, Tag>{}, losses[I]), ...);
       }
     }(std::make_index_sequence<phase_count>{});
   }
@@ -188,7 +184,6 @@ class PassBase {
   double weight_ = 0.0;       // of the phase in work: what its loss is a mean over
   bool is_weight_on_device_ = false;
   std::int64_t epoch_limit_ = std::numeric_limits<std::int64_t>::max();  // batches of an epoch at most
-  std::array<basic_mean<tensor_type>, phase_count> losses_{};
 
  private:
   template <std::size_t... I>
@@ -229,10 +224,14 @@ class EvalPass : public PassBase<CoreT, Source, false> {
 
   void begin_epoch() {
     share_buffers(this->core_);
-    for (auto& loss : this->losses_) loss.reset();
+    losses_.begin_epoch();
     this->source_.start_epoch(this->core_.plan().seed, EpochIndex{0}, this->core_.rank(), this->core_.world_size());
     this->core_.progress().step = MicroBatchIndex{0};
     stop_before_ = this->core_.pending_stop();
+  }
+  template <std::size_t I>
+  void track_loss(typename base::template output_type<I> const& output) {
+    this->template add_loss<I>(losses_.open(I), output);
   }
   bool epoch_is_over() const {
     bool const is_ended = this->core_.pending_stop() != stop_before_ && !steps_across_ranks;  // other ranks wait for all of its steps
@@ -263,7 +262,7 @@ class EvalPass : public PassBase<CoreT, Source, false> {
   void record_loss() {
     // `end_epoch` ended this pass, not the epoch around it.
     if (stop_before_.is_none()) this->core_.stop_done(StopRequest::end_epoch());
-    this->template record_losses<tag::eval_loss>();
+    this->template record_losses<tag::eval_loss>(losses_);
   }
 
   template <unsigned Parts, std::size_t Phase, class Event>
@@ -285,6 +284,7 @@ class EvalPass : public PassBase<CoreT, Source, false> {
   MicroBatchIndex step_before_;
   bool was_log_point_;
   StopRequest stop_before_{};
+  EpochLosses<typename CoreT::tensor_type, base::phase_count, false> losses_{};
 };
 
 }  // namespace tacit::inline v0::detail

@@ -6,6 +6,9 @@
 #include <utility>
 
 #include "tacit/concepts/device_policy.hpp"
+#include "tacit/core/error.hpp"
+#include "tacit/core/misuse.hpp"
+#include "tacit/core/report.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/events/log_point.hpp"
 #include "tacit/metric/mean.hpp"
@@ -22,6 +25,18 @@ struct Part {
   std::int64_t samples;
   bool is_shadow;
 };
+
+/// Reports and refuses what cannot be computed in parts. `is_synchronizing`: steps of this rank wait for other ranks.
+template <class Run>
+void require_divisible_batches(bool is_synchronizing) {
+  if constexpr (Run::phase_count > 1) report(bad<misuse::EC16, typename Run::task_type>{});
+  if constexpr (!is_divisible<typename Run::tensor_type, typename Run::batch_type>()) report(bad<misuse::ED06, typename Run::batch_type>{});
+  if (is_synchronizing) {
+    throw ConfigError{"TACIT-RC89",
+                      "AutoMicroBatch halves batches of one rank and not of another, but modules of the model wait for all ranks (SyncBatchNorm)",
+                      "AutoMicroBatch", "give a smaller per_device_batch_size, or take a batch norm of each rank's own"};
+  }
+}
 
 /// The gradients of what the window has computed so far, and no others. Returns: the mean loss.
 template <class Run>

@@ -6,6 +6,7 @@
 #include "tacit/core/units.hpp"
 #include "tacit/events/flow.hpp"
 #include "tacit/metric/history.hpp"
+#include "tacit/train/recorded.hpp"
 
 namespace tacit::inline v0 {
 
@@ -45,4 +46,23 @@ class RunResult {
   }
 };
 
+namespace detail {
+
+/// Closes a run's entry in the history and tells how it went.
+template <class Core, class Pass>
+RunResult end_run(Core& core, Pass const& pass) {
+  tell_missing_metrics(core, false, true, typename Core::composition::watched_tags{});
+  core.history().end_run(pass.reason(), pass.updates());
+  RunResult result;
+  result.reason = pass.reason();
+  result.epochs = pass.epochs_begun();
+  result.updates = pass.updates();
+  result.micro_batches = core.progress().micro_batches;
+  result.samples = core.progress().samples;
+  result.duration = pass.elapsed();
+  result.metrics = core.history().last_run();
+  return result;
+}
+
+}  // namespace detail
 }  // namespace tacit::inline v0

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <concepts>
 #include <cstddef>
@@ -13,17 +12,14 @@
 #include <vector>
 
 #include "tacit/concepts/batch_source.hpp"
-#include "tacit/core/misuse.hpp"
-#include "tacit/core/report.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/events/dispatch.hpp"
-#include "tacit/metric/mean.hpp"
-#include "tacit/task/batch.hpp"
 #include "tacit/task/step_result.hpp"
 #include "tacit/train/core.hpp"
 #include "tacit/train/handler_rights.hpp"
 #include "tacit/train/limits.hpp"
 #include "tacit/train/loop.hpp"
+#include "tacit/train/losses.hpp"
 #include "tacit/train/options.hpp"
 #include "tacit/train/pass.hpp"
 #include "tacit/train/ranks.hpp"
@@ -76,9 +72,10 @@ class TrainPass : public PassBase<CoreT, Source, true> {
         log_every_{options.log_every.value_or(core.device().host_reads_free() ? 1 : 50)},
         first_epoch_{options.first_epoch.value_or(core.epochs_begun())},
         limits_{options, is_single},
+        evaluations_{options.evaluation},
         window_{core.world_size(), base::has_tensor_weights && !traits::host_readable(core.any_parameter())},
         updater_{core, window_, options.clip} {
-    require_divisible_batches();
+    if constexpr (halves_batches) require_divisible_batches<TrainPass>(ranks_.is_synchronizing(core));
     if (base::token_phase == phase_count && options.limit.tokens.is_set()) {
       throw ConfigError{"TACIT-RC62", "a limit in tokens, but the task's step states no `weight`", "TrainOptions::limit.tokens",
                         "return a struct with a member `weight`, or limit another unit"};
@@ -88,8 +85,8 @@ class TrainPass : public PassBase<CoreT, Source, true> {
 
   Updates updates() const { return this->core_.progress().updates; }
   UpdateIndex update_index() const { return UpdateIndex{this->core_.progress().updates.value()}; }
-  StopReason reason() const noexcept { return reason_; }
-  bool is_stopping() const noexcept { return is_stopping_; }
+  StopReason reason() const noexcept { return end_.reason(); }
+  bool is_stopping() const noexcept { return end_.is_stopping(); }
   std::chrono::nanoseconds elapsed() const { return limits_.elapsed(); }
 
   // --- stages that are open, from the run inwards: what an exception has to close ---
@@ -100,7 +97,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
 
   // --- epochs ---
 
-  bool has_another_epoch() const noexcept { return !is_stopping_ && limits_.has_epoch(epochs_begun_); }
+  bool has_another_epoch() const noexcept { return !end_.is_stopping() && limits_.has_epoch(epochs_begun_); }
   bool begins_another_epoch() {
     if (!has_another_epoch()) return false;
     ++epochs_begun_;
@@ -111,28 +108,28 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   void leave_training_mode() { modes_.reset(); }
   void begin_epoch() {
     CoreT& core = this->core_;
-    for (auto& loss : this->losses_) loss.reset();
+    losses_.begin_epoch();
     EpochIndex const of_data{first_epoch_ + core.progress().epoch.value()};
     this->source_.start_epoch(options_.seed.value_or(0), of_data, core.rank(), core.world_size());
     core.epochs_begun() = of_data.value() + 1;
     core.progress().step = MicroBatchIndex{0};
     updates_before_ = updates().value();
-    is_epoch_over_ = false;
+    end_.begin_epoch();
     begin_window();
   }
-  bool epoch_is_over() const noexcept { return is_epoch_over_; }
+  bool epoch_is_over() const noexcept { return end_.is_epoch_over(); }
   void end_epoch() {
     StopRequest request = own_stop();
     if constexpr (!is_single) request = StopRequest::of_strength(static_cast<int>(this->core_.distribution().agree(request.strength())));
     heed(request);
-    tell_missing_metrics(this->core_, evaluates_after_epoch() || never_evaluates(), false, typename CoreT::composition::watched_tags{});
+    tell_missing_metrics(this->core_, evaluates_after_epoch() || !has_evaluations || evaluations_.are_never(), false, typename CoreT::composition::watched_tags{});
     ++this->core_.progress().epoch;
   }
   MicroBatches epoch_steps() const { return this->core_.progress().step.value(); }
   Updates epoch_updates() const { return updates().value() - updates_before_; }
   void record_loss() {
     share_buffers(this->core_);
-    this->template record_losses<tag::train_loss>();
+    this->template record_losses<tag::train_loss>(losses_);
   }
 
   // --- the window: the micro-batches of one update ---
@@ -195,10 +192,9 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     }
     ranks_.template backward<I>(this->core_, output.loss, is_left_out ? 0.0 : window_.loss_factor(this->weight_));
   }
-  /// Where a handler may skip the update, its losses wait for that: those of a skipped one are in no mean.
   template <std::size_t I>
   void track_loss(output_of<I> const& output) {
-    this->template add_loss<I>(handlers_may_skip<TrainPass>() ? window_losses_[I] : this->losses_[I], output);
+    this->template add_loss<I>(losses_.open(I), output);
   }
   void end_step() {
     Progress& progress = this->core_.progress();
@@ -240,8 +236,8 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   }
   template <std::size_t I>
   void apply_update() {
-    if constexpr (handlers_may_skip_updates<TrainPass>()) ranks_.template unite_skips<I>(this->core_);
-    keep_losses<I>();
+    if constexpr (handlers_may_skip_updates<base>()) ranks_.template unite_skips<I>(this->core_);
+    losses_.keep(I, this->core_.skip());
     updater_.template step<I>([this](auto... none) { return loss_again(*this, none...); });  // compiled where it is called
     drop_update<I>();
     is_updated_ = true;
@@ -275,17 +271,9 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   /// The epoch's last update is followed by the evaluation of the epoch, where there is one.
   bool evaluates_inside_epoch() const {
     if constexpr (!has_evaluations) return false;
-    Updates const every = options_.evaluation.every_updates;
-    return every.is_set() && updates().value() % every.value() == 0 && !(is_at_epoch_end() && evaluates_after_epoch());
+    return evaluations_.are_after_update(updates()) && !(is_at_epoch_end() && evaluates_after_epoch());
   }
-  bool evaluates_after_epoch() const {
-    if constexpr (!has_evaluations) return false;
-    std::int64_t const every = options_.evaluation.every_epochs.value_or(1);
-    return every > 0 && (this->core_.progress().epoch.value() + 1) % every == 0;
-  }
-  bool never_evaluates() const {
-    return !has_evaluations || (options_.evaluation.every_epochs.value_or(1) == 0 && !options_.evaluation.every_updates.is_set());
-  }
+  bool evaluates_after_epoch() const { return has_evaluations && evaluations_.are_after_epoch(this->core_.progress().epoch); }
   void evaluate(bool is_intermediate) {
     if constexpr (has_evaluations) evaluate_(this->core_, is_intermediate, std::string_view{});
   }
@@ -323,10 +311,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
 
   template <class Change>
   void change_parameters(Change&& change) {
-    std::size_t count = 0;
-    shared_.during_change(this->core_, [&] {
-      [&]<std::size_t... I>(std::index_sequence<I...>) { (change_phase<I>(change, count), ...); }(std::make_index_sequence<phase_count>{});
-    });
+    std::size_t const count = change_every_phase(this->core_, shared_, change);
     notify(*this, event::ParametersChanged{count});
   }
   template <unsigned Parts, std::size_t Phase, class Event>
@@ -335,20 +320,11 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   }
 
  private:
-  void require_divisible_batches() const {
-    if constexpr (halves_batches && phase_count > 1) report(bad<misuse::EC16, typename base::task_type>{});
-    if constexpr (halves_batches && !is_divisible<tensor_type, typename base::batch_type>()) report(bad<misuse::ED06, typename base::batch_type>{});
-    if (halves_batches && ranks_.is_synchronizing(this->core_)) {
-      throw ConfigError{"TACIT-RC89", "AutoMicroBatch halves batches of one rank and not of another, but modules of the model wait for all ranks (SyncBatchNorm)", "AutoMicroBatch",
-                        "give a smaller per_device_batch_size, or take a batch norm of each rank's own"};
-    }
-  }
-
   // g++ would inline it with some packs of callbacks and not with others: then one that never fires costs a call.
   [[gnu::always_inline]] void begin_window() {
     window_.begin(is_single && accumulation_ == 1 && !is_in_parts());
     if constexpr (keeps_window) parts_.clear();
-    if constexpr (handlers_may_skip<TrainPass>()) window_losses_ = {};
+    losses_.begin_window();
     if (!window_.is_plain()) plan_window();
     if (log_every_ != 1) this->core_.set_log_point((updates().value() + 1) % log_every_ == 0);
   }
@@ -368,7 +344,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   }
   void after_window() {
     CoreT& core = this->core_;
-    if (core.progress().step.value() >= this->epoch_limit_) is_epoch_over_ = true;
+    if (core.progress().step.value() >= this->epoch_limit_) end_.end_epoch();
     // Most windows end here: the rest is on its own, so that this much is inlined.
     bool const is_asked = is_single ? !core.pending_stop().is_none() : ranks_.has_stop();
     if (!limits_.updates_are_reached(updates()) && !limits_.has_others() && !is_asked) return;
@@ -376,7 +352,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     heed(is_single ? core.pending_stop() : ranks_.take_stop());
   }
   bool is_at_epoch_end() const {
-    if (is_epoch_over_) return true;
+    if (end_.is_epoch_over()) return true;
     if constexpr (sized_batch_source<Source>) {
       return this->source_.position() >= this->source_.size(this->core_.world_size());
     } else {
@@ -387,18 +363,12 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   void heed(StopRequest request) {
     if (request.ends_run()) stop(request.reason());
     if (request.ends_epoch()) {
-      is_epoch_over_ = true;
+      end_.end_epoch();
       this->core_.stop_done(request);
     }
   }
   void stop(StopReason reason) {
-    // A bad loss may be found out after a limit was reached: it is the reason that a caller must know.
-    if (is_stopping_ && reason == StopReason::non_finite) reason_ = reason;
-    if (is_stopping_) return;
-    is_stopping_ = true;
-    is_epoch_over_ = true;
-    reason_ = reason;
-    notify(*this, event::StopRequested{reason});
+    if (end_.stop(reason)) notify(*this, event::StopRequested{reason});
   }
   /// What this rank asks for; on several ranks the end of the time is a request.
   StopRequest own_stop() const {
@@ -406,29 +376,11 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     return !request.ends_run() && limits_.is_out_of_time() ? StopRequest::end_run(StopReason::limit) : request;
   }
 
-  /// A loss scale that skips the update leaves its loss in the mean.
-  template <std::size_t I>
-  void keep_losses() {
-    if constexpr (handlers_may_skip<TrainPass>()) {
-      auto& skip = this->core_.skip();
-      if (!skip.by_host()) this->losses_[I].add(window_losses_[I], skip.flag(nullptr));
-    }
-  }
   void count_update() {
     this->core_.precision().after_update();
     ++this->core_.progress().updates;
     is_counted_ = true;
   }
-  template <std::size_t I, class Change>
-  void change_phase(Change& change, std::size_t& count) {
-    auto& phase = this->core_.template phase<I>();
-    change_parameters_of<I>(this->core_, change);
-    if constexpr (!is_single) this->core_.distribution().prepare_parameters(phase.parameters);
-    if constexpr (CoreT::keeps_masters) this->core_.precision().prepare_parameters(phase.parameters);
-    phase.optimizer.parameters_changed(phase.parameters);
-    count += phase.parameters.size();
-  }
-
   static constexpr bool keeps_window = halves_batches || computes_loss_again<CoreT>;
 
   Schedules& schedules_;
@@ -438,12 +390,11 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   std::int64_t log_every_;
   std::int64_t first_epoch_;  // of the data's order
   Limits limits_;
+  RunEnd end_{};
+  EvaluationTimes evaluations_;
   std::optional<ModeScope<typename CoreT::task_type>> modes_{};
   int open_stages_ = 0;
 
-  bool is_stopping_ = false;
-  bool is_epoch_over_ = false;
-  StopReason reason_ = StopReason::completed;
   std::int64_t epochs_begun_ = 0;
   std::int64_t updates_before_ = 0;
 
@@ -451,7 +402,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   window_type window_;
   Updater<CoreT, window_type> updater_;
   TokenCount<tensor_type, base::has_tensor_weights> tokens_{};
-  std::array<basic_mean<tensor_type>, phase_count> window_losses_{};
+  EpochLosses<tensor_type, phase_count, handlers_may_skip<base>()> losses_{};
   std::size_t closed_phases_ = 0;
   bool is_updated_ = false;
   bool is_counted_ = false;
@@ -463,21 +414,5 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   [[no_unique_address]] shared_parameters_of<CoreT> shared_{this->core_};
   bool is_shadow_ = false;
 };
-
-/// Closes a run's entry in the history and tells how it went.
-template <class Core, class Pass>
-RunResult end_run(Core& core, Pass& pass) {
-  tell_missing_metrics(core, false, true, typename Core::composition::watched_tags{});
-  core.history().end_run(pass.reason(), pass.updates());
-  RunResult result;
-  result.reason = pass.reason();
-  result.epochs = pass.epochs_begun();
-  result.updates = pass.updates();
-  result.micro_batches = core.progress().micro_batches;
-  result.samples = core.progress().samples;
-  result.duration = pass.elapsed();
-  result.metrics = core.history().last_run();
-  return result;
-}
 
 }  // namespace tacit::inline v0::detail

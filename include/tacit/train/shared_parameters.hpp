@@ -182,4 +182,23 @@ struct nothing_shared {
 template <class Core>
 using shared_parameters_of = std::conditional_t<(Core::phase_count > 1), SharedParameters<Core>, nothing_shared>;
 
+template <std::size_t I, class Core, class Change>
+std::size_t change_phase(Core& core, Change& change) {
+  auto& phase = core.template phase<I>();
+  change_parameters_of<I>(core, change);
+  if constexpr (!Core::is_single) core.distribution().prepare_parameters(phase.parameters);
+  if constexpr (Core::keeps_masters) core.precision().prepare_parameters(phase.parameters);
+  phase.optimizer.parameters_changed(phase.parameters);
+  return phase.parameters.size();
+}
+/// Calls a user's change for every phase; reducer, masters and optimizer follow. Returns: the number of parameters.
+template <class Core, class Shared, class Change>
+std::size_t change_every_phase(Core& core, Shared& shared, Change& change) {
+  std::size_t count = 0;
+  shared.during_change(core, [&] {
+    [&]<std::size_t... I>(std::index_sequence<I...>) { ((count += change_phase<I>(core, change)), ...); }(std::make_index_sequence<Core::phase_count>{});
+  });
+  return count;
+}
+
 }  // namespace tacit::inline v0::detail
