@@ -716,7 +716,7 @@ class Trainer {
       return Session<core_type, Batch>{*core_, options, [this](TrainOptions const& own) {
                                          core_->begin_run(own.sink);
                                          plan_training(detail::GivenBatches<Batch>{}, own);
-                                         detail::agree_on_training(*core_, "session", detail::GivenBatches<Batch>{}, own, [](detail::Terms&) {});
+                                         detail::agree_on_training(*core_, "session", detail::GivenBatches<Batch>{}, own, [](auto&) {});
                                        }};
     }
   }
@@ -882,7 +882,7 @@ class Trainer {
           return detail::Scheduled<core_type, std::remove_cvref_t<decltype(fields)>...>{core, {core.plan().updates, core.plan().updates_per_epoch}, fields...};
         },
         std::tuple_cat(field_of(extra)...));
-    [[maybe_unused]] auto const eval_terms = [&](detail::Terms& terms) {
+    [[maybe_unused]] auto const eval_terms = [&](auto& terms) {
       [[maybe_unused]] std::int64_t const most = core.batch_limits().eval.value_or(-1);
       std::apply([&](auto&... one) { (detail::add_source(terms, "eval set " + std::string{one.name}, detail::source_in(one.holder), core.world_size(), most), ...); }, named);
     };
@@ -897,7 +897,7 @@ class Trainer {
                                                 "TrainOptions::eval_per_device_batch_size");
         auto& valid_source = detail::source_in(valid_holder);
         plan_evaluation(valid_source);
-        detail::agree_on_training(core, "train", source, options, [&](detail::Terms& terms) {
+        detail::agree_on_training(core, "train", source, options, [&](auto& terms) {
           detail::add_source(terms, "the eval set", valid_source, core.world_size(), core.batch_limits().eval.value_or(-1));
           eval_terms(terms);
         }, extra...);
