@@ -16,6 +16,7 @@
 #include "tacit/core/units.hpp"
 #include "tacit/events/events.hpp"
 #include "tacit/report/text.hpp"
+#include "tacit/task/step_result.hpp"
 #include "tacit/task/task.hpp"
 
 namespace tacit::inline v0 {
@@ -33,7 +34,7 @@ struct TerminateOnNaN {
   /// a bad loss where it is, and a bad gradient, which all of them have, on each.
   Updates bad_updates_in_a_row = 1;
 
-  using events = event::list<event::TrainingRunStart, event::EvaluationRunStart, event::TrainLossComputed, event::TrainStepEnd, event::UpdateStart,
+  using events = event::list<event::TrainingRunStart, event::EvaluationRunStart, event::TrainLossComputed, event::TrainStepEnd, event::UpdateStart, event::UpdateEnd,
                              event::TrainEpochEnd, event::EvalEpochStart, event::EvalStepEnd, event::EvalEpochEnd>;
 
   template <class Composition>
@@ -86,6 +87,16 @@ class TerminateOnNaN::bound {
     using task = typename std::remove_cvref_t<decltype(context)>::core_type::task_type;
     examine_gradients<detail::task_phases<task>::template index<Phase>>(event, Phase.view(), context);
   }
+  // An optimizer with a closure meets more losses than the first; the run takes back an update with a bad one.
+  void on(event::UpdateEnd const& event, auto& context) {
+    using core = typename std::remove_cvref_t<decltype(context)>::core_type;
+    if constexpr (requires { requires core::template Phase<0>::optimizer_type::takes_closure; }) {
+      if (found_ || was_masked_) return;
+      tensor_type const* const mask = context.update_mask();
+      if (mask == nullptr || traits::read(*mask) == 0.0) return;
+      take_bad(Place{event.epoch, MicroBatchIndex{0}, event.update, number_of({}), true}, "a later loss or gradient of the optimizer's closure", "not finite", context);
+    }
+  }
   // Before the ranks agree on the coming update.
   void on(event::TrainStepEnd const&, auto& context) {
     if (context.log_point() != nullptr) settle(context);
@@ -105,13 +116,13 @@ class TerminateOnNaN::bound {
     auto const& loss = context.output().loss;
     if (traits::host_readable(loss)) {
       double const value = traits::read(loss);
-      if (!std::isfinite(value)) stop_for_evaluation(event.step.value(), value_text(value), context);
+      if (!std::isfinite(value) && !counts_nothing(context.output())) stop_for_evaluation(event.step.value(), value_text(value), context);
     } else {
       if (!traits::defined(eval_flagged_)) {
         eval_flag_ = traits::flag_like(0.0, loss);
         eval_flagged_ = traits::scalar_like(0.0, loss);
       }
-      traits::max_(eval_flag_, traits::non_finite(loss));
+      traits::max_(eval_flag_, bad_loss(context.output()));
       traits::add_(eval_flagged_, eval_flag_, 1.0);
       eval_steps_ = event.step.value() + 1;
     }
@@ -161,35 +172,39 @@ class TerminateOnNaN::bound {
       settle(context);
       if (!found_) {
         double const value = traits::read(loss);
-        if (std::isfinite(value)) return;
+        if (std::isfinite(value) || counts_nothing(context.output())) return;
         take_bad(Place{event.epoch, event.step, event.update, number_of(phase)}, "loss", value_text(value), context);
       }
       context.mask_update();
     } else if (found_ && by_host) {
       context.mask_update();
     } else {
-      note(traits::non_finite(loss), Place{event.epoch, event.step, event.update, number_of(phase)}, loss, context);
+      note(bad_loss(context.output()), Place{event.epoch, event.step, event.update, number_of(phase)}, loss, context);
     }
   }
 
   /// The gradients of phase I are whole, and those of all ranks: what one rank finds every other one finds too.
   template <std::size_t I, class Context>
   void examine_gradients(event::UpdateStart const& event, std::string_view phase, Context& context) {
+    was_masked_ = true;
     if (found_) return;  // what it found masks the update already
     tensor_type const* const skipped = context.update_mask();  // by the precision's scale, or by a bad loss
     bool const is_known = skipped != nullptr && traits::host_readable(*skipped);
     if (is_known && traits::read(*skipped) != 0.0) return;
+    was_masked_ = false;
     auto const* const norm = context.gradient_norm();
     tensor_type const first = norm != nullptr ? tensor_type{} : first_bad<I>(context);
     if (norm == nullptr && !traits::defined(first)) return;  // no gradient at all
     tensor_type const& asked = norm != nullptr ? norm->tensor() : first;
     Place const place{event.epoch, MicroBatchIndex{0}, event.update, number_of(phase), true};
-    if (traits::host_readable(asked)) {
+    // Between log points a rank may have found its own loss bad: then it tells that, when its flag is read.
+    if ((context.world_size() == 1 || context.log_point() != nullptr) && traits::host_readable(asked)) {
       double const value = traits::read(asked);
       if (norm != nullptr ? std::isfinite(value) : value == 0.0) return;
       double const at = norm != nullptr ? traits::read(first_bad<I>(context)) : value;
       // Finite gradients may have a norm that overflows.
       take_bad(place, at == 0.0 ? "norm of the gradients" : "gradient of '" + parameter_name<I>(at, context) + "'", at == 0.0 ? value_text(value) : "not finite", context);
+      was_masked_ = true;
       context.mask_update();
     } else {
       tensor_type flag = norm != nullptr ? traits::non_finite(asked) : is_set(asked);
@@ -233,6 +248,27 @@ class TerminateOnNaN::bound {
   template <std::size_t I, class Context>
   static std::string parameter_name(double place, Context& context) {
     return names_of<I>(context)[static_cast<std::size_t>(place) - 1];
+  }
+
+  /// A batch of weight 0 is left out, whatever its loss is: 0/0 say.
+  template <class Output>
+  static bool counts_nothing([[maybe_unused]] Output const& output) {
+    if constexpr (states_weight<Output>) {
+      return detail::host_weight(output) == 0.0;
+    } else {
+      return false;
+    }
+  }
+  template <class Output>
+  static tensor_type bad_loss(Output const& output) {
+    tensor_type const flag = traits::non_finite(output.loss);
+    if constexpr (states_tensor_weight<Output>) {
+      return is_set(traits::weighted(flag, output.weight));
+    } else if constexpr (states_weight<Output>) {
+      return counts_nothing(output) ? traits::flag_like(0.0, output.loss) : flag;
+    } else {
+      return flag;
+    }
   }
 
   // --- on the device ---
@@ -385,6 +421,7 @@ class TerminateOnNaN::bound {
   tensor_type first_{};             // 1 + the place of the parameter whose gradient was the first bad one
   std::vector<std::vector<std::string>> names_{};  // of the parameters of each phase
   std::vector<tensor_type> gradients_{};
+  bool was_masked_ = false;         // the update in work, at its start
   std::int64_t last_bad_ = none;    // update, found by the host
   std::int64_t host_in_a_row_ = 0;
   tensor_type in_a_row_{};          // of a device, with a limit above 1: bad updates up to the last window

@@ -66,7 +66,9 @@ typename Run::tensor_type loss_again(Run& run) {
   LogPoint const now{LogPoint::outside_a_run{}};
   double numbers[2] = {loss.sum(now), loss.weight(now)};
   if constexpr (!Run::is_single) core.distribution().reduce_sum(numbers);
-  return Run::traits::scalar_like(loss.quotient(numbers[0], numbers[1]), core.any_parameter());
+  double const mean = loss.quotient(numbers[0], numbers[1]);
+  run.note_closure(mean);
+  return Run::traits::scalar_like(mean, core.any_parameter());
 }
 
 /// False if memory did not suffice and the step can be tried with fewer rows.

@@ -237,8 +237,8 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   template <std::size_t I>
   void apply_update() {
     if constexpr (handlers_may_skip_updates<base>()) ranks_.template unite_skips<I>(this->core_);
+    updater_.template step<I, handlers_may_skip<base>()>([this](auto... none) { return loss_again(*this, none...); });  // compiled where it is called
     losses_.keep(I, this->core_.skip());
-    updater_.template step<I>([this](auto... none) { return loss_again(*this, none...); });  // compiled where it is called
     drop_update<I>();
     is_updated_ = true;
     if constexpr (I + 1 == phase_count) count_update();
@@ -305,6 +305,9 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   void finish_again() {
     ranks_.template reduce_gradients<0>(this->core_);
     updater_.template finish_gradients<0>();
+  }
+  void note_closure(double loss) {
+    if constexpr (handlers_may_skip<base>()) updater_.note_closure(loss);
   }
 
   // --- what callbacks ask for ---
@@ -377,7 +380,9 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   }
 
   void count_update() {
-    this->core_.precision().after_update();
+    auto& precision = this->core_.precision();
+    precision.after_update();
+    if constexpr (requires { precision.require_recoverable(this->core_.log_point()); }) precision.require_recoverable(this->core_.log_point());
     ++this->core_.progress().updates;
     is_counted_ = true;
   }

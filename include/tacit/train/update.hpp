@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -9,6 +10,7 @@
 #include "tacit/concepts/precision_policy.hpp"
 #include "tacit/concepts/tensor.hpp"
 #include "tacit/core/units.hpp"
+#include "tacit/train/closure_guard.hpp"
 #include "tacit/train/options.hpp"
 
 namespace tacit::inline v0::detail {
@@ -64,20 +66,29 @@ class Updater {
   }
 
   /// One step of the optimizer, unless the update is skipped. `loss_again` is for optimizers with a closure.
-  template <std::size_t I, class LossAgain>
+  /// `IsGuarded`: handlers skip updates that are not finite, hence such a step is taken back, whose later losses nobody else sees.
+  template <std::size_t I, bool IsGuarded, class LossAgain>
   void step(LossAgain const& loss_again) {
     if (core_.skip().by_host()) return;
     auto& phase = core_.template phase<I>();
     using optimizer_type = typename CoreT::template Phase<I>::optimizer_type;
     tensor_type const* const skip = core_.skip().flag(found_infinite_);
     if constexpr (computes_loss_again<CoreT>) {
-      if (skip == nullptr || traits::read(*skip) == 0.0) phase.optimizer.step(phase.parameters, loss_again);
+      if (skip == nullptr || traits::read(*skip) == 0.0) step_with_closure<IsGuarded>(phase, loss_again);
     } else if constexpr (optimizer_type::maskable) {
       phase.optimizer.step(phase.parameters, update_input<tensor_type>{skip});
     } else if (skip == nullptr || traits::read(*skip) == 0.0) {
       phase.optimizer.step(phase.parameters, update_input<tensor_type>{});
     }
     if constexpr (CoreT::keeps_masters) core_.precision().write_back(phase.parameters);
+  }
+
+  /// The loss that an optimizer with a closure was given last, whose gradients are whole.
+  void note_closure(double loss) {
+    closure_is_finite_ = std::isfinite(loss);
+    with_gradients(core_.template phase<0>().parameters, [this](auto& list) {
+      closure_is_finite_ = closure_is_finite_ && traits::read(traits::first_non_finite(list)) == 0.0;
+    });
   }
 
   /// Whether the update in work is skipped, as a flag on the device; null where nothing skips it.
@@ -87,6 +98,22 @@ class Updater {
   }
 
  private:
+  /// A step whose last loss, gradient or parameters are not finite is taken back; the optimizer starts anew.
+  template <bool IsGuarded, class Phase, class LossAgain>
+  void step_with_closure(Phase& phase, LossAgain const& loss_again) {
+    if constexpr (!IsGuarded) {
+      phase.optimizer.step(phase.parameters, loss_again);
+    } else {
+      ParametersBefore<tensor_type> const before{phase.parameters};
+      closure_is_finite_ = true;
+      phase.optimizer.step(phase.parameters, loss_again);
+      if (closure_is_finite_ && before.are_finite(phase.parameters)) return;
+      before.restore(phase.parameters);
+      phase.optimizer.parameters_changed(phase.parameters);
+      core_.skip().skip();
+    }
+  }
+
   static constexpr bool counts_skipped = may_skip_updates<typename CoreT::precision_type>;
 
   template <std::size_t I>
@@ -118,6 +145,7 @@ class Updater {
   std::int64_t skipped_before_ = 0;  // by the precision, before this run
   tensor_type const* found_infinite_ = nullptr;
   std::vector<tensor_type> list_{};  // keeps its memory
+  bool closure_is_finite_ = true;
   struct nothing {};
   [[no_unique_address]] std::conditional_t<on_device, tensor_type, nothing> nothing_counts_{};
 };

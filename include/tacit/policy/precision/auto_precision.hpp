@@ -73,6 +73,9 @@ struct AutoPrecision {
         case kind::fp16: return visit(tacit::detail::type<Fp16>{});
       }
     }
+    void require_recoverable(LogPoint const* log_point) const {
+      if (kind_ == kind::fp16) scaled_->require_recoverable(log_point);
+    }
     char const* name() const noexcept {
       switch (kind_) {
         case kind::fp32:
