@@ -211,6 +211,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   /// The step of phase I on a graph that reaches the parameters of no other phase.
   template <std::size_t I>
   typename base::template output_type<I> forward() {
+    if constexpr (base::phase_count > 1) shared_.hold(I);  // first: a reducer that is made now looks at gradients
     begin_forward<I>();
     if constexpr (base::phase_count > 1) {
       [[maybe_unused]] auto const own = shared_.template only<I>();
@@ -222,7 +223,6 @@ class TrainPass : public PassBase<CoreT, Source, true> {
 
   template <std::size_t I>
   void backward(typename base::template output_type<I> const& output) {
-    if constexpr (base::phase_count > 1) shared_.hold(I);
     [[maybe_unused]] auto const own = backward_scope<I>();
     // All that the ranks tell each other is known now.
     if constexpr (sums_beside_backward && base::phase_count == 1 && !halves_batches) {
