@@ -164,6 +164,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   /// The step of phase I on a graph that reaches the parameters of no other phase.
   template <std::size_t I>
   output_of<I> forward() {
+    shared_.hold(I);  // first: a reducer that is made now looks at gradients
     ranks_.template begin_forward<I>(this->core_);
     [[maybe_unused]] auto const own = shared_.template only<I>();
     return base::template forward<I>();
@@ -183,7 +184,6 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   }
   template <std::size_t I>
   void differentiate(output_of<I> const& output) {
-    shared_.hold(I);
     [[maybe_unused]] auto const own = shared_.template only<I>();  // a step that runs again in backward is that of phase I, too
     bool const is_left_out = this->template is_left_out<I>();
     if ((is_left_out || this->core_.skip().by_host()) && !ranks_.is_synchronizing(this->core_)) return;

@@ -68,12 +68,16 @@ class ModeScope {
  public:
   ModeScope(Task& task, bool training) : ModeScope{task} {
     // The object is complete here: a `train` that throws leaves no module in the wrong mode.
-    std::vector<void const*> switched;
-    for_each_model(task, [&](auto& model) {
-      if (std::find(switched.begin(), switched.end(), &model) != switched.end()) return;
-      switched.push_back(&model);
-      model.train(training);
-    });
+    if constexpr (task_phase_count<Task> == 1) {
+      task_model<0>(task).train(training);
+    } else {
+      std::vector<void const*> switched;
+      for_each_model(task, [&](auto& model) {
+        if (std::find(switched.begin(), switched.end(), &model) != switched.end()) return;
+        switched.push_back(&model);
+        model.train(training);
+      });
+    }
   }
   ModeScope(ModeScope const&) = delete;
   ModeScope& operator=(ModeScope const&) = delete;

@@ -54,7 +54,7 @@ class SharedParameters {
     return {others_[I], quiet_};
   }
 
-  /// `.grad` of the shared parameters becomes that of phase I. Call it before the phase's backward pass and before its update.
+  /// `.grad` of the shared parameters becomes that of phase I. Call it before the phase's forward pass and before its update.
   void hold(std::size_t phase) {
     if (holder_ == phase) return;
     for (Shared& one : shared_) {

@@ -350,6 +350,7 @@ TEST_CASE("C2: a unit of which nothing requires a gradient is the plain child") 
   CHECK(unit(torch::ones({2, 8}).set_requires_grad(true)).requires_grad());
   // What comes out may be changed in place, as the plain child's.
   net->first->weight.set_requires_grad(true);
-  torch::relu_(unit(torch::ones({2, 8}))).sum().backward();
+  at::Tensor output = unit(torch::ones({2, 8}));
+  torch::relu_(output).sum().backward();
   CHECK(net->first->weight.grad().defined());
 }
