@@ -22,6 +22,7 @@
 #include "tacit/data/tensor_dataset.hpp"
 #include "tacit/task/optim/adagrad.hpp"
 #include "tacit/task/optim/adam.hpp"
+#include "tacit/task/optim/adamw.hpp"
 #include "tacit/task/optim/groups.hpp"
 #include "tacit/task/optim/rmsprop.hpp"
 #include "tacit/task/optim/sgd.hpp"
