@@ -50,6 +50,7 @@ concept steps_with_closure = requires { requires std::remove_cvref_t<Bound>::tak
 /// returns its mean loss, a scalar on the host.
 template <class Recipe, class Parameters>
 concept optimizer_recipe = requires(Recipe const& recipe, Parameters& parameters) {
+  requires !detail::groups_closures<decltype(recipe.bind(parameters))>;
   requires detail::steps<decltype(recipe.bind(parameters)), Parameters> || detail::steps_with_closure<decltype(recipe.bind(parameters)), Parameters>;
   recipe.bind(parameters).parameters_changed(parameters);
   { std::bool_constant<decltype(recipe.bind(parameters))::maskable>{} };

@@ -75,7 +75,7 @@ class WeightAverage {
     WeightAverage& average_;
   };
   /// Requires: no `update` and no optimizer's step while it lives. Cost: nothing is copied.
-  [[nodiscard]] Swapped swap() { return Swapped{*this}; }
+  [[nodiscard]] Swapped swap() & { return Swapped{*this}; }
 
   /// The model takes the average over for good: its own weights are lost.
   void apply() {

@@ -20,7 +20,9 @@
 #include "fake/tensor.hpp"
 #include "tacit/callbacks/reduce_on_plateau.hpp"
 #include "tacit/data/tensor_dataset.hpp"
+#include "tacit/task/optim/adagrad.hpp"
 #include "tacit/task/optim/adam.hpp"
+#include "tacit/task/optim/adamw.hpp"
 #include "tacit/task/optim/groups.hpp"
 #include "tacit/task/optim/rmsprop.hpp"
 #include "tacit/task/optim/sgd.hpp"
@@ -155,14 +157,22 @@ template <class Recipe>
 void check_by_hand(Recipe const& inner) {
   Two one;
   Two other;
-  auto ahead = optim::Lookahead<Recipe>{.inner = inner, .every = 2}.bind(one.set);
+  std::vector<optim::BoundLookahead<Recipe, ParameterSet>> held;
+  held.push_back(optim::Lookahead<Recipe>{.inner = inner, .every = 2}.bind(one.set));
   auto plain = inner.bind(other.set);
   std::vector<at::Tensor> slow{at::ones({2, 2}, at::kDouble), at::ones({2}, at::kDouble)};
   std::vector<std::size_t> slots;
   for (int t = 0; t < 12; ++t) {
+    if (t == 5) {  // moved, and told that nothing changed
+      auto moved = std::move(held.back());
+      held.clear();
+      held.push_back(std::move(moved));
+      held.back().parameters_changed(one.set);
+      plain.parameters_changed(other.set);
+    }
     one.gradients(t);
     other.gradients(t);
-    ahead.step(one.set);
+    held.back().step(one.set);
     plain.step(other.set);
     at::NoGradGuard const guard;
     if (t % 2 == 1) {
@@ -195,6 +205,8 @@ TEST_CASE("C12: Lookahead around groups whose optimizers keep different state") 
   check_by_hand(grouped(optim::Sgd{.lr = 0.1}, optim::Sgd{.lr = 0.1, .momentum = 0.9, .dampening = 0.5}));
   check_by_hand(grouped(optim::RMSprop{.lr = 0.01, .momentum = 0.5}, optim::RMSprop{.lr = 0.01, .centered = true}));
   check_by_hand(grouped(optim::Adam{.lr = 0.01}, optim::Adam{.lr = 0.01, .amsgrad = true}));
+  check_by_hand(grouped(optim::AdamW{.lr = 0.01, .amsgrad = true}, optim::AdamW{.lr = 0.01, .weight_decay = 0.0}));
+  check_by_hand(grouped(optim::Adagrad{.lr = 0.1}, optim::Adagrad{.lr = 0.1, .lr_decay = 0.1}));
   check_by_hand(torch_adam(0.01));
   check_by_hand(grouped(torch_adam(0.01), torch_adam(0.1)));
 

@@ -43,8 +43,8 @@ struct ChosenDevice {
     T to(T const& tensor) const { return tensor; }
     template <class Visit>
     void visit_chosen(Visit const& visit) const {
-      if (host) return visit(tacit::detail::type<tacit::Cpu>{});
-      visit(tacit::detail::type<fake::Gpu>{});
+      if (host) return visit(tacit::type<tacit::Cpu>{});
+      visit(tacit::type<fake::Gpu>{});
     }
   };
   template <class T>
@@ -62,9 +62,9 @@ struct ChosenPrecision {
     int choice = 0;
     template <class Visit>
     void visit_chosen(Visit const& visit) const {
-      if (choice == 0) return visit(tacit::detail::type<tacit::Fp32>{});
-      if (choice == 1) return visit(tacit::detail::type<Narrow>{});
-      visit(tacit::detail::type<Scaling>{});
+      if (choice == 0) return visit(tacit::type<tacit::Fp32>{});
+      if (choice == 1) return visit(tacit::type<Narrow>{});
+      visit(tacit::type<Scaling>{});
     }
   };
   template <class P, class Device>

@@ -114,9 +114,9 @@ class AutoDistribution::bound {
   template <class Visit>
   void visit_chosen(Visit const& visit) const {
     if (table_ == nullptr) {
-      visit(tacit::detail::type<SingleProcess>{});
+      visit(tacit::type<SingleProcess>{});
     } else {
-      visit(tacit::detail::type<AutoDistribution>{});
+      visit(tacit::type<AutoDistribution>{});
     }
   }
   std::string name() const {

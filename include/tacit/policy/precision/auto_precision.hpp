@@ -67,10 +67,10 @@ struct AutoPrecision {
     template <class Visit>
     void visit_chosen(Visit const& visit) const {
       switch (kind_) {
-        case kind::fp32: return visit(tacit::detail::type<Fp32>{});
-        case kind::fp64: return visit(tacit::detail::type<Fp64>{});
-        case kind::bf16: return visit(tacit::detail::type<Bf16>{});
-        case kind::fp16: return visit(tacit::detail::type<Fp16>{});
+        case kind::fp32: return visit(tacit::type<Fp32>{});
+        case kind::fp64: return visit(tacit::type<Fp64>{});
+        case kind::bf16: return visit(tacit::type<Bf16>{});
+        case kind::fp16: return visit(tacit::type<Fp16>{});
       }
     }
     void require_recoverable(LogPoint const* log_point) const {

@@ -144,7 +144,7 @@ class BoundGroups {
   /// Updates every parameter that has a gradient, group by group.
   /// Throws: ConfigError if parameters came or went without `parameters_changed`.
   void step(Parameters& parameters, update_input<tensor_type> const& input = {})
-    requires detail::steps<bound_type&, Parameters>
+    requires(!groups_closures && detail::steps<bound_type&, Parameters>)
   {
     take_slots(parameters);
     bool more_slots = false;

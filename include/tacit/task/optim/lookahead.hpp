@@ -135,6 +135,7 @@ class BoundLookahead {
   /// Slow weights take the weights over; `above` wrappers have slots after this one's.
   void start_slow(Parameters const& parameters, std::size_t above) {
     for (auto const& parameter : parameters) {
+      if (parameter.slots.size() <= above) continue;  // it came without `parameters_changed`
       fast_.push_back(parameter.master);
       slow_.push_back(parameter.slots[parameter.slots.size() - 1 - above]);
     }
