@@ -1,5 +1,6 @@
 #include <catch2/catch_test_macros.hpp>
 
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -161,7 +162,7 @@ TEST_CASE("U3: a callback that knows names only at run time reads the evaluation
   AnyCallback any{"reader", [&read](AnyEvent const& event, AnyContext const& context) {
     if (event.name == "EvalEpochEnd") read.push_back(context.latest("share"));
   }};
-  auto trainer = trainer_of_parts(eval_sets<"clean">{}, CallbackPack{Ema{}, Share{}, any});
+  auto trainer = trainer_of_parts(eval_sets<"clean">{}, CallbackPack{Ema{}, Share{}, std::ref(any)});
   trainer.train(data, data, {.epochs = 2, .sink = Sink::none()}, eval_data<"clean">(data));
   CHECK(read == std::vector<double>{1, 2, 3, 4, 5, 6, 7, 8});
 }
