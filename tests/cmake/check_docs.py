@@ -47,7 +47,7 @@ def read_events(source):
     text = (source / EVENTS).read_text()
     body = text[text.index("namespace event {"):text.index("/// Every event that the library fires")]
     events = []
-    for comment, declared, members in re.findall(r"((?:^ *///[^\n]*\n)+)(?:^template <[^\n]*>\n)?^struct (\w+)(?: : \w+)? \{(.*?)\};$", body,
+    for comment, declared, members in re.findall(r"((?:^ *///[^\n]*\n)+)(?:^template <[^\n]*>\n)?(?:^  requires[^\n]*\n)?^struct (\w+)(?: : \w+)? \{(.*?)\};$", body,
                                                  re.MULTILINE | re.DOTALL):
         # `Of` is an event within another one and has no row.
         if declared == "Of":

@@ -1,4 +1,4 @@
-// expect-text: is private
+// expect-text: private
 // fault T8: the compiler says it in its own words
 #include "fake/tensor.hpp"
 #include "tacit/train/trainer.hpp"

@@ -4,6 +4,7 @@
 #include <concepts>
 #include <cstdint>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -137,7 +138,7 @@ Broken check_distribution(Policy const& policy, Device const& device_policy, Mak
   bound.reduce_sum(numbers);
   detail::expect(broken, numbers[0] == all && numbers[1] == all * (all - 1.0) / 2.0,
                  "reduce_sum() sums over the ranks");
-  if constexpr (sums_beside_backward<std::remove_cvref_t<decltype(bound)>>) {
+  if constexpr (tacit::sums_beside_backward<std::remove_cvref_t<decltype(bound)>>) {
     double beside[2] = {1.0, static_cast<double>(rank)};
     bound.begin_sum(beside);
     beside[0] = 5.0;

@@ -44,8 +44,8 @@ class AnyContext {
   virtual bool is_main_process() const = 0;
   /// What this run records to.
   virtual History const& metrics() const = 0;
-  /// The latest value of a metric. Throws: UsageError if none was recorded.
-  double latest(std::string const& name) const { return metrics().latest(dynamic{name}); }
+  /// The latest value of a metric; in an evaluation that of this evaluation. Throws: UsageError if none was recorded.
+  virtual double latest(std::string const& name) const = 0;
   /// Records a metric by its name at run time. Throws: UsageError at an event that records nothing.
   virtual void record(std::string const& name, double value) const = 0;
   /// The loss of the step; nothing where the event has none, or where reading it would wait for the device.
@@ -70,6 +70,13 @@ class ErasedContext final : public AnyContext {
   int world_size() const override { return context_.world_size(); }
   bool is_main_process() const override { return context_.is_main_process(); }
   History const& metrics() const override { return context_.metrics(); }
+  double latest(std::string const& name) const override {
+    if constexpr (requires { context_.latest(dynamic{name}); }) {
+      return context_.latest(dynamic{name});
+    } else {
+      return metrics().latest(dynamic{name});
+    }
+  }
   void record([[maybe_unused]] std::string const& name, [[maybe_unused]] double value) const override {
     if constexpr (requires { context_.record(dynamic{name}, value); }) {
       context_.record(dynamic{name}, value);

@@ -11,6 +11,7 @@
 #include "tacit/core/error.hpp"
 #include "tacit/core/list.hpp"
 #include "tacit/metric/history.hpp"
+#include "tacit/train/composition.hpp"
 
 /// What a run knows of its recorded metrics besides their values: which belong to the evaluation in work, who writes those
 /// whose names are made at run time, and which watched ones never came.

@@ -264,11 +264,13 @@ constexpr auto check_unused_eval_step() {
   if constexpr (is_phase_task_v<Task>) {
     return check_unused_lambda<0, Task, Batch, Context>();
   } else if constexpr (names_eval_step<Task>) {
-    if constexpr (!requires(Task& task, Batch const& batch, Context& context) { task.eval_step(batch, context); } &&
-                  !requires(Task& task, any_context batch, Context& context) { task.eval_step(batch, context); }) {
-      return refuse<misuse::ET05, Task, override::eval_step>{};
-    } else {
+    // One after the other: a generic step of a deduced return type is compiled for whatever it is asked with.
+    if constexpr (requires(Task& task, Batch const& batch, Context& context) { task.eval_step(batch, context); }) {
       return sound{};
+    } else if constexpr (requires(Task& task, any_context batch, Context& context) { task.eval_step(batch, context); }) {
+      return sound{};
+    } else {
+      return refuse<misuse::ET05, Task, override::eval_step>{};
     }
   } else {
     return sound{};

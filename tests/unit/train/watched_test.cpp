@@ -1,5 +1,6 @@
 #include <catch2/catch_test_macros.hpp>
 
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -153,6 +154,17 @@ TEST_CASE("U3: in an evaluation `latest` reads that evaluation's value, and none
   CHECK(history.latest(on<"ema", on<"clean", share>>{}) == 2.0);
   CHECK(history.latest(share{}) == 3.0);
   CHECK(history.latest(on<"clean", share>{}) == 4.0);
+}
+
+TEST_CASE("U3: a callback that knows names only at run time reads the evaluation in work, too") {
+  fake::Line data{8};
+  std::vector<double> read;
+  AnyCallback any{"reader", [&read](AnyEvent const& event, AnyContext const& context) {
+    if (event.name == "EvalEpochEnd") read.push_back(context.latest("share"));
+  }};
+  auto trainer = trainer_of_parts(eval_sets<"clean">{}, CallbackPack{Ema{}, Share{}, std::ref(any)});
+  trainer.train(data, data, {.epochs = 2, .sink = Sink::none()}, eval_data<"clean">(data));
+  CHECK(read == std::vector<double>{1, 2, 3, 4, 5, 6, 7, 8});
 }
 
 namespace {
