@@ -23,7 +23,7 @@ enum class misuse {
   // optimizers
   EO01, EO02, EO03, EO04,
   // state
-  EV01, EV02, EV03, EV04, EV05, EV06,
+  EV01, EV02, EV03, EV04, EV05, EV06, EV07,
   // runs
   ER01, ER02, ER03, ER04, ER05, ER06,
   // data
