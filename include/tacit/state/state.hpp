@@ -654,7 +654,7 @@ class Decoder {
       auto const described = [](safetensors::Dtype dtype, safetensors::Shape const& shape) {
         return std::string{safetensors::name_of(dtype)} + " " + safetensors::detail::shape_text(shape);
       };
-      if (Traits::dtype(*current) != loaded.dtype || Traits::shape(*current) != loaded.shape) {
+      if (placed(path, [&] { return Traits::dtype(*current); }) != loaded.dtype || Traits::shape(*current) != loaded.shape) {
         differences.push_back("other tensor: " + path + " is " + described(loaded.dtype, loaded.shape) + " in the file, " +
                               described(Traits::dtype(*current), Traits::shape(*current)) + " in the program");
         return false;

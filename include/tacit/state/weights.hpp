@@ -263,7 +263,7 @@ WeightPlan plan(Tensors const& tensors, WeightFiles<F> const& files, std::string
     }
     from->second.used = true;
     safetensors::TensorInfo const& info = *from->second.info;
-    safetensors::Dtype const dtype = Traits::dtype(tensor);
+    safetensors::Dtype const dtype = placed(name, [&] { return Traits::dtype(tensor); });
     safetensors::Shape const shape = Traits::shape(tensor);
     if (info.shape != shape || (info.dtype != dtype && !(options.cast && may_cast(info.dtype, dtype)))) {
       bool const by_cast = info.shape == shape && !options.cast && may_cast(info.dtype, dtype);

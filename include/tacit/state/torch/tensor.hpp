@@ -66,15 +66,18 @@ inline constexpr std::array<std::pair<at::ScalarType, safetensors::Dtype>, 19> t
 
 // The errors here have no place yet: whoever knows the member's name gives it.
 
-/// Throws: StateError for a tensor whose elements are nowhere, or not all there, so that they can be neither read nor written.
+/// Why the elements of a tensor can be neither read nor written; empty where they can.
+inline std::string_view missing_elements(at::Tensor const& t) {
+  if (t.is_nested()) return "is a nested tensor";
+  if (t.is_meta()) return "lies on the device meta, where it has no elements";
+  if (t.key_set().has(c10::DispatchKey::ZeroTensor)) return "is a tensor of zeros without memory";
+  if (t.layout() == at::kStrided && t.numel() != 0 && !is_backed(t)) return "has less memory than its sizes and strides ask for";
+  return {};
+}
+/// Throws: StateError for such a tensor.
 inline void check_elements(at::Tensor const& t) {
-  std::string_view const what = t.is_nested()                                                ? "is a nested tensor"
-                                : t.is_meta()                                                ? "lies on the device meta, where it has no elements"
-                                : t.key_set().has(c10::DispatchKey::ZeroTensor)              ? "is a tensor of zeros without memory"
-                                : t.layout() == at::kStrided && t.numel() != 0 && !is_backed(t) ? "has less memory than its sizes and strides ask for"
-                                                                                             : "";
-  if (what.empty()) return;
-  throw StateError{"TACIT-RS45", message({"a tensor ", what}), "", "make it anew as a dense tensor with memory of its own"};
+  std::string_view const what = missing_elements(t);
+  if (!what.empty()) throw StateError{"TACIT-RS45", message({"a tensor ", what}), "", "make it anew as a dense tensor with memory of its own"};
 }
 
 /// Throws: StateError for types that safetensors files cannot hold.
@@ -189,7 +192,8 @@ struct state_tensor<at::Tensor> {
   static safetensors::Shape shape(at::Tensor const& t) { return detail::shape_of(t); }
 
   static std::string identity(at::Tensor const& t) {
-    void const* const data = t.layout() == at::kStrided && t.numel() != 0 ? t.const_data_ptr() : nullptr;
+    bool const there = detail::missing_elements(t).empty() && t.layout() == at::kStrided && t.numel() != 0;
+    void const* const data = there ? t.const_data_ptr() : nullptr;
     if (data == nullptr) return {};
     std::string text = detail::message({reinterpret_cast<std::uintptr_t>(data), t.device().str(), c10::toString(t.scalar_type()),
                                         (t.is_conj() ? "conjugate" : ""), (t.is_neg() ? "negative" : "")});
