@@ -42,12 +42,13 @@ namespace {
 constexpr char const* help =
     "usage: tacit-checkpoint COMMAND ...\n"
     "\n"
-    "  list DIRECTORY [--quick]   the checkpoints of a directory, oldest first; --quick reads manifests only\n"
+    "  list DIRECTORY [--quick]   the checkpoints of a directory, by number; --quick reads manifests only\n"
     "  show PATH                  what a checkpoint, or a .safetensors file, holds\n"
     "  verify PATH                reads every byte and compares it with its sum\n"
     "  diff PATH PATH             what differs between two checkpoints or files\n"
     "  prune DIRECTORY [--last N] [--best N [--higher]] [--every N] [--dry-run]\n"
-    "                             removes what these rules do not keep; the newest always stays\n"
+    "                             removes what these rules do not keep; the newest always stays,\n"
+    "                             and so does a higher number that a later run left behind\n"
     "\n"
     "PATH is a checkpoint, or a directory of checkpoints, of which the newest whole one is taken.\n"
     "\n"
@@ -230,8 +231,7 @@ void add_tensors(Content& content, tacit::Buffer buffer, std::string const& file
   std::span<std::byte const> const bytes = std::as_const(content.buffers.back()).bytes();
   st::Header const header = st::parse(bytes, file);
   for (st::TensorInfo const& info : header.tensors) {
-    content.tensors[prefix + info.name] = {info.dtype, info.shape,
-                                           bytes.subspan(static_cast<std::size_t>(header.data_begin + info.begin), static_cast<std::size_t>(info.end - info.begin))};
+    content.tensors[prefix + info.name] = {info.dtype, info.shape, st::tensor_bytes(bytes, header, info, file)};
   }
   for (auto const& [key, value] : header.metadata) content.values["metadata." + key] = value;
 }
@@ -275,7 +275,7 @@ Content read_checkpoint(tacit::Checkpoint<> const& checkpoint) {
       add_tensors(content, checkpoint.read(file.name), path, prefix);
     } else if (file.name.ends_with(".json")) {
       tacit::Buffer const text = checkpoint.read(file.name);
-      json::Value const root = json::parse(text.text(), path);
+      json::Value const root = json::parse(text.text(), path, json::limits_of(text.text()));
       json::Reader const reader{root, path};
       for (json::Member const& part : reader["parts"].object()) {
         content.values[prefix + part.key + " (version)"] = std::to_string(reader["parts"][part.key]["version"].whole());

@@ -235,6 +235,88 @@ TEST_CASE("R5: every call fails with every error, once and for good") {
   CHECK(failed_saves > 300);
 }
 
+namespace {
+
+/// A directory as a run may find it, with the numbers that it holds.
+struct Found {
+  char const* what;
+  std::vector<std::uint64_t> saved;
+  bool newest_is_damaged;
+};
+
+/// Three saves of a run in such a directory, and every state that a power cut may leave: what was found is what was acknowledged
+/// last, or what comes after it.
+Count try_power_cuts_after(Found const& before, tacit::Retention const& keep) {
+  auto const disk = std::make_shared<Disk>();
+  fake::FileSystem const files{disk};
+  std::uint64_t newest = 0;
+  {
+    tacit::CheckpointWriter earlier{"c", {}, files};
+    for (std::uint64_t const number : before.saved) save(earlier, number);
+    newest = before.saved.back();
+  }
+  if (before.newest_is_damaged) {
+    auto const [directory, name] = disk->place("c/" + tacit::detail::checkpoint_name(newest) + "/" + names[0]);
+    const_cast<Disk::Contents&>(disk->contents()).files.at(disk->find(directory, name)).back() ^= 1;
+    newest = before.saved[before.saved.size() - 2];
+  }
+  disk->settle();
+  std::vector<std::uint64_t> const numbers{60, 70, 80};
+  std::vector<std::size_t> acknowledged;
+  {
+    tacit::CheckpointWriter writer{"c", keep, files};
+    for (std::uint64_t const number : numbers) {
+      save(writer, number);
+      acknowledged.push_back(disk->log().size());
+    }
+  }
+  Count count;
+  std::mt19937_64 random{4};
+  for (std::size_t operations = 0; operations <= disk->log().size(); ++operations) {
+    std::size_t const open = disk->unsafe(operations).size();
+    bool const all = open <= 6;
+    for (std::uint64_t sample = 0; sample < (all ? std::uint64_t{1} << open : 24); ++sample) {
+      std::uint64_t const subset = all ? sample : random();
+      auto const after = std::make_shared<Disk>(disk->after_power_cut(operations, [&](std::size_t k) { return (subset >> (k % 64)) % 2 == 1; }));
+      ++count.states;
+      std::size_t done = 0;
+      while (done < 3 && acknowledged[done] <= operations) ++done;
+      std::uint64_t const last = done == 0 ? newest : numbers[done - 1];
+      std::string problem;
+      try {
+        auto const found = tacit::find_newest_checkpoint("c", fake::FileSystem{after});
+        std::uint64_t const number = found ? found->checkpoint.number() : 0;
+        if (number != last && !(done < 3 && number == numbers[done])) problem = "finds " + std::to_string(number) + " after " + std::to_string(last);
+        if (found && !is_whole(found->checkpoint)) problem = "other bytes than were saved";
+        tacit::CheckpointWriter next{"c", keep, fake::FileSystem{after}};
+        save(next, number + 5);
+        if (tacit::find_newest_checkpoint("c", fake::FileSystem{after})->checkpoint.number() != number + 5) problem = "does not go on";
+      } catch (tacit::StateError const& error) {
+        problem = error.what();
+      }
+      if (!problem.empty() && count.lost++ == 0) count.first = std::string{before.what} + ", operation " + std::to_string(operations) + ": " + problem;
+    }
+  }
+  return count;
+}
+
+}  // namespace
+
+TEST_CASE("C3, R4: power cuts in a directory with a higher number, a damaged newest or an earlier experiment, under every retention", "[long]") {
+  std::vector<Found> const directories{{"a higher number", {50, 1000}, false}, {"a damaged newest", {40, 50, 1000}, true}, {"a damaged newest below", {40, 50}, true}, {"an earlier experiment", {30, 50, 65, 90}, false}};
+  std::size_t states = 0;
+  for (Found const& before : directories) {
+    for (tacit::Retention const& keep : {tacit::Retention{}, tacit::Retention{.last = 1}, tacit::Retention{.last = 2}, tacit::Retention{.best = 1}, tacit::Retention{.every = 20}}) {
+      Count const count = try_power_cuts_after(before, keep);
+      states += count.states;
+      INFO(count.first);
+      CHECK(count.lost == 0);
+    }
+  }
+  std::printf("C3: %zu states of directories that other runs have left\n", states);
+  CHECK(states > 10'000);
+}
+
 TEST_CASE("R5: a reader whose calls fail says so or takes an older checkpoint") {
   auto const disk = std::make_shared<Disk>();
   {

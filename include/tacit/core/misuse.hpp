@@ -26,7 +26,7 @@ enum class misuse {
   // optimizers
   EO01, EO02, EO03, EO04, EO05, EO06, EO20, EO21,
   // state
-  EV01, EV02, EV03, EV04, EV05, EV06,
+  EV01, EV02, EV03, EV04, EV05, EV06, EV07,
   // runs
   ER01, ER02, ER03, ER04, ER05, ER06,
   // data

@@ -250,6 +250,8 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(ev05, "[TACIT-EV05] a part to save or load has no name, wanted: static constexpr std::string_view state_name, or named_part(\"name\", part), see docs/errors.md");
   constexpr bool ev06 = N != misuse::EV06;
   static_assert(ev06, "[TACIT-EV06] a visited member cannot be restored, wanted: a type with a default constructor and a move assignment that is noexcept, or a visit_state of its own, see docs/errors.md");
+  constexpr bool ev07 = N != misuse::EV07;
+  static_assert(ev07, "[TACIT-EV07] a part to save or load has no visitor, wanted: static void visit_state(auto& self, auto&& visit), one visit(\"key\", self.member) per member, see docs/errors.md");
   constexpr bool er01 = N != misuse::ER01;
   static_assert(er01, "[TACIT-ER01] choices make more than 8 programs in one, wanted: fewer choices, or tacit::allow_many as an argument of run, see docs/errors.md");
   constexpr bool er02 = N != misuse::ER02;

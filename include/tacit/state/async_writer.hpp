@@ -41,6 +41,7 @@ class AsyncCheckpointWriter {
   template <class... Parts>
   void save(Updates number, std::optional<double> metric, Parts const&... parts) {
     finish();
+    (void)detail::number_of(number);
     SavedState snapshot = snapshot_state(parts...);
     {
       std::lock_guard const lock{mutex_};

@@ -234,10 +234,6 @@ void remove_entry(Files<F>& files, std::string const& path) {
     files.remove_file(path);
   }
 }
-/// Whether a checkpoint can be read to its last byte.
-template <class F>
-bool is_whole(F const& fs, std::string const& directory);
-
 /// A removal that a power cut may hit anywhere: the checkpoint's name is gone from the disk before its files are.
 template <class F>
 void remove_checkpoint(Files<F>& files, std::string const& root, std::string const& name) {
@@ -264,6 +260,9 @@ class Checkpoint {
   explicit Checkpoint(std::filesystem::path const& directory, F fs = {}) : files_{std::move(fs)}, directory_{directory.string()} {
     manifest_ = detail::read_manifest(files_, directory_);
   }
+
+  /// With a manifest that was read already.
+  Checkpoint(std::string directory, Manifest manifest, F fs) : files_{std::move(fs)}, directory_{std::move(directory)}, manifest_{std::move(manifest)} {}
 
   std::string const& directory() const& noexcept { return directory_; }
   std::string directory() const&& { return directory_; }
@@ -321,6 +320,7 @@ class Checkpoint {
 
 namespace detail {
 
+/// Whether a checkpoint can be read to its last byte.
 template <class F>
 bool is_whole(F const& fs, std::string const& directory) {
   try {
@@ -387,9 +387,10 @@ std::optional<FoundCheckpoint<F>> find_newest_checkpoint(std::filesystem::path c
     auto const names = detail::checkpoint_names(files, directory);
     if (names.empty()) return std::nullopt;
     std::vector<SkippedCheckpoint> skipped;
-    for (detail::ListedCheckpoint const& one : detail::newest_first(files, directory)) {
+    for (detail::ListedCheckpoint& one : detail::newest_first(files, directory)) {
       try {
-        Checkpoint<F> checkpoint{directory + "/" + one.name.name, fs};
+        // What is read twice may be removed in between, by a writer that saves often.
+        auto checkpoint = one.manifest ? Checkpoint<F>{directory + "/" + one.name.name, std::move(*one.manifest), fs} : Checkpoint<F>{directory + "/" + one.name.name, fs};
         checkpoint.verify();
         return FoundCheckpoint<F>{std::move(checkpoint), std::move(skipped)};
       } catch (StateError const& error) {

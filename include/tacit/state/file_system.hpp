@@ -337,7 +337,11 @@ class Files {
    public:
     Handle(F fs, int number) : fs_{std::move(fs)}, number_{number} {}
     Handle(Handle&& other) noexcept : fs_{other.fs_}, number_{std::exchange(other.number_, -1)} {}
-    Handle& operator=(Handle&&) = delete;
+    Handle& operator=(Handle&& other) noexcept {
+      std::swap(fs_, other.fs_);
+      std::swap(number_, other.number_);
+      return *this;
+    }
     ~Handle() {
       if (number_ >= 0) fs_.close(number_);
     }

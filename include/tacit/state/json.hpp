@@ -114,21 +114,13 @@ Value object_of(Members... members) {
 
 /// What a text may ask for. A text of n bytes takes at most about 30 n bytes of memory.
 struct Limits {
-  std::size_t depth = 64;          ///< nesting of arrays and objects
+  std::size_t depth = 64;          ///< nesting of arrays and objects; writers keep to it too
   std::size_t values = 8'000'000;  ///< of all kinds together
 };
+/// The limits for a text that its writer does not count: as many values as its bytes can hold.
+constexpr Limits limits_of(std::string_view text) noexcept { return {.values = text.size()}; }
 
 namespace detail {
-
-/// Text of a file in a message: quoted, without control characters, not longer than a line.
-inline std::string shown(std::string_view text) {
-  std::string result{"\""};
-  for (char c : text.substr(0, 80)) {
-    bool const plain = static_cast<unsigned char>(c) >= 0x20 && static_cast<unsigned char>(c) < 0x7f;
-    result += plain ? c : '?';
-  }
-  return result + (text.size() > 80 ? "...\"" : "\"");
-}
 
 inline std::string at_offset(std::string_view file, std::uint64_t offset) {
   return std::string{file} + ", byte " + std::to_string(offset);
@@ -150,6 +142,33 @@ constexpr std::size_t utf8_length(std::string_view text) noexcept {
     return in_range && follows(1) && follows(2) && follows(3) ? 4 : 0;
   }
   return 0;
+}
+
+/// The length of the character that `text` begins with if a terminal can show it; 0 for control characters, for those that change
+/// the direction of what follows or take no room, and for bytes that are no UTF-8.
+constexpr std::size_t shown_length(std::string_view text) noexcept {
+  std::size_t const length = utf8_length(text);
+  auto const at = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  if (length == 1) return at(0) >= 0x20 && at(0) != 0x7f ? 1 : 0;
+  if (length == 2) return at(0) == 0xc2 && at(1) < 0xa0 ? 0 : 2;  // U+0080 to U+009F
+  if (length == 3) {
+    unsigned const code = (at(0) & 0x0fU) << 12U | (at(1) & 0x3fU) << 6U | (at(2) & 0x3fU);
+    bool const hidden = (code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) || (code >= 0x2060 && code <= 0x206f) || code == 0xfeff;
+    return hidden ? 0 : 3;
+  }
+  return length;
+}
+
+/// Text of a file in a message: quoted, without what a terminal would take for a command, not longer than a line.
+inline std::string shown(std::string_view text) {
+  std::string result{"\""};
+  while (!text.empty() && result.size() <= 80) {
+    std::size_t const length = shown_length(text);
+    if (length == 0) result += '?';
+    result += text.substr(0, length);
+    text.remove_prefix(std::max<std::size_t>(length, 1));
+  }
+  return result + (text.empty() ? "\"" : "...\"");
 }
 
 /// The characters of a text; the place where the parser is stays readable through `position`, for messages.
@@ -405,6 +424,9 @@ class Reader {
     for (std::size_t i = 0; i < array.size(); ++i) result.emplace_back(array[i], file_, path_ + "[" + std::to_string(i) + "]");
     return result;
   }
+  /// One of them; for arrays too long to have a Reader for each at a time.
+  std::size_t count() const { return as<Value::Array>("an array").size(); }
+  Reader item(std::size_t i) const { return {as<Value::Array>("an array")[i], file_, path_ + "[" + std::to_string(i) + "]"}; }
   std::string const& text() const { return as<std::string>("a text"); }
   std::uint64_t whole() const { return as<std::uint64_t>("an integer of 0 or more"); }
   bool flag() const { return as<bool>("true or false"); }

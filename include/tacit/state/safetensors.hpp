@@ -118,11 +118,26 @@ inline void refuse_other_formats(std::span<std::byte const> first, std::string_v
   if (begins("\x93NUMPY")) refuse("TACIT-RS10", "is a NumPy file", file, 0, "save it with safetensors.numpy.save_file");
   if (begins("\x89HDF")) refuse("TACIT-RS10", "is an HDF5 file", file, 0, "save it with safetensors.numpy.save_file");
   if (begins("GGUF")) refuse("TACIT-RS10", "is a GGUF file", file, 0, "save it with safetensors.numpy.save_file");
+  if (begins("version https://git-lfs")) {
+    refuse("TACIT-RS10", "is a Git LFS pointer, which stands for the file in a repository", file, 0, "fetch the file itself: git lfs pull, or download it from its page");
+  }
+  // A header's length of eight printable bytes would be longer than any that is read.
+  std::size_t const start = std::min(text.find_first_not_of("\xef\xbb\xbf \t\r\n"), text.size());
+  std::string_view const page = text.substr(start);
+  auto const lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+  for (std::string_view const tag : {std::string_view{"<!doctype"}, std::string_view{"<html"}, std::string_view{"<head"}, std::string_view{"<?xml"}}) {
+    if (page.size() >= tag.size() && std::ranges::equal(page.substr(0, tag.size()), tag, {}, lower)) {
+      refuse("TACIT-RS10", "is a web page (HTML or XML) that was saved in place of the file", file, 0, "download it again; the address may need a login, or lead to a page about the file");
+    }
+  }
 }
 
 }  // namespace detail
 
-/// The length of the header from a file's first bytes (8, or 9 and more to name other formats).
+/// As many of a file's first bytes as name other formats.
+inline constexpr std::size_t first_bytes = 64;
+
+/// The length of the header from a file's first bytes (8, or up to `first_bytes` to name other formats).
 /// Throws: StateError where the file is shorter than its header says, or the header is longer than `max_header`.
 inline std::uint64_t read_header_length(std::span<std::byte const> first, std::uint64_t file_size, std::string_view file) {
   detail::refuse_other_formats(first, file);
@@ -146,12 +161,16 @@ inline std::uint64_t read_header_length(std::span<std::byte const> first, std::u
 /// Throws: StateError, a number for each defect, with file and offset.
 /// Cost: memory in proportion to the header; nothing is allocated for data.
 inline Header parse_header(std::string_view text, std::uint64_t file_size, std::string_view file) {
-  if (text.empty() || text.front() != '{') detail::refuse("TACIT-RS15", "the header does not begin with `{`", file, 8);
+  // White space before it is against the format, and Python reads it.
+  std::size_t const begin = text.find_first_not_of(" \t\r\n");
+  if (begin == std::string_view::npos || text[begin] != '{') detail::refuse("TACIT-RS15", "the header does not begin with `{`", file, 8);
   json::Value root;
   try {
-    root = json::parse(text, file);
+    root = json::parse(text, file, json::limits_of(text));
   } catch (StateError const& error) {
-    throw StateError{error.code(), "in the header, counted from byte 8: " + error.problem(), error.where(), error.fix()};
+    // Python takes the last one in silence.
+    std::string const fix = error.code() == "TACIT-RS02" ? "which of the two is meant cannot be known: load it in Python, look at the tensor, and save it again" : error.fix();
+    throw StateError{error.code(), "in the header, counted from byte 8: " + error.problem(), error.where(), fix};
   }
   auto const refuse = [&](std::string_view code, std::string const& what, std::uint64_t offset) { detail::refuse(code, what, file, offset + 8); };
 
@@ -161,6 +180,7 @@ inline Header parse_header(std::string_view text, std::uint64_t file_size, std::
   for (json::Member& entry : *root.get<json::Value::Object>()) {
     std::string const shown = json::detail::shown(entry.key);
     if (entry.key == "__metadata__") {
+      if (entry.value.is_null()) continue;  // as Python reads it
       auto* pairs = entry.value.get<json::Value::Object>();
       if (pairs == nullptr) refuse("TACIT-RS16", "__metadata__ is no object", entry.offset);
       for (json::Member& pair : *pairs) {
@@ -171,11 +191,7 @@ inline Header parse_header(std::string_view text, std::uint64_t file_size, std::
       continue;
     }
     if (entry.value.get<json::Value::Object>() == nullptr) refuse("TACIT-RS17", "the entry of tensor " + shown + " is no object", entry.offset);
-    for (json::Member const& member : *entry.value.get<json::Value::Object>()) {
-      if (member.key != "dtype" && member.key != "shape" && member.key != "data_offsets") {
-        refuse("TACIT-RS18", "tensor " + shown + " has an unknown member " + json::detail::shown(member.key), member.offset);
-      }
-    }
+    // Other members are passed over, as in Python.
     json::Value const* const dtype = entry.value.find("dtype");
     json::Value const* const shape = entry.value.find("shape");
     json::Value const* const offsets = entry.value.find("data_offsets");
@@ -243,8 +259,21 @@ inline Header parse_header(std::string_view text, std::uint64_t file_size, std::
 /// The header of a whole file in memory.
 /// Throws: StateError, a number for each defect, with file and offset.
 inline Header parse(std::span<std::byte const> bytes, std::string_view file) {
-  std::uint64_t const length = read_header_length(bytes.first(std::min<std::size_t>(bytes.size(), 16)), bytes.size(), file);
+  std::uint64_t const length = read_header_length(bytes.first(std::min(bytes.size(), first_bytes)), bytes.size(), file);
   return parse_header({reinterpret_cast<char const*>(bytes.data()) + 8, static_cast<std::size_t>(length)}, bytes.size(), file);
+}
+
+/// The bytes of a tensor in the bytes of its file.
+/// Throws: StateError if they do not lie there: the header is of another file.
+inline std::span<std::byte const> tensor_bytes(std::span<std::byte const> bytes, Header const& header, TensorInfo const& info, std::string_view file) {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+  bool const wraps = __builtin_add_overflow(header.data_begin, info.begin, &begin) || __builtin_add_overflow(header.data_begin, info.end, &end);
+  if (wraps || begin > end || end > bytes.size()) {
+    throw StateError{"TACIT-RS43", tacit::detail::message({"has ", bytes.size(), " bytes, its header puts tensor ", json::detail::shown(info.name), " elsewhere"}), std::string{file},
+                     "it was changed while it was read: load it again"};
+  }
+  return bytes.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
 }
 
 /// A tensor to write: its bytes in row-major order, borrowed.
@@ -353,57 +382,61 @@ constexpr bool is_plain_file_name(std::string_view name) noexcept {
   return std::ranges::none_of(name, [](char c) { return c == '/' || c == '\\' || static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
-/// Reads the index of a sharded set.
+/// A path below a directory: plain names with `/` between them.
+constexpr bool is_inner_path(std::string_view path) noexcept {
+  for (;;) {
+    std::size_t const slash = path.find('/');
+    if (!is_plain_file_name(path.substr(0, slash))) return false;
+    if (slash == std::string_view::npos) return true;
+    path.remove_prefix(slash + 1);
+  }
+}
+
+/// Reads the index of a sharded set. A total size that is no number is passed over, as by transformers.
 /// Throws: StateError for text that is no index, and for file names that would leave the directory.
 inline ShardIndex parse_index(std::string_view text, std::string_view file) {
-  json::Value const root = json::parse(text, file);
+  detail::refuse_other_formats(std::as_bytes(std::span{text.substr(0, first_bytes)}), file);
+  json::Value const root = json::parse(text, file, json::limits_of(text));
   json::Reader const reader{root, file};
   ShardIndex index;
-  if (auto const metadata = reader.find("metadata")) {
-    if (auto const size = metadata->find("total_size")) {
-      // Python writes an integer; some tools write a float of that value.
-      auto const* number = size->value().get<double>();
-      bool const whole = number != nullptr && *number >= 0 && *number < 9.0e15 && *number == static_cast<double>(static_cast<std::uint64_t>(*number));
-      index.total_size = whole ? static_cast<std::uint64_t>(*number) : size->whole();
-    }
+  json::Value const* const metadata = root.find("metadata");
+  if (json::Value const* const size = metadata == nullptr ? nullptr : metadata->find("total_size")) {
+    // Python writes an integer; some tools write a float of that value.
+    auto const* number = size->get<double>();
+    bool const whole = number != nullptr && *number >= 0 && *number < 9.0e15 && *number == static_cast<double>(static_cast<std::uint64_t>(*number));
+    if (whole) index.total_size = static_cast<std::uint64_t>(*number);
+    if (auto const* exact = size->get<std::uint64_t>()) index.total_size = *exact;
   }
   for (json::Member const& member : reader["weight_map"].object()) {
     auto const* name = member.value.get<std::string>();
-    if (name == nullptr || !is_plain_file_name(*name)) {
-      detail::refuse("TACIT-RS35", "the file of tensor " + json::detail::shown(member.key) + (name == nullptr ? " is no text" : ", " + json::detail::shown(*name) + ", is no plain file name"), file,
-                     member.offset, "an index may name files of its own directory only");
+    if (name == nullptr || !is_inner_path(*name)) {
+      detail::refuse("TACIT-RS35", "the file of tensor " + json::detail::shown(member.key) + (name == nullptr ? " is no text" : ", " + json::detail::shown(*name) + ", is no path below the index"), file,
+                     member.offset, "an index may name files of its own directory, and of those below it, only");
     }
     index.weight_map.emplace(member.key, *name);
   }
   return index;
 }
 
-/// Compares an index with the headers of its files: `header_of(name)` gives the checked header of a file.
-/// Throws: StateError for a tensor that its file lacks, that the index lacks, or that two files hold; or a wrong total size.
+/// Compares an index with the headers of its files: `header_of(name)` gives the checked header of a file. A tensor that the index
+/// lacks counts, and what the index says of the total size is not looked at: transformers reads such sets.
+/// Throws: StateError for a tensor that its file lacks, or that two files hold.
 template <class HeaderOf>
 void check_index(ShardIndex const& index, std::string_view file, HeaderOf&& header_of) {
-  std::uint64_t total = 0;
-  std::size_t count = 0;
+  std::map<std::string, std::string, std::less<>> held;  // tensor to file
   for (std::string const& name : index.files()) {
     Header const header = header_of(name);
     for (TensorInfo const& info : header.tensors) {
       auto const entry = index.weight_map.find(info.name);
-      if (entry == index.weight_map.end()) detail::refuse("TACIT-RS36", "tensor " + json::detail::shown(info.name) + " of " + name + " is not in the index", file, 0);
-      if (entry->second != name) detail::refuse("TACIT-RS37", "tensor " + json::detail::shown(info.name) + " is in " + name + ", the index says " + entry->second, file, 0);
-      total += info.end - info.begin;
-      ++count;
-    }
-    std::vector<std::string_view> held;
-    for (TensorInfo const& info : header.tensors) held.push_back(info.name);
-    std::ranges::sort(held);
-    for (auto const& [tensor, shard] : index.weight_map) {
-      if (shard == name && !std::ranges::binary_search(held, std::string_view{tensor})) {
-        detail::refuse("TACIT-RS38", "tensor " + json::detail::shown(tensor) + " is not in " + name, file, 0);
+      if (entry != index.weight_map.end() && entry->second != name) {
+        detail::refuse("TACIT-RS37", "tensor " + json::detail::shown(info.name) + " is in " + json::detail::shown(name) + ", the index says " + json::detail::shown(entry->second), file, 0);
       }
+      auto const [other, fresh] = held.emplace(info.name, name);
+      if (!fresh) detail::refuse("TACIT-RS37", "tensor " + json::detail::shown(info.name) + " is in " + json::detail::shown(name) + " and in " + json::detail::shown(other->second), file, 0);
     }
   }
-  if (index.total_size != 0 && index.total_size != total && count != 0) {
-    detail::refuse("TACIT-RS39", "the index says " + std::to_string(index.total_size) + " bytes, the tensors have " + std::to_string(total), file, 0);
+  for (auto const& [tensor, name] : index.weight_map) {
+    if (!held.contains(tensor)) detail::refuse("TACIT-RS38", "tensor " + json::detail::shown(tensor) + " is not in " + json::detail::shown(name), file, 0);
   }
 }
 
@@ -454,6 +487,9 @@ inline Shards shard(std::span<TensorView const> tensors, std::uint64_t max_bytes
     json::append_quoted(shards.index, name);
   }
   shards.index += "\n  }\n}\n";
+  if (shards.index.size() > max_header) {
+    detail::refuse_to_write("TACIT-RS47", "the index would have " + std::to_string(shards.index.size()) + " bytes, at most " + std::to_string(max_header) + " can be read", "");
+  }
   return shards;
 }
 

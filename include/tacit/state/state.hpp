@@ -44,12 +44,12 @@ concept state_part = visitable_state<T> && requires {
 };
 
 /// A part under another name than its type's: for two parts of one type.
-template <visitable_state T>
+template <class T>
 struct NamedPart {
   std::string name;
   T& object;
 };
-template <visitable_state T>
+template <class T>
 NamedPart<T> named_part(std::string name, T& object) {
   return {std::move(name), object};
 }
@@ -146,6 +146,59 @@ std::string type_text() {
   }
 }
 
+/// Stands for a value of any field of T, or of its bases, or of its empty fields.
+enum class field_kind { any, base, empty };
+template <class T, field_kind Kind>
+struct any_field {
+  template <class U>
+    requires(!std::same_as<U, T> && (Kind != field_kind::base || std::is_base_of_v<U, T>) && (Kind != field_kind::empty || std::is_empty_v<U>))
+  operator U() const noexcept;
+};
+template <class T, std::size_t Count, field_kind Last = field_kind::any>
+inline constexpr bool has_fields_v = []<std::size_t... I>(std::index_sequence<I...>) {
+  return requires { T{(static_cast<void>(I), any_field<T, field_kind::any>{})..., any_field<T, Last>{}}; };
+}(std::make_index_sequence<Count - 1>{});
+
+/// How many fields an aggregate has that are not empty, without its bases; at most the first 24, and fewer where a field can be
+/// made of nothing that is known here. 0 for what is no aggregate.
+template <class T>
+constexpr std::size_t field_count() {
+  if constexpr (std::is_aggregate_v<T> && std::is_class_v<T>) {
+    return []<std::size_t... I>(std::index_sequence<I...>) {
+      std::size_t all = 0;
+      std::size_t bases = 0;
+      std::size_t empty = 0;
+      ((all = has_fields_v<T, I + 1> ? I + 1 : all), ...);
+      ((bases += bases == I && has_fields_v<T, I + 1, field_kind::base> ? 1U : 0U), ...);
+      ((empty += I >= bases && I < all && has_fields_v<T, I + 1, field_kind::empty> ? 1U : 0U), ...);
+      return all - bases - empty;
+    }(std::make_index_sequence<24>{});
+  } else {
+    return 0;
+  }
+}
+
+/// An aggregate whose visitor leaves members out on purpose.
+template <class T>
+concept partly_visited = requires {
+  { std::bool_constant<T::partial_state>{} } -> std::same_as<std::true_type>;
+};
+
+/// Throws: StateError where an aggregate has more fields than its visitors show: what is forgotten would not be saved.
+template <class T>
+void check_all_visited(T const& object, std::size_t visited, std::string const& path) {
+  if constexpr (field_count<T>() > 0 && !partly_visited<T>) {
+    if (visited >= field_count<T>()) return;
+    if constexpr (visitable_state<T> && visitable_config<T>) {
+      T::visit_config(object, [&](std::string_view, auto const&) { ++visited; });
+      if (visited >= field_count<T>()) return;
+    }
+    throw StateError{"TACIT-RS44",
+                     message({"has ", field_count<T>(), " members, its visitor shows ", visited, ": the others would not be saved"}), path,
+                     "visit each member, or say static constexpr bool partial_state = true"};
+  }
+}
+
 inline std::string hex_of(std::string_view bytes) {
   constexpr std::string_view digits = "0123456789abcdef";
   std::string text;
@@ -192,6 +245,7 @@ class Encoder {
   /// The members of an object, each with its type.
   template <class T>
   json::Value members(T const& object, std::string const& path) {
+    Level const level{*this, path, 2};  // itself, and type and value of each member
     json::Value::Object result;
     auto const visit = [&](std::string_view key, auto const& member) {
       using Member = std::remove_cvref_t<decltype(member)>;
@@ -199,6 +253,7 @@ class Encoder {
       result.push_back({std::string{key}, typed<Member>(value(member, joined(path, key)))});
     };
     visit_members(object, visit);
+    check_all_visited(object, result.size(), path);
     return json::Value{sorted(std::move(result), path)};
   }
 
@@ -225,6 +280,7 @@ class Encoder {
       return json::Value{hex_of({bits, sizeof(T)})};
     } else if constexpr (std::same_as<T, std::string>) {
       if (json::is_utf8(member)) return json::Value{member};
+      Level const level{*this, path};
       return json::object_of(json::Member{"hex", json::Value{hex_of(member)}});
     } else if constexpr (count_like<T>) {
       if constexpr (requires { member.is_set(); }) {
@@ -236,12 +292,15 @@ class Encoder {
     } else if constexpr (optional_like<T>) {
       // In an array, so that an optional of an optional is told from none.
       if (!member.has_value()) return {};
+      Level const level{*this, path};
       return json::array_of(value(*member, path));
     } else if constexpr (tuple_of_members<T>) {
+      Level const level{*this, path};
       json::Value::Array array;
       std::apply([&](auto const&... element) { (array.push_back(value(element, path + "[" + std::to_string(array.size()) + "]")), ...); }, member);
       return json::Value{std::move(array)};
     } else if constexpr (std::ranges::sized_range<T>) {
+      Level const level{*this, path};
       json::Value::Array array;
       for (auto const& element : member) {
         if constexpr (std::same_as<std::remove_cvref_t<T>, std::vector<bool>>) {
@@ -270,6 +329,25 @@ class Encoder {
   }
 
  private:
+  /// Nesting as the reader of the text is going to count it: what it would refuse is not written.
+  class Level {
+   public:
+    Level(Encoder& encoder, std::string const& path, std::size_t count = 1) : encoder_{encoder}, count_{count} {
+      if (encoder.depth_ + count > json::Limits{}.depth) {
+        throw StateError{"TACIT-RS41", tacit::detail::message({"is nested too deep: the state file would have more than ", json::Limits{}.depth, " levels, and could not be read"}),
+                         path.substr(0, 200), "save a tree as a list of its nodes"};
+      }
+      encoder.depth_ += count;
+    }
+    Level(Level const&) = delete;
+    Level& operator=(Level const&) = delete;
+    ~Level() { encoder_.depth_ -= count_; }
+
+   private:
+    Encoder& encoder_;
+    std::size_t count_;
+  };
+
   template <class T>
   json::Value tensor(T const& member, std::string const& path) {
     using Traits = state_tensor<T>;
@@ -297,6 +375,7 @@ class Encoder {
   }
 
   bool copy_;
+  std::size_t depth_ = 3;  // the file's object, its parts, and the part
   std::map<std::string, std::string> names_{};
 };
 
@@ -497,8 +576,8 @@ class Decoder {
     } else if constexpr (growing_range<T>) {
       using Element = element_of_t<T>;
       bool whole = true;
-      std::size_t i = 0;
-      for (json::Reader const& item : file.items()) {
+      for (std::size_t i = 0; i < file.count(); ++i) {
+        json::Reader const item = file.item(i);
         if constexpr (!std::default_initializable<Element>) {
           report(bad<misuse::EV06, Element>{});
         } else {
@@ -509,7 +588,6 @@ class Decoder {
           }
           whole = read(element, now, item, path + "[" + std::to_string(i) + "]") && whole;
           into.insert(into.end(), std::move(element));
-          ++i;
         }
       }
       return whole;
@@ -576,7 +654,7 @@ class Decoder {
       auto const described = [](safetensors::Dtype dtype, safetensors::Shape const& shape) {
         return std::string{safetensors::name_of(dtype)} + " " + safetensors::detail::shape_text(shape);
       };
-      if (Traits::dtype(*current) != loaded.dtype || Traits::shape(*current) != loaded.shape) {
+      if (placed(path, [&] { return Traits::dtype(*current); }) != loaded.dtype || Traits::shape(*current) != loaded.shape) {
         differences.push_back("other tensor: " + path + " is " + described(loaded.dtype, loaded.shape) + " in the file, " +
                               described(Traits::dtype(*current), Traits::shape(*current)) + " in the program");
         return false;
@@ -714,14 +792,26 @@ inline std::string state_file_name(std::string_view extension, int rank, int wor
   return "state" + ranks + "." + std::string{extension};
 }
 
+/// A part that has no visitor, or a wrong one, is told so, and by nothing else.
+template <class T>
+constexpr void report_visitor() {
+  using Plain = std::remove_const_t<T>;
+  if constexpr (names_visit_state<Plain> && !visitable_state<Plain>) {
+    report(bad<misuse::EV02, Plain>{});
+  } else if constexpr (!visitable_state<Plain>) {
+    report(bad<misuse::EV07, Plain>{});
+  }
+}
+
 template <class T>
 struct part_access {
   using object_type = T;
   static std::string_view name(T const&) {
-    if constexpr (state_part<T>) {
+    report_visitor<T>();
+    if constexpr (requires { { T::state_name } -> std::convertible_to<std::string_view>; }) {
       return T::state_name;
     } else {
-      report(bad<misuse::EV05, T>{});
+      if constexpr (visitable_state<T>) report(bad<misuse::EV05, T>{});
       return {};
     }
   }
@@ -731,7 +821,10 @@ struct part_access {
 template <class T>
 struct part_access<NamedPart<T>> {
   using object_type = T;
-  static std::string_view name(NamedPart<T> const& part) { return part.name; }
+  static std::string_view name(NamedPart<T> const& part) {
+    report_visitor<T>();
+    return part.name;
+  }
   static T& object(NamedPart<T> const& part) { return part.object; }
 };
 
@@ -743,8 +836,10 @@ SavedState encode_parts(bool copy, Parts const&... parts) {
     using Access = part_access<std::remove_cvref_t<decltype(part)>>;
     std::string const name{Access::name(part)};
     if (name.empty() || !json::is_utf8(name)) throw StateError{"TACIT-RS84", "a part has no name, or one that is not UTF-8", "the parts to save", "name it"};
-    constexpr std::uint64_t version = version_of<std::remove_const_t<typename Access::object_type>>();
-    all.push_back({name, json::object_of(json::Member{"members", encoder.members(Access::object(part), name)}, json::Member{"version", json::Value{version}})});
+    if constexpr (visitable_state<std::remove_const_t<typename Access::object_type>>) {
+      constexpr std::uint64_t version = version_of<std::remove_const_t<typename Access::object_type>>();
+      all.push_back({name, json::object_of(json::Member{"members", encoder.members(Access::object(part), name)}, json::Member{"version", json::Value{version}})});
+    }
   };
   (add(parts), ...);
   SavedState saved;
@@ -795,7 +890,8 @@ inline std::vector<CheckpointFile> SavedState::files(int rank, int world_size) c
   return result;
 }
 
-/// Parts as they are now, in memory: what changes later does not change it.
+/// Parts as they are now, in memory: what changes later does not change it. What this accepts can be loaded: limits of the
+/// readers (64 levels of nesting, 100 MB of tensor headers) are checked here; the number of values has none.
 template <class... Parts>
 SavedState snapshot_state(Parts const&... parts) {
   return detail::encode_parts(true, parts...);
@@ -815,7 +911,7 @@ std::string save_state(CheckpointWriter<F, Group>& writer, Updates number, std::
 /// Throws: StateError for damaged files, newer versions, and (TACIT-RS80) with all differences at once, the first 20 printed.
 template <class... Parts>
 StagedState stage_state(std::string_view text, std::string_view text_file, std::span<std::byte const> tensor_bytes, std::string_view tensor_file, LoadOptions const& options, Parts&&... parts) {
-  json::Value root = json::parse(text, text_file);
+  json::Value root = json::parse(text, text_file, json::limits_of(text));  // as many values as were saved
   json::Reader const reader{root, text_file};
   if (reader["format"].text() != "tacit-state") reader["format"].fail("TACIT-RS52", "is not a state of Tacit");
   std::uint64_t const version = reader["version"].whole();
@@ -829,7 +925,7 @@ StagedState stage_state(std::string_view text, std::string_view text_file, std::
   detail::LoadedTensors tensors;
   safetensors::Header header = safetensors::parse(tensor_bytes, tensor_file);
   for (safetensors::TensorInfo& info : header.tensors) {
-    auto const bytes = tensor_bytes.subspan(static_cast<std::size_t>(header.data_begin + info.begin), static_cast<std::size_t>(info.end - info.begin));
+    auto const bytes = safetensors::tensor_bytes(tensor_bytes, header, info, tensor_file);
     tensors.emplace(std::move(info.name), detail::LoadedTensor{info.dtype, std::move(info.shape), bytes});
   }
 
@@ -847,8 +943,10 @@ StagedState stage_state(std::string_view text, std::string_view text_file, std::
       if (!decoder.may_be_added(name)) decoder.differences.push_back("missing in the file: part " + name);
       return;
     }
-    if (!detail::migrate<Object>(*found, name, text_file, decoder.differences)) return;
-    decoder.stage(Access::object(part), json::Reader{*found, text_file, name}["members"], name);
+    if constexpr (visitable_state<Object>) {
+      if (!detail::migrate<Object>(*found, name, text_file, decoder.differences)) return;
+      decoder.stage(Access::object(part), json::Reader{*found, text_file, name}["members"], name);
+    }
   };
   (stage(parts), ...);
   for (json::Member const& part : *root.find("parts")->get<json::Value::Object>()) {

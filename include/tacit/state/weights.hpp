@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <regex>
 #include <span>
 #include <string>
@@ -92,42 +93,46 @@ template <class F>
 class WeightFiles {
  public:
   struct File {
-    std::string path;
+    typename Files<F>::Input data;  // open until the end: header and bytes are of one file, whatever is renamed over it meanwhile
     safetensors::Header header;
   };
 
   WeightFiles(std::filesystem::path const& given, bool follow_links, F fs) : files_{std::move(fs)}, follow_{follow_links} {
     std::string name = given.string();
-    if (files_.look(followed(name)).kind == FileEntry::Kind::directory) {
-      std::string const inner = name + "/model.safetensors";
-      name = files_.look(inner + ".index.json").kind == FileEntry::Kind::missing ? inner : inner + ".index.json";
-    }
     // The path itself is the user's word; what stands in a directory or an index is not.
-    std::string const path = name == given.string() ? followed(name) : link_inside(name);
+    std::string path = followed(name);
+    std::optional<typename Files<F>::Input> file;
+    if (files_.look(path).kind == FileEntry::Kind::directory) {
+      std::string const inner = name + "/model.safetensors";
+      name = inner + ".index.json";
+      path = link_inside(name);
+      bool missing = false;
+      file = files_.open(path, missing);
+      if (missing) {
+        name = inner;
+        path = link_inside(name);
+      } else if (!file) {
+        throw_no_file(path);
+      }
+    }
+    if (!file) file = open(path);
     if (!name.ends_with(".json")) {
-      all.push_back({path, header_of(path)});
+      add(*std::move(file));
       return;
     }
-    FileEntry const entry = files_.look(path);
-    if (entry.kind != FileEntry::Kind::file || entry.size > safetensors::max_header) throw_no_file(path);
-    Buffer buffer{static_cast<std::size_t>(entry.size)};
-    files_.read(path, buffer.bytes());
+    if (file->size() > safetensors::max_header) throw_no_file(path);
+    Buffer const buffer = file->read_all();
     safetensors::ShardIndex const index = safetensors::parse_index(buffer.text(), path);
     std::string const directory = std::filesystem::path{name}.parent_path().string();
     safetensors::check_index(index, path, [&](std::string const& one) {
-        std::string const file = link_inside((directory.empty() ? std::string{} : directory + "/") + one);
-      all.push_back({file, header_of(file)});
+      std::string const start = directory.empty() ? std::string{} : directory + "/";
+      // A directory on the way that is a link would lead out of the set.
+      for (std::size_t slash = one.find('/'); slash != std::string::npos && !follow_; slash = one.find('/', slash + 1)) {
+        if (files_.look(start + one.substr(0, slash)).kind != FileEntry::Kind::directory) throw_no_file(start + one);
+      }
+      add(open(link_inside(start + one)));
       return all.back().header;
     });
-  }
-
-  /// The whole file.
-  Buffer read(File const& file) {
-    FileEntry const entry = files_.look(file.path);
-    Buffer buffer{static_cast<std::size_t>(entry.size)};
-    Written const got = files_.read(file.path, buffer.bytes());
-    if (entry.kind != FileEntry::Kind::file || got.size != entry.size) throw_no_file(file.path);
-    return buffer;
   }
 
   std::vector<File> all{};
@@ -140,15 +145,20 @@ class WeightFiles {
   }
   std::string link_inside(std::string const& path) const { return follow_ ? followed(path) : path; }
 
-  safetensors::Header header_of(std::string const& path) {
-    FileEntry const entry = files_.look(path);
-    if (entry.kind != FileEntry::Kind::file) throw_no_file(path);
-    Buffer first{static_cast<std::size_t>(std::min<std::uint64_t>(entry.size, 16))};
-    Written const got = files_.read(path, first.bytes());
-    std::uint64_t const length = safetensors::read_header_length(first.bytes().first(static_cast<std::size_t>(got.size)), entry.size, path);
-    Buffer head{static_cast<std::size_t>(length) + 8};
-    if (files_.read(path, head.bytes()).size != length + 8) throw_no_file(path);
-    return safetensors::parse_header(head.text().substr(8), entry.size, path);
+  typename Files<F>::Input open(std::string const& path) {
+    bool missing = false;
+    auto file = files_.open(path, missing);
+    if (!file) throw_no_file(path);
+    return *std::move(file);
+  }
+  void add(typename Files<F>::Input data) {
+    Buffer first{static_cast<std::size_t>(std::min<std::uint64_t>(data.size(), safetensors::first_bytes))};
+    auto const got = static_cast<std::size_t>(data.read(first.bytes()).size);
+    std::uint64_t const length = safetensors::read_header_length(first.bytes().first(got), data.size(), data.path());
+    Buffer head{static_cast<std::size_t>(length)};
+    if (data.read(head.bytes(), 8).size != length) throw_no_file(data.path());
+    safetensors::Header header = safetensors::parse_header(head.text(), data.size(), data.path());
+    all.push_back({std::move(data), std::move(header)});
   }
   [[noreturn]] static void throw_no_file(std::string const& path) {
     throw StateError{"TACIT-RS98", "is no file of weights, or cannot be read as one", path,
@@ -253,7 +263,7 @@ WeightPlan plan(Tensors const& tensors, WeightFiles<F> const& files, std::string
     }
     from->second.used = true;
     safetensors::TensorInfo const& info = *from->second.info;
-    safetensors::Dtype const dtype = Traits::dtype(tensor);
+    safetensors::Dtype const dtype = placed(name, [&] { return Traits::dtype(tensor); });
     safetensors::Shape const shape = Traits::shape(tensor);
     if (info.shape != shape || (info.dtype != dtype && !(options.cast && may_cast(info.dtype, dtype)))) {
       bool const by_cast = info.shape == shape && !options.cast && may_cast(info.dtype, dtype);
@@ -331,11 +341,11 @@ WeightsReport load_weights(std::filesystem::path const& path, Model& model, Load
   std::vector<std::pair<Tensor*, Tensor>> staged;
   std::map<std::string, std::pair<std::string, std::uint64_t>> taken;  // identity: name and hash of what a tied tensor takes
   for (std::size_t file = 0; file < files.all.size(); ++file) {
-    Buffer const& buffer = buffers.emplace_back(files.read(files.all[file]));
+    Buffer const& buffer = buffers.emplace_back(files.all[file].data.read_all());
     for (auto const& move : plan.moves) {
       if (move.file != file) continue;
       auto& [name, tensor] = tensors[move.into];
-      auto const bytes = buffer.bytes().subspan(static_cast<std::size_t>(files.all[file].header.data_begin + move.info->begin), static_cast<std::size_t>(move.info->end - move.info->begin));
+      auto const bytes = safetensors::tensor_bytes(buffer.bytes(), files.all[file].header, *move.info, files.all[file].data.path());
       std::string const identity = Traits::identity(tensor);
       HashingVisitor hash;
       if (!identity.empty()) {
@@ -360,7 +370,9 @@ WeightsReport load_weights(std::filesystem::path const& path, Model& model, Load
 
 /// Writes a module's parameters and buffers as Python's `save_file(module.state_dict(), path, {"format": "pt"})` of
 /// safetensors.torch does, byte for byte; with `tied_once` as its `save_model`. A file of that name is replaced once the new one is safe.
-/// Throws: StateError if it cannot be written; what was there before is as it was. Of a sharded set the index comes last.
+/// Several processes may save one name: it is the file of one of them, whole.
+/// Throws: StateError if it cannot be written; what was there before is as it was. Of a sharded set the index comes last; a set that
+/// is written over another of the same names is replaced file by file.
 /// Example: save_weights("model.safetensors", *net);
 template <class Model, file_system F = PosixFileSystem>
 void save_weights(std::filesystem::path const& path, Model& model, SaveWeightsOptions const& options = {}, F fs = {}) {
@@ -396,11 +408,18 @@ void save_weights(std::filesystem::path const& path, Model& model, SaveWeightsOp
   std::filesystem::path const parent = path.has_parent_path() ? path.parent_path() : std::filesystem::path{"."};
   std::string const directory = (sharded ? path : parent).string();
   if (sharded) files.make_directories(directory);
-  std::vector<std::string> written;
+  constexpr std::string_view prefix = ".tmp-weights-";
+  struct Written {
+    std::string work;  // where it lies until it is renamed; a name of this call's own, for others may save the same file
+    std::string name;
+  };
+  std::vector<Written> written;
   auto const write = [&](std::string const& name, std::span<std::span<std::byte const> const> pieces) {
-    std::string const work = directory + "/.tmp-" + name;
-    if (files.look(work).kind != FileEntry::Kind::missing) files.remove_file(work);
-    written.push_back(name);
+    std::string work;
+    do {
+      work = directory + "/" + detail::own_temporary_name(prefix);
+    } while (files.look(work).kind != FileEntry::Kind::missing);
+    written.push_back({work, name});
     files.write_new(work, pieces);
   };
   auto const write_part = [&](std::string const& name, std::span<safetensors::TensorView const> part) {
@@ -420,22 +439,29 @@ void save_weights(std::filesystem::path const& path, Model& model, SaveWeightsOp
         write("model.safetensors.index.json", std::span{&text, 1});
       }
     }
+    for (Written& one : written) {
+      files.rename(one.work, directory + "/" + one.name);
+      one.work.clear();
+    }
   } catch (std::exception const&) {
-    for (std::string const& name : written) {
-      try {
-        files.remove_file(directory + "/.tmp-" + name);
-      } catch (StateError const&) {
-        // The first error is the one to tell; the next save removes the file.
-      }
+    for (Written const& one : written) {
+      if (!one.work.empty()) detail::remove_quietly(files, one.work);
     }
     throw;
   }
-  for (std::string const& name : written) files.rename(directory + "/.tmp-" + name, directory + "/" + name);
   if (sharded && written.size() == 1) {
     std::string const old_index = directory + "/model.safetensors.index.json";
     if (files.look(old_index).kind != FileEntry::Kind::missing) files.remove_file(old_index);
   }
   files.sync_directory(directory);
+  // What programs of this host that were killed have left.
+  try {
+    for (std::string const& name : files.list(directory)) {
+      if (detail::is_left_temporary(name, prefix)) detail::remove_quietly(files, directory + "/" + name);
+    }
+  } catch (StateError const&) {
+    // It is saved; a directory that may not be listed is no failure.
+  }
 }
 
 }  // namespace tacit::inline v0

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
@@ -5,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <initializer_list>
 #include <iterator>
 #include <limits>
 #include <map>
@@ -407,4 +409,190 @@ TEST_CASE("a relative directory stays where it was when the program changes its 
   save(writer, 1);
   fs::current_path(before);
   CHECK(tacit::list_checkpoints(scratch.path() / "relative").size() == 1);
+}
+
+namespace {
+
+std::vector<tacit::Retention> const& retentions() {
+  static std::vector<tacit::Retention> const all{{}, {.last = 1}, {.last = 2}, {.best = 1}, {.best = 1, .higher_is_better = true}, {.every = 20}, {.last = 1, .best = 2, .every = 500}};
+  return all;
+}
+/// Saves some checkpoints; each must be there when `save` has returned, and be the newest.
+void save_and_look(tacit::CheckpointWriter<fake::FileSystem>& writer, fake::FileSystem const& disk, std::initializer_list<std::int64_t> numbers) {
+  for (std::int64_t const number : numbers) {
+    INFO("saved " << number);
+    tacit::Checkpoint<fake::FileSystem> const saved{save(writer, number, "bytes of " + std::to_string(number), 0.2), disk};
+    REQUIRE_NOTHROW(saved.verify());
+    auto const found = tacit::find_newest_checkpoint("c", disk);
+    REQUIRE(found.has_value());
+    REQUIRE(found->checkpoint.number() == static_cast<std::uint64_t>(number));
+  }
+}
+std::string& bytes_on(fake::FileSystem& disk, std::string const& path) {
+  auto const [directory, name] = disk.disk().place(path);
+  return const_cast<fake::Disk::Contents&>(disk.disk().contents()).files.at(disk.disk().find(directory, name));
+}
+
+}  // namespace
+
+TEST_CASE("C3: what save has returned is there, under every retention: a damaged newest, from which the run falls back") {
+  for (tacit::Retention const& keep : retentions()) {
+    for (char const* damaged : {"state.json", "manifest.json"}) {
+      fake::FileSystem disk{std::make_shared<fake::Disk>()};
+      {
+        tacit::CheckpointWriter first{"c", {}, disk};
+        save(first, 500, "weights", 0.1);
+        save(first, 1000, "weights", 0.05);
+      }
+      bytes_on(disk, std::string{"c/checkpoint-0000001000/"} + damaged).back() ^= 1;
+      CHECK(tacit::find_newest_checkpoint("c", disk)->checkpoint.number() == 500);
+      {
+        tacit::CheckpointWriter writer{"c", keep, disk};
+        save_and_look(writer, disk, {600, 700});
+        // Moved aside when the run falls back, not when its number comes again.
+        CHECK(tacit::list_checkpoints("c", disk).back() == "checkpoint-0000000700");
+      }
+      tacit::CheckpointWriter writer{"c", keep, disk};
+      save_and_look(writer, disk, {800, 900, 1000, 1100});
+    }
+  }
+}
+
+TEST_CASE("C3: what save has returned is there, under every retention: a higher number of an earlier experiment") {
+  for (tacit::Retention const& keep : retentions()) {
+    fake::FileSystem disk{std::make_shared<fake::Disk>()};
+    {
+      tacit::CheckpointWriter earlier{"c", {}, disk};
+      save(earlier, 1000, "of the earlier one", 0.01);
+    }
+    for (int life = 0; life < 2; ++life) {
+      tacit::CheckpointWriter writer{"c", keep, disk};
+      CHECK(writer.prune().empty());
+      save_and_look(writer, disk, {10 + 100 * life, 20 + 100 * life, 30 + 100 * life});
+      CHECK(writer.prune().empty());
+      CHECK(tacit::surplus_checkpoints("c", keep, disk).empty());
+    }
+    tacit::CheckpointWriter writer{"c", keep, disk};
+    save_and_look(writer, disk, {990});
+    CHECK(code_of([&] { save(writer, 1000); }) == "TACIT-RS67");
+    save_and_look(writer, disk, {1010, 1020});
+    // It is of another line: no rule has removed it.
+    CHECK(tacit::Checkpoint{"c/checkpoint-0000001000", disk}.read("model.safetensors").text() == "of the earlier one");
+  }
+}
+
+TEST_CASE("C3: a number that is unset or absurd is refused, and nothing is written") {
+  fake::FileSystem disk{std::make_shared<fake::Disk>()};
+  tacit::CheckpointWriter writer{"c", {.last = 1}, disk};
+  std::vector<tacit::CheckpointFile> const files{file("a", "x")};
+  CHECK(code_of([&] { writer.save(tacit::unset, files); }) == "TACIT-RS42");
+  CHECK(code_of([&] { writer.save(-1, files); }) == "TACIT-RS42");
+  CHECK(code_of([&] { writer.save(std::numeric_limits<std::int64_t>::max(), files); }) == "TACIT-RS42");
+  CHECK(code_of([&] { writer.save(1'000'000'000'000'000, files); }) == "TACIT-RS42");
+  CHECK(tacit::list_checkpoints("c", disk).empty());
+  save_and_look(writer, disk, {0, 999'999'999'999'999});
+}
+
+TEST_CASE("C3: two programs in one directory: the second is refused, and takes nothing away") {
+  for (tacit::Retention const& keep : retentions()) {
+    fake::FileSystem disk{std::make_shared<fake::Disk>()};
+    tacit::CheckpointWriter writer{"c", keep, disk};
+    disk.make_directory("c/.tmp-checkpoint-0000000007");  // of the first, which is in the middle of a save
+    CHECK(code_of([&] { tacit::CheckpointWriter{"c", {.last = 1}, disk}; }) == "TACIT-RS68");
+    std::vector<std::string> names;
+    disk.list("c", names);
+    CHECK(std::ranges::count(names, ".tmp-checkpoint-0000000007") == 1);
+    save_and_look(writer, disk, {7, 8});
+  }
+}
+
+TEST_CASE("C3: a run that goes back in its own directory goes on from there, and may do so again") {
+  fake::FileSystem disk{std::make_shared<fake::Disk>()};
+  tacit::CheckpointWriter writer{"c", {.last = 2}, disk};
+  save_and_look(writer, disk, {10, 20, 30, 25, 40, 22, 26, 5, 6, 7});
+  // Those that were left behind stay; of the last line two.
+  CHECK(tacit::list_checkpoints("c", disk) ==
+        std::vector<std::string>{"checkpoint-0000000006", "checkpoint-0000000007", "checkpoint-0000000020", "checkpoint-0000000022", "checkpoint-0000000025", "checkpoint-0000000026",
+                                 "checkpoint-0000000030", "checkpoint-0000000040"});
+}
+
+TEST_CASE("C23: the lock of a dead owner is taken over by one of several") {
+  Scratch const scratch;
+  std::string const path = (scratch.path() / "stale.owner").string();
+  ::pid_t const dead = ::fork();
+  if (dead == 0) ::_exit(0);
+  REQUIRE(::waitpid(dead, nullptr, 0) == dead);
+  for (int round = 0; round < 100; ++round) {
+    overwrite(path, tacit::detail::this_host() + " " + std::to_string(dead));
+    ::pid_t children[4];
+    int gates[2];
+    REQUIRE(::pipe(gates) == 0);
+    for (::pid_t& child : children) {
+      if ((child = ::fork()) != 0) continue;
+      tacit::FileLock lock;
+      std::string holder;
+      int const error = tacit::detail::lock_by_owner_file(path, lock, holder);
+      char token = 0;
+      ::close(gates[1]);
+      (void)!::read(gates[0], &token, 1);  // nobody ends before all have tried
+      ::_exit(error == 0 ? 1 : 0);
+    }
+    int won = 0;
+    ::usleep(2000);
+    ::close(gates[0]);
+    ::close(gates[1]);
+    for (::pid_t const child : children) {
+      int status = 0;
+      ::waitpid(child, &status, 0);
+      won += WEXITSTATUS(status);
+    }
+    REQUIRE(won <= 1);
+    ::unlink(path.c_str());
+    ::unlink((path + ".takeover").c_str());
+  }
+}
+
+TEST_CASE("C23: a process number of another namespace is no proof that its process has ended") {
+  Scratch const scratch;
+  std::string const path = (scratch.path() / "lock.owner").string();
+  std::string const host = tacit::detail::this_host().substr(0, tacit::detail::this_host().find(' '));
+  ::pid_t const dead = ::fork();
+  if (dead == 0) ::_exit(0);
+  REQUIRE(::waitpid(dead, nullptr, 0) == dead);
+  tacit::FileLock lock;
+  std::string holder;
+  overwrite(path, host + " pid:[1] " + std::to_string(dead));
+  CHECK(tacit::detail::lock_by_owner_file(path, lock, holder) == EWOULDBLOCK);
+  overwrite(path, host + " " + std::to_string(dead));  // as an older version wrote it
+  CHECK(tacit::detail::lock_by_owner_file(path, lock, holder) == 0);
+  // A lock that somebody removed, and another took, is not removed by the first.
+  overwrite(path, host + " pid:[1] 7");
+  tacit::PosixFileSystem{}.unlock(lock);
+  CHECK(content(path) == host + " pid:[1] 7");
+}
+
+TEST_CASE("C9: a file of a checkpoint is read from one handle, whatever takes its name") {
+  Scratch const scratch;
+  {
+    tacit::CheckpointWriter writer{scratch.path()};
+    save(writer, 1, "weights");
+  }
+  fs::path const directory = scratch.path() / "checkpoint-0000000001";
+  tacit::detail::Files<tacit::PosixFileSystem> files{tacit::PosixFileSystem{}};
+  bool missing = true;
+  auto file = files.open((directory / "model.safetensors").string(), missing);
+  REQUIRE(file.has_value());
+  CHECK_FALSE(missing);
+  overwrite(directory / "other", "longer than it was");
+  fs::rename(directory / "other", directory / "model.safetensors");
+  CHECK(file->size() == 7);
+  CHECK(file->read_all().text() == "weights");
+  CHECK(code_of([&] { tacit::Checkpoint{directory}.verify(); }) == "TACIT-RS63");
+  auto cut = files.open((directory / "model.safetensors").string(), missing);
+  overwrite(directory / "model.safetensors", "cut");
+  CHECK(code_of([&] { (void)cut->read_all(); }) == "TACIT-RS43");
+  CHECK_FALSE(files.open((directory / "nowhere").string(), missing).has_value());
+  CHECK(missing);
+  CHECK_FALSE(files.open(directory.string(), missing).has_value());
+  CHECK_FALSE(missing);
 }

@@ -3,20 +3,26 @@
 
 #include <torch/torch.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include "tacit/state/checkpoint.hpp"
 #include "tacit/state/torch/tensor.hpp"
 #include "tacit/state/weights.hpp"
 
@@ -254,4 +260,228 @@ TEST_CASE("a failed save leaves the file of before") {
   REQUIRE((bytes_of(folder.path / "model.safetensors") == before));
   Net other;
   REQUIRE_THAT(error_of([&] { tacit::save_weights(folder.path / "missing/model.safetensors", other); }), ContainsSubstring("TACIT-RS40"));
+}
+
+namespace {
+
+/// A module of one buffer.
+struct Holder : torch::nn::Module {
+  explicit Holder(Tensor const& tensor) { register_buffer("held", tensor); }
+  Tensor held() { return named_buffers()["held"]; }
+};
+/// A tensor of every kind of strides, with the values 1, 2, 3 where each element has a place of its own.
+std::vector<std::pair<std::string, Tensor>> strided_tensors() {
+  Tensor const t = torch::arange(24.0).reshape({2, 3, 4}) + 1;
+  return {{"plain", t.clone()},
+          {"transposed", t.clone().transpose(0, 2)},
+          {"every second", t.clone().slice(2, 0, 4, 2)},
+          {"channels last", torch::rand({2, 3, 4, 5}).contiguous(at::MemoryFormat::ChannelsLast)},
+          {"expanded", torch::ones({1, 3}).expand({4, 3})},
+          {"a scalar, expanded", torch::ones({1}).expand({4})},
+          {"expanded in the middle", torch::rand({2, 1, 3}).expand({2, 5, 3})},
+          {"expanded and transposed", torch::rand({2, 1, 3}).expand({2, 5, 3}).transpose(0, 2)},
+          {"overlapping windows", torch::arange(6.0).as_strided({4, 3}, {1, 1})},
+          {"empty", torch::empty({0, 3})},
+          {"empty, expanded", torch::empty({1, 0}).expand({4, 0})},
+          {"no dimension", torch::tensor(3.0)},
+          {"with an offset", t.clone().select(0, 1)},
+          {"conjugated", torch::view_as_complex(torch::rand({3, 2})).conj()},
+          {"bools, expanded", torch::ones({1}, torch::kBool).expand({4})}};
+}
+
+}  // namespace
+
+TEST_CASE("C20, F1: what was saved can be loaded, whatever its strides, and the commit does not throw") {
+  Folder const folder;
+  for (auto const& [name, tensor] : strided_tensors()) {
+    CAPTURE(name);
+    Holder holder{tensor};
+    Tensor const before = tensor.clone();
+    fs::path const file = folder.path / "one.safetensors";
+    REQUIRE_NOTHROW(tacit::save_weights(file, holder));
+    if (tensor.numel() != 0) tacit::detail::each_once(tensor).zero_();
+    REQUIRE_NOTHROW(tacit::load_weights(file, holder));
+    REQUIRE(holder.held().equal(before));
+    REQUIRE(holder.held().strides() == tensor.strides());  // its memory is what it was
+    REQUIRE(holder.held().data_ptr() == tensor.data_ptr());
+
+    // The same through checkpoints.
+    tacit::ModuleState state{holder};
+    tacit::SavedState const saved = tacit::snapshot_state(state);
+    if (tensor.numel() != 0) tacit::detail::each_once(tensor).zero_();
+    std::string bytes = saved.layout.head;
+    for (std::size_t const i : saved.layout.order) bytes.append(reinterpret_cast<char const*>(saved.tensors[i].view.bytes.data()), saved.tensors[i].view.bytes.size());
+    tacit::stage_state(saved.text, "t", std::as_bytes(std::span{bytes}), "b", {}, state).commit();
+    REQUIRE(holder.held().equal(before));
+  }
+}
+
+TEST_CASE("C20, F1: a tensor that cannot take what the file has is named before anything changes") {
+  Folder const folder;
+  fs::path const file = folder.path / "one.safetensors";
+  struct Two : torch::nn::Module {
+    Two(Tensor const& first, Tensor const& held) {
+      register_parameter("first", first);
+      register_buffer("held", held);
+    }
+  };
+  auto const refused = [&](Tensor const& saved, Tensor const& held) {
+    Two from{torch::ones({2}), saved};
+    Two into{torch::zeros({2}), held};
+    tacit::save_weights(file, from);
+    std::string const error = error_of([&] { tacit::load_weights(file, into); });
+    REQUIRE(into.parameters()[0].equal(torch::zeros({2})));
+    return error;
+  };
+  REQUIRE_THAT(refused(torch::arange(4.0), torch::ones({1}).expand({4})), ContainsSubstring("[TACIT-RS46] held"));
+  REQUIRE_THAT(refused(torch::rand({4, 3}), torch::arange(6.0).as_strided({4, 3}, {1, 1})), ContainsSubstring("[TACIT-RS46] held"));
+  Tensor inference;
+  {
+    c10::InferenceMode const mode;
+    inference = torch::ones({4});
+  }
+  REQUIRE_THAT(refused(torch::rand({4}), inference), ContainsSubstring("[TACIT-RS93] held"));
+  REQUIRE_THAT(refused(torch::rand({4}), torch::empty({4}, torch::kMeta)), ContainsSubstring("[TACIT-RS45] held"));
+  REQUIRE_THAT(refused(torch::rand({4}), at::_efficientzerotensor({4}, torch::kFloat)), ContainsSubstring("[TACIT-RS45] held"));
+  Tensor freed = torch::ones({4});
+  freed.storage().unsafeGetStorageImpl()->set_nbytes(0);
+  REQUIRE_THAT(refused(torch::rand({4}), freed), ContainsSubstring("[TACIT-RS45] held"));
+  REQUIRE_THAT(refused(torch::rand({4}), torch::ones({4}).to_sparse()), ContainsSubstring("[TACIT-RS91] held"));
+  // What is not there cannot be saved either, and is no exception of LibTorch.
+  Holder meta{torch::empty({4}, torch::kMeta)};
+  REQUIRE_THAT(error_of([&] { tacit::save_weights(file, meta); }), ContainsSubstring("[TACIT-RS45] held"));
+}
+
+namespace {
+
+/// Another program saves over the file before the n-th call that names it.
+struct Between : tacit::PosixFileSystem {
+  fs::path from{}, to{};
+  int* left = nullptr;
+
+  void step() const {
+    if (left != nullptr && (*left)-- == 0) fs::rename(from, to);
+  }
+  int look(std::string const& path, tacit::FileEntry& entry) const {
+    step();
+    return tacit::PosixFileSystem::look(path, entry);
+  }
+  int open(std::string const& path, int& handle) const {
+    step();
+    return tacit::PosixFileSystem::open(path, handle);
+  }
+  int read(int handle, std::uint64_t offset, std::span<std::byte> into, std::size_t& done) const {
+    step();
+    return tacit::PosixFileSystem::read(handle, offset, into, done);
+  }
+  int size(int handle, std::uint64_t& size) const {
+    step();
+    return tacit::PosixFileSystem::size(handle, size);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("C9: a file that is replaced while it is loaded is the old one or the new one") {
+  Folder const folder;
+  Holder ones{torch::ones({40})};
+  Holder twos{torch::full({40}, 2)};
+  int seen_old = 0;
+  int seen_new = 0;
+  for (int call = 0; call < 20; ++call) {
+    CAPTURE(call);
+    fs::path const file = folder.path / "model.safetensors";
+    tacit::save_weights(file, ones);
+    tacit::save_weights(folder.path / "next", twos, {.metadata = {{"a longer", "header"}}});
+    int left = call;
+    Between between;
+    between.from = folder.path / "next";
+    between.to = file;
+    between.left = &left;
+    Holder into{torch::zeros({40})};
+    tacit::load_weights(file, into, {}, between);
+    bool const old = into.held().equal(ones.held());
+    REQUIRE((old || into.held().equal(twos.held())));
+    (old ? seen_old : seen_new) += 1;
+  }
+  REQUIRE(seen_old > 0);
+  REQUIRE(seen_new > 0);
+}
+
+TEST_CASE("C19: several processes save one name; it is a whole file at all times, and nothing else is left") {
+  Folder const folder;
+  fs::path const file = folder.path / "model.safetensors";
+  std::vector<::pid_t> children;
+  Holder mine{torch::ones({5000})};
+  tacit::save_weights(file, mine);
+  for (int k = 0; k < 3; ++k) {
+    ::pid_t const child = ::fork();
+    if (child == 0) {
+      int status = 0;
+      try {
+        for (int i = 0; i < (k < 2 ? 100 : 300); ++i) {
+          if (k < 2) tacit::save_weights(file, mine);
+          if (k == 2) tacit::load_weights(file, mine);
+        }
+      } catch (std::exception const&) {
+        status = 1;
+      }
+      ::_exit(status);
+    }
+    children.push_back(child);
+  }
+  for (::pid_t const child : children) {
+    int status = -1;
+    ::waitpid(child, &status, 0);
+    REQUIRE(status == 0);
+  }
+  REQUIRE(std::distance(fs::directory_iterator{folder.path}, {}) == 1);
+
+  // A living program's temporary file stays; one of a dead program of this host goes with the next save.
+  fs::path const living = folder.path / tacit::detail::own_temporary_name(".tmp-weights-");
+  fs::path const dead = folder.path / (tacit::detail::temporary_prefix(".tmp-weights-") + std::to_string(children[0]) + "-0");
+  std::ofstream{living} << "half";
+  std::ofstream{dead} << "half";
+  tacit::save_weights(file, mine);
+  REQUIRE(fs::exists(living));
+  REQUIRE_FALSE(fs::exists(dead));
+  { tacit::CheckpointWriter const writer{folder.path}; }
+  REQUIRE(fs::exists(living));
+  fs::remove(living);
+
+  // A rename that fails leaves nothing behind.
+  fs::create_directories(folder.path / "taken" / "x");
+  REQUIRE_THAT(error_of([&] { tacit::save_weights(folder.path / "taken", mine); }), ContainsSubstring("TACIT-RS40"));
+  for (auto const& entry : fs::directory_iterator{folder.path}) REQUIRE_FALSE(entry.path().filename().string().starts_with(".tmp-"));
+  // Names may be as long as names can be.
+  REQUIRE_NOTHROW(tacit::save_weights(folder.path / std::string(255, 'n'), mine));
+}
+
+TEST_CASE("F26: sets that other programs read are read: shards below, sizes that are wrong, tensors that the index lacks") {
+  Net net;
+  tacit::load_weights(golden / "model.safetensors", net);
+  Folder const folder;
+  tacit::save_weights(folder.path, net, {.max_file_bytes = 200});
+  fs::path const index = folder.path / "model.safetensors.index.json";
+  std::string text = bytes_of(index);
+  fs::create_directories(folder.path / "parts" / "one");
+  for (int i = 1; i <= 3; ++i) fs::rename(folder.path / ("model-0000" + std::to_string(i) + "-of-00003.safetensors"), folder.path / ("parts/one/m" + std::to_string(i)));
+  for (int i = 1; i <= 3; ++i) {
+    std::string const from = "model-0000" + std::to_string(i) + "-of-00003.safetensors";
+    for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from)) text.replace(at, from.size(), "parts/one/m" + std::to_string(i));
+  }
+  text.replace(text.find("\"total_size\": "), 14, "\"total_size\": \"many\", \"x\": ");
+  std::size_t const bias = text.find("\"body.bias\"");
+  text.erase(bias, text.find('\n', bias) - bias);
+  std::ofstream{index} << text;
+  Net other;
+  REQUIRE(tacit::load_weights(folder.path, other).matched.size() == 11);
+  check_all(other);
+  // A directory on the way that is a link leads out of the set.
+  fs::rename(folder.path / "parts", folder.path / "elsewhere");
+  fs::create_directory_symlink(folder.path / "elsewhere", folder.path / "parts");
+  REQUIRE_THAT(error_of([&] { tacit::load_weights(folder.path, other); }), ContainsSubstring("TACIT-RS98"));
+  REQUIRE_NOTHROW(tacit::load_weights(folder.path, other, {.follow_links = true}));
+  std::ofstream{index} << "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 437\n";
+  REQUIRE_THAT(error_of([&] { tacit::load_weights(folder.path, other); }), ContainsSubstring("TACIT-RS10") && ContainsSubstring("git lfs pull"));
 }

@@ -231,6 +231,7 @@ class TorchOptimizerState {
       loading = {false, loaded.get()};
       if constexpr (!requires { facts::flat; }) {
         // Says where tensors are to live, and what shape they have.
+        c10::InferenceMode const normal{false};
         facts::visit_state(*loaded, [&](auto&&, auto& field) {
           if constexpr (std::is_same_v<decltype(field), at::Tensor&>) field = at::empty_like(parameter.detach());
         });

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/MemoryOverlap.h>
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_strided.h>
 #include <ATen/ops/from_blob.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/core/ScalarType.h>
@@ -33,6 +35,13 @@ namespace tacit::inline v0 {
 
 namespace detail {
 
+/// Whether the storage reaches as far as sizes, strides and offset do.
+inline bool is_backed(at::Tensor const& t) {
+  std::uint64_t last = static_cast<std::uint64_t>(t.storage_offset());
+  for (std::int64_t i = 0; i < t.dim(); ++i) last += static_cast<std::uint64_t>(t.size(i) - 1) * static_cast<std::uint64_t>(t.stride(i));
+  return t.has_storage() && (last + 1) * t.itemsize() <= t.storage().nbytes();
+}
+
 /// The types that both LibTorch and safetensors have.
 inline constexpr std::array<std::pair<at::ScalarType, safetensors::Dtype>, 19> torch_dtypes{
     {{at::kBool, safetensors::Dtype::boolean},
@@ -57,8 +66,23 @@ inline constexpr std::array<std::pair<at::ScalarType, safetensors::Dtype>, 19> t
 
 // The errors here have no place yet: whoever knows the member's name gives it.
 
+/// Why the elements of a tensor can be neither read nor written; empty where they can.
+inline std::string_view missing_elements(at::Tensor const& t) {
+  if (t.is_nested()) return "is a nested tensor";
+  if (t.is_meta()) return "lies on the device meta, where it has no elements";
+  if (t.key_set().has(c10::DispatchKey::ZeroTensor)) return "is a tensor of zeros without memory";
+  if (t.layout() == at::kStrided && t.numel() != 0 && !is_backed(t)) return "has less memory than its sizes and strides ask for";
+  return {};
+}
+/// Throws: StateError for such a tensor.
+inline void check_elements(at::Tensor const& t) {
+  std::string_view const what = missing_elements(t);
+  if (!what.empty()) throw StateError{"TACIT-RS45", message({"a tensor ", what}), "", "make it anew as a dense tensor with memory of its own"};
+}
+
 /// Throws: StateError for types that safetensors files cannot hold.
 inline safetensors::Dtype dtype_of(at::Tensor const& t) {
+  check_elements(t);
   for (auto const& [type, dtype] : torch_dtypes) {
     if (type == t.scalar_type() && t.layout() == at::kStrided && !t.is_quantized()) return dtype;
   }
@@ -111,14 +135,49 @@ inline at::Tensor from_bytes(safetensors::Dtype dtype, safetensors::Shape const&
   return made;
 }
 
+/// Of `from` the elements that `each_once(to)` has.
+inline at::Tensor first_of_each(at::Tensor const& from, at::Tensor const& to) {
+  at::Tensor result = from;
+  for (std::int64_t i = 0; i < to.dim(); ++i) {
+    if (to.stride(i) == 0 && to.size(i) > 1) result = result.narrow(i, 0, 1);
+  }
+  return result;
+}
+/// The elements of an expanded tensor, each once: dimensions of stride 0 have the size 1.
+inline at::Tensor each_once(at::Tensor const& t) { return first_of_each(t, t); }
+inline bool same_bytes(at::Tensor const& a, at::Tensor const& b) {
+  at::Tensor const x = a.cpu().contiguous();
+  at::Tensor const y = b.cpu().contiguous();
+  return x.nbytes() == y.nbytes() && (x.nbytes() == 0 || std::memcmp(x.const_data_ptr(), y.const_data_ptr(), x.nbytes()) == 0);
+}
+
+/// Whether `write_into(to, from)` can be done, and leaves in `to` what `from` has: asked while staging, for the commit cannot throw.
+///
+/// Elements of `to` that are one place in memory, as `expand` makes them, must have one value in `from`.
+/// Throws: StateError.
+inline void check_can_be_written(at::Tensor const& to, at::Tensor const& from) {
+  if (to.is_inference()) {
+    throw StateError{"TACIT-RS93", "a tensor of the program was made in inference mode and cannot be written", "",
+                     "make the model outside c10::InferenceMode"};
+  }
+  if (at::has_internal_overlap(to) == at::MemOverlap::No) return;
+  // Strides that nobody can tell: tried on memory of its own.
+  at::Tensor probe = at::empty_strided(to.sizes(), to.strides(), from.options().device(at::kCPU));
+  each_once(probe).copy_(first_of_each(from, to));
+  if (same_bytes(probe, from)) return;
+  throw StateError{"TACIT-RS46", "elements of a tensor of the program are one place in memory, as expand makes them, and have several values in the file", "",
+                   "give it memory of its own: tensor.clone(), or load another file"};
+}
+
 /// Puts the elements of `from` into `to`, of one shape and type, in place.
+/// Requires: `check_can_be_written(to, from)`.
 inline void write_into(at::Tensor& to, at::Tensor const& from) {
   at::NoGradGuard const guard;
   if (is_plain_on_host(to) && is_plain_on_host(from) && to.is_contiguous() && from.is_contiguous()) {
     if (from.nbytes() != 0) std::memcpy(to.mutable_data_ptr(), from.const_data_ptr(), from.nbytes());
     to.unsafeGetTensorImpl()->bump_version();
   } else {
-    to.copy_(from);
+    each_once(to).copy_(first_of_each(from, to));
   }
 }
 
@@ -133,7 +192,8 @@ struct state_tensor<at::Tensor> {
   static safetensors::Shape shape(at::Tensor const& t) { return detail::shape_of(t); }
 
   static std::string identity(at::Tensor const& t) {
-    void const* const data = t.layout() == at::kStrided && t.numel() != 0 ? t.const_data_ptr() : nullptr;
+    bool const there = detail::missing_elements(t).empty() && t.layout() == at::kStrided && t.numel() != 0;
+    void const* const data = there ? t.const_data_ptr() : nullptr;
     if (data == nullptr) return {};
     std::string text = detail::message({reinterpret_cast<std::uintptr_t>(data), t.device().str(), c10::toString(t.scalar_type()),
                                         (t.is_conj() ? "conjugate" : ""), (t.is_neg() ? "negative" : "")});
@@ -161,11 +221,10 @@ struct state_tensor<at::Tensor> {
   static at::Tensor view(at::Tensor const& current, safetensors::Dtype dtype, safetensors::Shape const& shape, std::span<std::byte const> bytes) {
     c10::InferenceMode const normal{false};
     at::NoGradGuard const guard;
-    if (current.is_inference()) {
-      throw StateError{"TACIT-RS93", "a tensor of the program was made in inference mode and cannot be written", "",
-                       "make the model outside c10::InferenceMode"};
-    }
-    return detail::from_bytes(dtype, shape, bytes, /*borrow=*/true).to(current.device());
+    detail::check_elements(current);
+    at::Tensor const host = detail::from_bytes(dtype, shape, bytes, /*borrow=*/true);
+    detail::check_can_be_written(current, host);
+    return host.to(current.device());
   }
   /// As `Tensor::to`. Requires: both types are floating, or both are integers or bools.
   static at::Tensor cast(at::Tensor const& t, safetensors::Dtype dtype) {
