@@ -18,6 +18,7 @@
 #include "tacit/core/report.hpp"
 #include "tacit/data/loader.hpp"
 #include "tacit/data/range_source.hpp"
+#include "tacit/data/shared_source.hpp"
 #include "tacit/fwd.hpp"
 #include "tacit/train/compose.hpp"
 #include "tacit/train/composition.hpp"
@@ -773,12 +774,14 @@ class Trainer {
       return run_training_with(source, options, detail::no_evaluation{}, schedules);
     } else {
       if constexpr (std::is_void_v<Valid>) {
+        require_undisturbed(source, nullptr, named);
         return run_training_with(source, options, [&named](core_type& c, bool intermediate, std::string_view as) { evaluate_named(c, named, intermediate, as); }, schedules);
       } else {
         auto valid_holder = detail::make_source(std::forward<Valid>(*valid), eval_batch_size_for<Valid>(eval_batch_size, options), false, seed,
                                                 "TrainOptions::eval_per_device_batch_size");
         auto& valid_source = detail::source_in(valid_holder);
         plan_evaluation(valid_source);
+        require_undisturbed(source, valid_source, named);
         return run_training_with(source, options, [&named, &valid_source](core_type& c, bool intermediate, std::string_view as) {
           evaluate_set(c, valid_source, as, intermediate, unset);
           evaluate_named(c, named, intermediate, as);
@@ -826,8 +829,20 @@ class Trainer {
     [[maybe_unused]] auto const name = [as](std::string_view set) { return as.empty() ? std::string{set} : detail::message({as, "/", set}); };
     std::apply([&](auto&... one) { (evaluate_set(core, detail::source_in(one.holder), name(one.name), intermediate, unset), ...); }, named);
   }
+  /// Throws: ConfigError if an evaluation would disturb the epoch that trains.
+  template <class Source, class Valid, class Named>
+  static void require_undisturbed([[maybe_unused]] Source const& source, [[maybe_unused]] Valid const& valid, [[maybe_unused]] Named& named) {
+    if constexpr (!restorable_batch_source<Source>) {
+      void const* other = nullptr;
+      if constexpr (batch_source<std::remove_const_t<Valid>>) other = data::detail::disturbed_by_passes(valid);
+      std::apply([&](auto&... one) {
+        data::detail::refuse_shared(data::detail::disturbed_by_passes(source), {other, data::detail::disturbed_by_passes(detail::source_in(one.holder))...});
+      }, named);
+    }
+  }
   template <class Source>
   static void evaluate_set(core_type& core, Source& source, std::string_view set, bool intermediate, MicroBatches limit) {
+    data::detail::PlaceKeeper<Source> const place{source};
     detail::EvalPass<core_type, Source> pass{core, source, set, intermediate, limit};
     detail::eval_epoch(pass);
   }
@@ -861,6 +876,7 @@ class Trainer {
     History metrics;
     metrics.begin_run();
     core.record_to(&metrics);
+    data::detail::PlaceKeeper<std::remove_reference_t<decltype(source)>> const place{source};
     try {
       detail::EvalPass<core_type, std::remove_reference_t<decltype(source)>> pass{core, source, "", false, options.limit};
       detail::eval_run(pass);
@@ -896,14 +912,14 @@ class Trainer {
     plan.seed = options.seed.value_or(0);
     plan.per_device_batch_size = detail::batch_size_of(source);
     if (plan.per_device_batch_size.is_set()) {
-      plan.total_batch_size = plan.per_device_batch_size.value() * plan.world_size * options.gradient_accumulation.value();
+      plan.total_batch_size = detail::known_product<unit::sample>(plan.per_device_batch_size.value(), plan.world_size, options.gradient_accumulation.value());
     }
     if constexpr (sized_batch_source<Source>) {
       std::int64_t const batches = limited(source.size(plan.world_size), core_->batch_limits().train);
       std::int64_t const window = options.gradient_accumulation.value();
       plan.micro_batches_per_epoch = batches;
-      plan.updates_per_epoch = (batches + window - 1) / window;
-      if (options.epochs.is_set()) plan.updates = options.epochs.value() * plan.updates_per_epoch.value();
+      plan.updates_per_epoch = detail::quotient_up(batches, window);
+      if (options.epochs.is_set()) plan.updates = detail::known_product<unit::update>(options.epochs.value(), plan.updates_per_epoch.value());
     }
     if (options.limit.updates.is_set()) {
       plan.updates = plan.updates.is_set() ? std::min(plan.updates, options.limit.updates) : options.limit.updates;
@@ -915,7 +931,7 @@ class Trainer {
     RunPlan& plan = core_->plan();
     plan.eval_per_device_batch_size = detail::batch_size_of(source);
     if (plan.eval_per_device_batch_size.is_set()) {
-      plan.eval_total_batch_size = plan.eval_per_device_batch_size.value() * plan.world_size;
+      plan.eval_total_batch_size = detail::known_product<unit::sample>(plan.eval_per_device_batch_size.value(), plan.world_size);
     }
     if constexpr (sized_batch_source<Source>) plan.eval_batches = limited(source.size(plan.world_size), core_->batch_limits().eval);
   }
