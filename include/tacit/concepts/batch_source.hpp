@@ -42,4 +42,13 @@ concept planned_batch_source = sized_batch_source<S> && requires(S const& source
 template <class S>
 concept seekable_batch_source = sized_batch_source<S> && requires(S& source, std::int64_t batch) { source.seek(batch); };
 
+/// A source that can be put back to where it stood before another pass over it: `restore(place())`.
+///
+/// `place().pass` differs between any two epochs that the source began. Restoring a place before the first epoch does nothing.
+template <class S>
+concept restorable_batch_source = batch_source<S> && requires(S& source, S const& constant) {
+  { constant.place().pass } -> std::convertible_to<std::uint64_t>;
+  source.restore(constant.place());
+};
+
 }  // namespace tacit::inline v0

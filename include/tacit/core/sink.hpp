@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdio>
+#include <cstdlib>
 #include <ostream>
 #include <string_view>
 
@@ -14,7 +15,7 @@ namespace tacit::inline v0 {
 /// Where the library's text goes: standard output, a stream or a function; borrowed, never owned.
 class Sink {
  public:
-  /// Standard output; a terminal where it is one.
+  /// Standard output; a terminal where it is one that can overwrite lines (TERM is neither unset nor "dumb").
   Sink() : write_{&to_file}, target_{stdout}, columns_{terminal_columns(STDOUT_FILENO)} {}
   Sink(std::ostream& stream) : write_{&to_stream}, target_{&stream} {}
   Sink(void (*function)(void* target, std::string_view text), void* target) : write_{function}, target_{target} {}
@@ -47,6 +48,9 @@ class Sink {
   }
   static int terminal_columns(int descriptor) {
     if (::isatty(descriptor) == 0) return 0;
+    // What runs programs in an editor or over a line says so: its lines cannot be overwritten. Without TERM nothing is known.
+    char const* const kind = std::getenv("TERM");
+    if (kind == nullptr || *kind == '\0' || std::string_view{kind} == "dumb") return 0;
     ::winsize size{};
     return ::ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? static_cast<int>(size.ws_col) : 80;
   }

@@ -34,6 +34,18 @@ struct token {
 struct unset_t {};
 inline constexpr unset_t unset{};
 
+namespace detail {
+/// The sum of two counts; 2^63-1 where it would be more: counts are compared with limits, and none is ever reached.
+/// Requires: neither is negative.
+constexpr std::int64_t bounded_sum(std::int64_t a, std::int64_t b) noexcept {
+  std::int64_t sum = 0;
+  return __builtin_add_overflow(a, b, &sum) ? std::numeric_limits<std::int64_t>::max() : sum;
+}
+/// How many parts of that size, the last one incomplete, a count has.
+/// Requires: part > 0.
+constexpr std::int64_t quotient_up(std::int64_t count, std::int64_t part) noexcept { return count / part + (count % part != 0 ? 1 : 0); }
+}  // namespace detail
+
 /// How many of a unit: implicit from any integer, never negative, and possibly not given at all.
 /// Throws: ConfigError for a negative number (a compile-time error in a constant expression).
 template <class Unit>
@@ -50,13 +62,13 @@ class Count {
   /// The number, or `fallback` where none was given.
   constexpr std::int64_t value_or(std::int64_t fallback) const noexcept { return is_set() ? value_ : fallback; }
 
-  /// Requires: both are set.
+  /// Requires: both are set. A sum over 2^63-1 stays there.
   constexpr Count& operator+=(Count other) noexcept {
-    value_ += other.value_;
+    value_ = detail::bounded_sum(value_, other.value_);
     return *this;
   }
   constexpr Count& operator++() noexcept {
-    ++value_;
+    value_ = detail::bounded_sum(value_, 1);
     return *this;
   }
 
@@ -82,12 +94,17 @@ class Count {
 };
 
 /// A point on a unit's axis, counted from 0; explicit, so that a count is never taken for a point.
+/// Throws: ConfigError for a number over 2^63-1 (a compile-time error in a constant expression).
 template <class Unit>
 class Index {
  public:
   constexpr Index() = default;
   template <std::integral Integer>
-  constexpr explicit Index(Integer value) : value_{static_cast<std::int64_t>(value)} {}
+  constexpr explicit Index(Integer value) : value_{static_cast<std::int64_t>(value)} {
+    if constexpr (std::unsigned_integral<Integer> && sizeof(Integer) >= sizeof(std::int64_t)) {
+      if (value_ < 0 || static_cast<Integer>(value_) != value) refuse();
+    }
+  }
 
   constexpr std::int64_t value() const noexcept { return value_; }
   constexpr Index& operator++() noexcept {
@@ -99,6 +116,10 @@ class Index {
   friend constexpr auto operator<=>(Index, Index) = default;
 
  private:
+  [[noreturn]] static void refuse() {
+    throw ConfigError{"TACIT-RC142", detail::message({"a place over 2^63-1 on the axis of ", Unit::name}), "Index", "give a number from 0 to 2^63-1"};
+  }
+
   std::int64_t value_ = 0;
 };
 
@@ -118,6 +139,16 @@ class Seed {
   std::uint64_t value_ = 0;
   bool is_set_ = false;
 };
+
+namespace detail {
+/// The product of counts; not known, so unset, where it is over 2^63-1: that of a run without end, of a batch without bound.
+template <class Unit>
+constexpr Count<Unit> known_product(std::int64_t a, std::int64_t b, std::int64_t c = 1) {
+  std::int64_t product = 0;
+  bool const unknown = __builtin_mul_overflow(a, b, &product) || __builtin_mul_overflow(product, c, &product);
+  return unknown ? Count<Unit>{unset} : Count<Unit>{product};
+}
+}  // namespace detail
 
 using Epochs = Count<unit::epoch>;
 using Updates = Count<unit::update>;

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <iterator>
+#include <limits>
 #include <ranges>
 #include <span>
 #include <string>
@@ -173,6 +175,18 @@ consteval bool knows_sample() {
   }
 }
 
+/// Throws: ConfigError for a padding that a whole number cannot be.
+template <class V>
+void check_padding(double value) {
+  if constexpr (std::integral<V>) {
+    bool const fits = value >= static_cast<double>(std::numeric_limits<V>::min()) && value < std::ldexp(1.0, std::numeric_limits<V>::digits) && std::trunc(value) == value;
+    if (!fits) {
+      throw ConfigError{"TACIT-RC143", tacit::detail::message({"the padding ", std::to_string(value), " is no number of the values' type, whole and of ", 8 * sizeof(V), " bits"}),
+                        "collate", "give .padding a number that the values' type has"};
+    }
+  }
+}
+
 /// Collates columns of values into the parts of a batch; numbers become tensors where the sample has a tensor.
 template <class Tensor, bool Pad>
 struct Collator {
@@ -186,6 +200,7 @@ struct Collator {
 
   template <class V>
   auto pad(std::vector<std::vector<V>> const& column) const {
+    check_padding<V>(value);
     std::size_t width = 0;
     for (std::vector<V> const& row : column) width = std::max(width, row.size());
     std::vector<V> values;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sys/stat.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -65,7 +66,8 @@ class UnpackingFile {
       throw DataError{"TACIT-RD30", tacit::detail::message({"cannot be opened: ", (error ? error.message() : "it is no regular file")}), name_,
                       "check the path (relative ones start at the working directory)"};
     }
-    size_ = std::filesystem::file_size(path, error);
+    struct ::stat status {};  // of the file that is open, whatever the path names by now
+    if (::fstat(::fileno(file_.get()), &status) == 0) size_ = static_cast<std::uint64_t>(status.st_size);
     refill();
     packed_ = input_.size() >= 2 && input_[0] == 0x1f && input_[1] == 0x8b;
     if (packed_ && ::inflateInit2(stream_.get(), 15 + 16) != Z_OK) throw std::bad_alloc{};

@@ -270,17 +270,43 @@ class Loader {
   }
 
   /// Begins an epoch, also while another one is unfinished; the order depends on seed and epoch only.
-  /// Throws: ConfigError for a rank outside [0, world_size) or an epoch of 0 batches.
+  /// Throws: ConfigError for a rank outside [0, world_size) or an epoch of 0 batches; UsageError if the dataset's size has changed.
   void start_epoch(std::uint64_t seed, EpochIndex epoch, int rank = 0, int world_size = 1) {
     if (pool_.outstanding() != 0) pool_.stop();
     started_ = false;  // an exception below leaves no half-begun epoch
+    if (auto const now = static_cast<std::int64_t>(std::as_const(data_).get().size()); now != samples_) {
+      throw UsageError{"TACIT-RD132", tacit::detail::message({"the dataset had ", samples_, " samples when the loader was made, and has ", now}), "loader",
+                       "make a new loader once the dataset has changed"};
+    }
     share(rank, world_size);
     epoch_ = epoch;
     seed_ = options_.seed.value_or(seed);
-    order_.emplace(sampler_.order({samples_, seed_, epoch, global_, world_size}));
-    position_ = 0;
-    cursor_ = 0;
-    prepared_ = 0;
+    make_order();
+    stand_at(0);
+    pass_ = ++passes_;
+    started_ = true;
+  }
+
+  /// Where a loader stands: the epoch that it began, and the batch in it.
+  struct Place {
+    std::uint64_t pass;  // 0: before the first epoch
+    std::uint64_t seed;
+    EpochIndex epoch;
+    int rank;
+    int world_size;
+    std::int64_t position;
+  };
+  Place place() const noexcept { return {started_ ? pass_ : 0, seed_, epoch_, rank_, world_size_, position_}; }
+  /// Goes back to a place of this loader, whatever was done with it since; batches that were fetched ahead are fetched again.
+  void restore(Place const& place) {
+    if (place.pass == 0) return;
+    if (pool_.outstanding() != 0) pool_.stop();
+    share(place.rank, place.world_size);
+    epoch_ = place.epoch;
+    seed_ = place.seed;
+    order_.reset();  // made when the next batch is wanted
+    stand_at(place.position);
+    pass_ = place.pass;
     started_ = true;
   }
 
@@ -293,9 +319,7 @@ class Loader {
                        "loader", "give a position from 0 to size(), as position() told"};
     }
     if (pool_.outstanding() != 0) pool_.stop();
-    position_ = batch;
-    cursor_ = batch;
-    prepared_ = batch;
+    stand_at(batch);
   }
 
   /// Fetches this rank's next batch; false at the end of the epoch.
@@ -451,6 +475,13 @@ class Loader {
     return indices;
   }
 
+  void make_order() { order_.emplace(sampler_.order({samples_, seed_, epoch_, global_, world_size_})); }
+  void stand_at(std::int64_t batch) noexcept {
+    position_ = batch;
+    cursor_ = batch;
+    prepared_ = batch;
+  }
+
   std::int64_t global_batch_size(int world_size) const noexcept {
     // More than the dataset has makes no difference, and so the product cannot overflow unnoticed.
     std::int64_t const local = std::min(options_.batch_size->value(), positions_);
@@ -504,6 +535,7 @@ class Loader {
 
   /// Writes down the order of the next batches, at most `order_window` samples but at least one batch.
   void prepare() {
+    if (!order_) make_order();
     std::int64_t total = 0;
     while (prepared_ < size_) {
       if (total != 0 && count(prepared_) > order_window - total) break;
@@ -552,6 +584,8 @@ class Loader {
   std::int64_t prepared_ = 0;  // batches whose order stands in indices_
   std::size_t used_ = 0;       // indices of indices_ handed out
   bool started_ = false;
+  std::uint64_t pass_ = 0;    // number of the epoch in work among all that were begun
+  std::uint64_t passes_ = 0;  // epochs begun
   EpochIndex epoch_{};
   std::uint64_t seed_ = 0;
   std::optional<order_type> order_;

@@ -45,9 +45,11 @@ class SampleRange {
   using batch_type = decltype(collate_with(std::declval<Collate const&>(), std::declval<std::span<sample_type>>(),
                                            std::declval<CollateContext const&>()));
 
+  static constexpr bool gives_batches_away = !detail::Walk<R>::is_independent;
+
   /// Throws: ConfigError for a batch size of 0.
   SampleRange(R&& range, SampleRangeOptions const& options, Collate collate)
-      : range_{std::forward<R>(range)}, options_{options}, collate_{std::move(collate)} {
+      : walk_{std::forward<R>(range)}, options_{options}, collate_{std::move(collate)} {
     if (options_.batch_size->value() < 1) {
       throw ConfigError{"TACIT-RC66", tacit::detail::message({"the batch size is ", (options_.batch_size->is_set() ? "0" : "not given")}),
                         "range of samples", "give .batch_size = 1 or more"};
@@ -68,14 +70,14 @@ class SampleRange {
                         tacit::detail::message({"there is no rank ", rank, " among ", world_size, " ranks"}),
                         "range of samples", "give a rank from 0 to world_size - 1"};
     }
-    at_.reset();
     rank_ = rank;
     world_size_ = world_size;
     position_ = 0;
     taken_ = 0;
     behind_ = false;
-    at_.emplace(tacit::detail::range_for::first(range_.get()));
-    if (at_end()) {
+    pass_ = ++passes_;
+    walk_.begin();
+    if (walk_.at_end()) {
       throw DataError{
           "TACIT-RD75",
           tacit::detail::message({"it yields no sample in epoch ", epoch.value(), (seen_ ? ": it can be passed only once" : ": its length is 0")}),
@@ -91,19 +93,20 @@ class SampleRange {
   /// throw.
   [[gnu::noinline]] bool next(std::optional<batch_type>& into) {
     into.reset();
-    if (!at_) {
+    if (!walk_.has_begun()) {
       throw UsageError{"TACIT-RD76", "a batch was asked for before the first epoch", "range of samples",
                        "call start_epoch(seed, epoch) first"};
     }
+    walk_.check_size();
     std::int64_t const global = global_batch_size();
     samples_.clear();
     numbers_.clear();
     while (static_cast<std::int64_t>(samples_.size()) < global) {
       // The range steps on when the next sample is wanted, not before: a generator then never works ahead.
-      if (behind_) ++*at_;
+      if (behind_) ++walk_.at();
       behind_ = false;
-      if (at_end()) break;
-      samples_.emplace_back(**at_);
+      if (walk_.at_end()) break;
+      samples_.emplace_back(*walk_.at());
       behind_ = true;
       numbers_.push_back(taken_++);
     }
@@ -124,6 +127,38 @@ class SampleRange {
     return true;
   }
 
+  /// Where the source stands, for `restore`: of ranges over which several walks may go on at once.
+  struct Place {
+    std::uint64_t pass;  // 0: before the first epoch
+    std::optional<typename detail::Walk<R>::iterator> at;
+    int rank;
+    int world_size;
+    std::int64_t position;
+    std::int64_t taken;
+    bool behind;
+  };
+  Place place() const
+    requires detail::Walk<R>::is_independent
+  {
+    return {walk_.has_begun() ? pass_ : 0, walk_.place(), rank_, world_size_, position_, taken_, behind_};
+  }
+  void restore(Place const& place)
+    requires detail::Walk<R>::is_independent
+  {
+    if (place.pass == 0) return;
+    walk_.restore(place.at);
+    rank_ = place.rank;
+    world_size_ = place.world_size;
+    position_ = place.position;
+    taken_ = place.taken;
+    behind_ = place.behind;
+    pass_ = place.pass;
+  }
+  /// The number of the epoch in work among all that were begun.
+  std::uint64_t pass() const noexcept { return pass_; }
+  /// What is walked: two sources with one address disturb each other, unless they can be put back.
+  void const* walked() const noexcept { return walk_.object(); }
+
   /// Begins an epoch and gives its batches to a range-for loop.
   EpochRange<SampleRange> epoch(std::uint64_t seed, EpochIndex index, int rank = 0, int world_size = 1) {
     start_epoch(seed, index, rank, world_size);
@@ -135,14 +170,10 @@ class SampleRange {
     std::int64_t const most = std::numeric_limits<std::int64_t>::max() / world_size_;
     return std::min(options_.batch_size->value(), most) * world_size_;
   }
-  bool at_end() { return !(*at_ != tacit::detail::range_for::last(range_.get())); }
 
-  OwnedOrBorrowed<R> range_;
+  detail::Walk<R> walk_;
   SampleRangeOptions options_;
   Collate collate_;
-  std::optional<
-      std::remove_cvref_t<decltype(tacit::detail::range_for::first(std::declval<std::remove_reference_t<R>&>()))>>
-      at_{};
   std::vector<sample_type> samples_{};
   std::vector<std::int64_t> numbers_{};
   int rank_ = 0;
@@ -151,6 +182,8 @@ class SampleRange {
   std::int64_t taken_ = 0;
   bool behind_ = false;  // the range stands at a sample that was taken
   bool seen_ = false;
+  std::uint64_t pass_ = 0;
+  std::uint64_t passes_ = 0;
 };
 
 /// Batches of a range of samples: an lvalue is borrowed and must outlive it, an rvalue is taken over.

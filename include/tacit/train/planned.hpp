@@ -15,7 +15,7 @@ struct EpochPlan {
   std::int64_t batches;
   std::int64_t window;
 
-  std::int64_t updates(std::int64_t micro_batches) const { return (micro_batches + window - 1) / window; }
+  std::int64_t updates(std::int64_t micro_batches) const { return quotient_up(micro_batches, window); }
 };
 
 /// The updates until so many micro-batches are done; the window in work is closed early.
@@ -44,7 +44,11 @@ Updates planned_updates(Source const& source, EpochPlan epoch, TrainOptions cons
   Updates fewest = options.limit.updates;
   auto const take = [&fewest](std::int64_t updates) { fewest = std::min(updates, fewest.value_or(updates)); };
   if constexpr (sized_batch_source<Source>) {
-    if (options.epochs.is_set()) take(options.epochs.value() * epoch.updates(epoch.batches));
+    if (options.epochs.is_set()) {
+      // So many that no count holds them are no plan.
+      Updates const of_epochs = known_product<unit::update>(options.epochs.value(), epoch.updates(epoch.batches));
+      if (of_epochs.is_set()) take(of_epochs.value());
+    }
     if (epoch.batches > 0) {
       if (options.limit.micro_batches.is_set()) take(updates_of_micro_batches(epoch, options.limit.micro_batches.value()));
       if constexpr (planned_batch_source<Source>) {

@@ -20,6 +20,7 @@
 #include "tacit/data/loader.hpp"
 #include "tacit/data/owned_or_borrowed.hpp"
 #include "tacit/data/range_source.hpp"
+#include "tacit/data/shared_source.hpp"
 #include "tacit/fwd.hpp"
 #include "tacit/train/agreement.hpp"
 #include "tacit/train/choices.hpp"
@@ -893,6 +894,7 @@ class Trainer {
       return run_training_with(source, options, detail::no_evaluation{}, schedules);
     } else {
       if constexpr (std::is_void_v<Valid>) {
+        require_undisturbed(source, nullptr, named);
         return run_training_with(source, options, [&named](core_type& c, bool intermediate, std::string_view as) { evaluate_named(c, named, intermediate, as); }, schedules);
       } else {
         auto valid_holder = detail::make_source(std::forward<Valid>(*valid), eval_batch_size_for<Valid>(eval_batch_size, options), false, seed,
@@ -903,6 +905,7 @@ class Trainer {
           detail::add_source(terms, "the eval set", valid_source, core.world_size(), core.batch_limits().eval.value_or(-1));
           eval_terms(terms);
         }, extra...);
+        require_undisturbed(source, valid_source, named);
         return run_training_with(source, options, [&named, &valid_source](core_type& c, bool intermediate, std::string_view as) {
           evaluate_set(c, valid_source, as, intermediate, unset);
           evaluate_named(c, named, intermediate, as);
@@ -950,9 +953,21 @@ class Trainer {
     [[maybe_unused]] auto const name = [as](std::string_view set) { return as.empty() ? std::string{set} : detail::message({as, "/", set}); };
     std::apply([&](auto&... one) { (evaluate_set(core, detail::source_in(one.holder), name(one.name), intermediate, unset), ...); }, named);
   }
+  /// Throws: ConfigError if an evaluation would disturb the epoch that trains.
+  template <class Source, class Valid, class Named>
+  static void require_undisturbed([[maybe_unused]] Source const& source, [[maybe_unused]] Valid const& valid, [[maybe_unused]] Named& named) {
+    if constexpr (!restorable_batch_source<Source>) {
+      void const* other = nullptr;
+      if constexpr (batch_source<std::remove_const_t<Valid>>) other = data::detail::disturbed_by_passes(valid);
+      std::apply([&](auto&... one) {
+        data::detail::refuse_shared(data::detail::disturbed_by_passes(source), {other, data::detail::disturbed_by_passes(detail::source_in(one.holder))...});
+      }, named);
+    }
+  }
   template <class Source>
   static void evaluate_set(core_type& core, Source& source, std::string_view set, bool intermediate, MicroBatches limit) {
     detail::agree_on_evaluation(core, "evaluation inside a run", source, set, limit);
+    data::detail::PlaceKeeper<Source> const place{source};
     detail::EvalPass<core_type, Source> pass{core, source, set, intermediate, limit};
     detail::eval_epoch(pass);
   }
@@ -987,6 +1002,7 @@ class Trainer {
     History metrics;
     metrics.begin_run();
     core.record_to(&metrics);
+    data::detail::PlaceKeeper<std::remove_reference_t<decltype(source)>> const place{source};
     try {
       detail::EvalPass<core_type, std::remove_reference_t<decltype(source)>> pass{core, source, "", false, options.limit};
       detail::eval_run(pass);
@@ -1022,13 +1038,13 @@ class Trainer {
     plan.seed = options.seed.value_or(0);
     plan.per_device_batch_size = detail::batch_size_of(source);
     if (plan.per_device_batch_size.is_set()) {
-      plan.total_batch_size = plan.per_device_batch_size.value() * plan.world_size * options.gradient_accumulation.value();
+      plan.total_batch_size = detail::known_product<unit::sample>(plan.per_device_batch_size.value(), plan.world_size, options.gradient_accumulation.value());
     }
     if constexpr (sized_batch_source<Source>) {
       std::int64_t const batches = limited(source.size(plan.world_size), core_->batch_limits().train);
       std::int64_t const window = options.gradient_accumulation.value();
       plan.micro_batches_per_epoch = batches;
-      plan.updates_per_epoch = (batches + window - 1) / window;
+      plan.updates_per_epoch = detail::quotient_up(batches, window);
       plan.updates = detail::planned_updates(source, {batches, window}, options);
     } else {
       plan.updates = options.limit.updates;
@@ -1040,7 +1056,7 @@ class Trainer {
     RunPlan& plan = core_->plan();
     plan.eval_per_device_batch_size = detail::batch_size_of(source);
     if (plan.eval_per_device_batch_size.is_set()) {
-      plan.eval_total_batch_size = plan.eval_per_device_batch_size.value() * plan.world_size;
+      plan.eval_total_batch_size = detail::known_product<unit::sample>(plan.eval_per_device_batch_size.value(), plan.world_size);
     }
     if constexpr (sized_batch_source<Source>) plan.eval_batches = limited(source.size(plan.world_size), core_->batch_limits().eval);
   }

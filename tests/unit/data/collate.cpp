@@ -2,6 +2,7 @@
 
 #include <array>
 #include <catch2/catch_test_macros.hpp>
+#include <cmath>
 #include <concepts>
 #include <cstdint>
 #include <forward_list>
@@ -157,6 +158,26 @@ TEST_CASE("sequences of unequal length are padded, and their lengths kept") {
   REQUIRE(images.values == Grid{{1, 2, 3, 0}, {2, 2}});
   REQUIRE(images.lengths == Grid{{2, 1}, {2}});
   REQUIRE(labels == Grid{{7, 8}, {2}});
+}
+
+TEST_CASE("bad input: a padding that the values' type does not have") {  // kind E
+  auto const code_of = [](double padding, auto list) -> std::string {
+    std::vector<decltype(list)> lists{list, {}};
+    try {
+      (void)PadCollate{.padding = padding}(std::span{lists});
+    } catch (tacit::ConfigError const& error) {
+      return error.code();
+    }
+    return "none";
+  };
+  REQUIRE(code_of(-1, std::vector<std::uint8_t>{1}) == "TACIT-RC143");
+  REQUIRE(code_of(256, std::vector<std::uint8_t>{1}) == "TACIT-RC143");
+  REQUIRE(code_of(255, std::vector<std::uint8_t>{1}) == "none");
+  REQUIRE(code_of(0.5, std::vector<int>{1}) == "TACIT-RC143");
+  REQUIRE(code_of(std::nan(""), std::vector<int>{1}) == "TACIT-RC143");
+  REQUIRE(code_of(-9223372036854775808.0, std::vector<std::int64_t>{1}) == "none");
+  REQUIRE(code_of(9223372036854775808.0, std::vector<std::int64_t>{1}) == "TACIT-RC143");
+  REQUIRE(code_of(0.5, std::vector<float>{1}) == "none");
 }
 
 namespace {
