@@ -119,13 +119,23 @@ struct Rank {
       }
       return texts;
     }
-    Tensor gather(Tensor const& tensor) {
+    Tensor gather(Tensor const& tensor, bool counts = true) {
+      if (!counts) {
+        std::vector<double> all = gather(Tensor{}).values();
+        all.insert(all.end(), tensor.values().begin(), tensor.values().end());
+        return Tensor{std::move(all)};
+      }
       std::vector<double> all;
       for (auto const& part : exchange("gather", tensor.defined() ? tensor.values() : std::vector<double>{})) all.insert(all.end(), part.begin(), part.end());
       return Tensor{std::move(all)};
     }
-    Tensor sum(Tensor const& tensor) {
+    Tensor sum(Tensor const& tensor, bool counts = true) {
       std::vector<double> all;
+      if (!counts) {
+        all = sum(Tensor{std::vector<double>(tensor.values().size(), 0.0)}).values();
+        for (std::size_t i = 0; i < all.size(); ++i) all[i] += tensor.values()[i];
+        return Tensor{std::move(all)};
+      }
       for (auto const& part : exchange("sum", tensor.defined() ? tensor.values() : std::vector<double>{})) {
         all.resize(std::max(all.size(), part.size()));
         for (std::size_t i = 0; i < part.size(); ++i) all[i] += part[i];

@@ -157,6 +157,14 @@ Broken check_distribution(Policy const& policy, Device const& device_policy, Mak
   detail::expect(broken, traits::size0(rows) == 2 * size && detail::total(rows) == all + all * (all - 1.0) / 2.0,
                  "gather(tensor) gives the rows of all ranks");
 
+  Tensor const summed = bound.sum(device.to(make({1.0, static_cast<double>(rank)}, false)));
+  detail::expect(broken, traits::size0(summed) == 2 && detail::total(summed) == all + all * (all - 1.0) / 2.0,
+                 "sum(tensor) gives the sum of all ranks");
+  detail::expect(broken, detail::total(bound.sum(rank == 0 ? device.to(make({2.0}, false)) : Tensor{})) == 2.0 || size == 1,
+                 "an undefined tensor counts as zeros in a sum");
+  Tensor const of_one = bound.gather(rank == 0 ? device.to(make({3.0}, false)) : Tensor{});
+  detail::expect(broken, traits::size0(of_one) == 1 && detail::total(of_one) == 3.0, "an undefined tensor has no rows");
+
   Tensor largest = device.to(make({static_cast<double>(rank)}, false));
   bound.reduce_max(largest);
   detail::expect(broken, detail::total(largest) == all - 1.0, "reduce_max() takes the largest of the ranks");

@@ -14,6 +14,7 @@
 #include "tacit/core/units.hpp"
 #include "tacit/events/callback_pack.hpp"
 #include "tacit/events/events.hpp"
+#include "tacit/train/composition.hpp"
 
 /// Callbacks around a callback: they decide which of its events reach it. Whatever is asked of a callback - handlers, metrics,
 /// order, state - is asked of the inner one.
@@ -122,7 +123,8 @@ struct EveryN {
 };
 
 /// Lets events through on the main process only.
-/// Requires: the inner callback does nothing that all ranks must do together (recording a mean, evaluating, changing parameters).
+/// Requires: the inner callback does nothing that all ranks must do together: record, gather, sum, evaluate, change parameters. One
+/// that states `records` does not compile with several processes.
 template <class Inner>
 struct OnMainProcess {
   using inner_type = Inner;
@@ -132,7 +134,9 @@ struct OnMainProcess {
   template <class Composition>
   class bound : public detail::Filtered<Inner, Composition, detail::MainProcessFilter> {
    public:
-    explicit bound(OnMainProcess adapter) : detail::Filtered<Inner, Composition, detail::MainProcessFilter>{std::move(adapter.inner), {}} {}
+    explicit bound(OnMainProcess adapter) : detail::Filtered<Inner, Composition, detail::MainProcessFilter>{std::move(adapter.inner), {}} {
+      if constexpr (requires { requires !Composition::bound_distribution::is_single; } && detail::recorded_tags_t<Inner>::size > 0) detail::report(bad<misuse::EC18, Inner>{});
+    }
   };
 };
 

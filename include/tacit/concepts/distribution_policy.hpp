@@ -29,6 +29,8 @@ namespace tacit::inline v0 {
 /// Beside these it may have `meet(text)`: a `gather(text)` at the start of a run, for which ranks may take long to arrive.
 /// `await_main(failed, limit)`: rank 0 says whether its work failed, the others wait for that; false if it did. `begin_run()`: before each
 /// run, on every rank: nothing of a run that an exception ended is left. `share_buffers(model)`: buffers become rank 0's.
+/// For tasks whose steps ask the other ranks `gather(tensor, counts)` and `sum(tensor, counts)`: of a rank that does not count the others
+/// get nothing, and it has its own behind theirs.
 ///
 /// One that reduces while backward goes on has some of these besides. `prepare_model(model)`: once, before
 /// `prepare_parameters`, for what that leaves out: frozen parameters and buffers.

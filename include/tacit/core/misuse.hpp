@@ -12,7 +12,7 @@ enum class misuse {
   // tasks
   ET01, ET02, ET03, ET04, ET05, ET06, ET07, ET08, ET09, ET10, ET11, ET12, ET13,
   // callbacks and events
-  EC01, EC02, EC03, EC04, EC05, EC06, EC07, EC08, EC09, EC10, EC11, EC12, EC13, EC14, EC15, EC16, EC17, EC18,
+  EC01, EC02, EC03, EC04, EC05, EC06, EC07, EC08, EC09, EC10, EC11, EC12, EC13, EC14, EC15, EC16, EC17, EC18, EC19,
   // metrics
   EM01, EM02, EM03, EM04, EM05, EM06,
   // policies: device, precision, distribution, pairs

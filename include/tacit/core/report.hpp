@@ -90,6 +90,8 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(ec17, "[TACIT-EC17] on_eval_set names an eval set that nothing evaluates, wanted: the name of one of eval_sets<...>, or \"ema\" or \"swa\" beside that callback, see docs/errors.md");
   constexpr bool ec18 = N != misuse::EC18;
   static_assert(ec18, "[TACIT-EC18] a callback that records stands in OnMainProcess, but all ranks record together, wanted: the callback without OnMainProcess, see docs/errors.md");
+  constexpr bool ec19 = N != misuse::EC19;
+  static_assert(ec19, "[TACIT-EC19] a step asks the other ranks, which may have no batch for it, wanted: tacit::across_ranks(step), or `static constexpr bool steps_across_ranks = true` in the task, see docs/errors.md");
   constexpr bool em01 = N != misuse::EM01;
   static_assert(em01, "[TACIT-EM01] a metric is watched that nothing records, wanted: a callback with `using records = tacit::records<that tag>` in the pack, see docs/errors.md");
   constexpr bool em02 = N != misuse::EM02;

@@ -1,13 +1,17 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string_view>
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "tacit/core/fixed_string.hpp"
+#include "tacit/core/misuse.hpp"
+#include "tacit/core/report.hpp"
 #include "tacit/core/sink.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/events/events.hpp"
@@ -271,13 +275,103 @@ class Context : public detail::emit_part<Run, Parts, Phase> {
   explicit Context(Run& run) : detail::emit_part<Run, Parts, Phase>{run} {}
 };
 
-/// What a task's step is given: counters and the world, not the callbacks' rights.
+namespace detail {
+
+/// What a step that states `steps_across_ranks` has besides: the loop sees to it that every rank runs it. For a shadow batch, which a rank
+/// runs where it has none, the others get nothing of this rank; it sees its own rows behind theirs.
+template <class Core, bool = Core::steps_across_ranks>
+class step_ranks_part {
+ public:
+  /// Not of this step: another rank may have no batch for it.
+  template <class Value>
+  auto gather(Value const& value) const {
+    report(bad<misuse::EC19, typename Core::task_type>{});
+    return value;
+  }
+  template <class Value>
+  auto reduce_sum(Value const& value) const {
+    report(bad<misuse::EC19, typename Core::task_type>{});
+    return value;
+  }
+  template <class Flag>
+  bool all_true(Flag flag) const {
+    report(bad<misuse::EC19, typename Core::task_type>{});
+    return flag;
+  }
+
+ protected:
+  explicit step_ranks_part(Core&) {}
+};
 template <class Core>
-class StepContext {
+class step_ranks_part<Core, true> {
  public:
   using tensor_type = typename Core::tensor_type;
 
-  explicit StepContext(Core& core, bool training) : core_{&core}, training_{training} {}
+  /// The rows of all ranks in rank order, whatever their numbers. No gradient flows through the other ranks' rows, nor through these.
+  /// Cost: none on one process. Throws: DistributedError for rows of different types or shapes.
+  tensor_type gather(tensor_type const& tensor) const {
+    if constexpr (!Core::is_single) {
+      if (ranks_core_->world_size() > 1) return ranks_core_->distribution().gather(tensor, !is_shadow_);
+    }
+    return tensor;
+  }
+  /// Where this rank's rows begin in what `gather` gives, if it gave so many.
+  std::int64_t first_row([[maybe_unused]] std::int64_t rows) const {
+    std::int64_t first = 0;
+    if constexpr (!Core::is_single) {
+      if (ranks_core_->world_size() == 1) return 0;
+      std::vector<double> counts(static_cast<std::size_t>(ranks_core_->world_size()), 0.0);
+      if (!is_shadow_) counts[static_cast<std::size_t>(ranks_core_->rank())] = static_cast<double>(rows);
+      ranks_core_->reduce_sum(std::span{counts});
+      std::size_t const before = is_shadow_ ? counts.size() : static_cast<std::size_t>(ranks_core_->rank());
+      for (std::size_t rank = 0; rank < before; ++rank) first += static_cast<std::int64_t>(counts[rank]);
+    }
+    return first;
+  }
+  /// The sum of all ranks' tensors; no gradient flows.
+  tensor_type reduce_sum(tensor_type const& tensor) const {
+    if constexpr (!Core::is_single) {
+      if (ranks_core_->world_size() > 1) return ranks_core_->distribution().sum(tensor, !is_shadow_);
+    }
+    return tensor;
+  }
+  template <class Number>
+    requires(std::is_arithmetic_v<Number> && !std::is_same_v<Number, bool>)
+  double reduce_sum(Number number) const {
+    auto const own = static_cast<double>(number);
+    return is_shadow_ ? own + ranks_core_->reduce_sum(0.0) : ranks_core_->reduce_sum(own);
+  }
+  bool all_true(bool flag) const { return ranks_core_->all_true(flag || is_shadow_) && flag; }
+
+  /// For the loop: while it lives, the batch in work is a shadow batch.
+  auto shadow() {
+    struct scope {
+      explicit scope(bool& flag) : flag_{&flag} { flag = true; }
+      scope(scope const&) = delete;
+      scope& operator=(scope const&) = delete;
+      ~scope() { *flag_ = false; }
+      bool* flag_;
+    };
+    return scope{is_shadow_};
+  }
+
+ protected:
+  explicit step_ranks_part(Core& core) : ranks_core_{&core} {}
+
+ private:
+  Core* ranks_core_;
+  bool is_shadow_ = false;
+};
+
+}  // namespace detail
+
+/// What a task's step is given: counters and the world, not the callbacks' rights.
+template <class Core>
+class StepContext : public detail::step_ranks_part<Core> {
+ public:
+  using tensor_type = typename Core::tensor_type;
+
+  explicit StepContext(Core& core, bool training) : detail::step_ranks_part<Core>{core}, core_{&core}, training_{training} {}
   StepContext(StepContext const&) = delete;
   StepContext& operator=(StepContext const&) = delete;
 

@@ -9,8 +9,11 @@ namespace tacit::inline v0 {
 /// A module that talks to the same module on other ranks in its forward and backward pass; a trainer with several processes tells it how.
 class GroupMember {
  public:
-  /// Sums a tensor over all ranks, in place. Returns: false if this rank only stands in, and adds nothing.
-  using Sum = std::function<bool(at::Tensor&)>;
+  /// What became of a sum: it is over all ranks, over all without this one, which only stands in, or there is no group any more and the
+  /// tensor is as it was.
+  enum class Summed { all, absent, alone };
+  /// Sums a tensor over all ranks, in place.
+  using Sum = std::function<Summed(at::Tensor&)>;
 
   virtual ~GroupMember() = default;
   virtual void join(Sum sum, int world_size) = 0;

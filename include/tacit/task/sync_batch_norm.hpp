@@ -40,7 +40,7 @@ struct SyncBatchNormFunction : torch::autograd::Function<SyncBatchNormFunction> 
   /// Outputs: y, and mean, variance and number of values of a channel over all ranks.
   static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, at::Tensor const& x, double eps, GroupMember::Sum sum) {
     at::Tensor numbers = at::cat({channel_sum(x), channel_sum(x.square()), at::full({1}, static_cast<double>(x.numel() / x.size(1)), x.options().dtype(at::kDouble))});
-    if (sum) sum(numbers);
+    if (sum && sum(numbers) == GroupMember::Summed::alone) sum = nullptr;  // its trainer is gone
     std::int64_t const channels = x.size(1);
     at::Tensor const count = numbers.narrow(0, 2 * channels, 1);  // 0: every rank left its batch out, nothing may change
     at::Tensor const divisor = count.clamp_min(1.0);
@@ -62,7 +62,11 @@ struct SyncBatchNormFunction : torch::autograd::Function<SyncBatchNormFunction> 
     at::Tensor sums = at::cat({channel_sum(dy), channel_sum(dy * y)});
     if (auto const found = context->saved_data.find("sum"); found != context->saved_data.end()) {
       // Of rows that do not count the statistics are no function.
-      if (!c10::static_intrusive_pointer_cast<Holder>(found->second.toCapsule())->sum(sums)) return {at::zeros_like(dy), at::Tensor{}, at::Tensor{}};
+      GroupMember::Summed const summed = c10::static_intrusive_pointer_cast<Holder>(found->second.toCapsule())->sum(sums);
+      if (summed == GroupMember::Summed::absent) return {at::zeros_like(dy), at::Tensor{}, at::Tensor{}};
+      if (summed == GroupMember::Summed::alone) {
+        throw UsageError{"TACIT-RU27", "the backward pass of a forward pass over all ranks, whose trainer is gone", "SyncBatchNorm", "call backward() while the trainer lives"};
+      }
     }
     at::Tensor const means = sums / saved[2];
     std::int64_t const channels = y.size(1);
@@ -90,6 +94,7 @@ struct SyncBatchNormOptions {
 /// Batch norm whose statistics are those of all processes' batches, for inputs (N, C), (N, C, L), (N, C, H, W), ...
 ///
 /// Alone it is LibTorch's batch norm. A trainer with `Ddp` or `Auto` joins it to the same module on the other ranks.
+/// Once that trainer is gone it is LibTorch's batch norm again.
 /// A rank that has no batch for a step goes through it with an earlier one that does not count.
 /// Throws: UsageError for an input of another number of channels.
 class SyncBatchNormImpl : public torch::nn::Module, public GroupMember {

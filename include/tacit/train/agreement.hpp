@@ -23,6 +23,7 @@
 #include "tacit/schedule/field.hpp"
 #include "tacit/state/visit.hpp"
 #include "tacit/task/field.hpp"
+#include "tacit/task/task.hpp"
 #include "tacit/train/composition.hpp"
 #include "tacit/train/options.hpp"
 
@@ -235,6 +236,23 @@ void add_composition(Terms& terms, Core& core) {
 template <class Core>
 void begin_distributed(Core& core) {
   if constexpr (requires { core.distribution().begin_run(); }) core.distribution().begin_run();
+}
+
+/// Buffers become rank 0's, running statistics say: an evaluation, an average and a saved model are then the same on all ranks.
+template <class Core>
+void share_buffers([[maybe_unused]] Core& core) {
+  if constexpr (!Core::is_single) {
+    for_each_model(core.task(), [&](auto& model) {
+      if constexpr (requires { core.distribution().share_buffers(model); }) core.distribution().share_buffers(model);
+    });
+  }
+}
+
+/// The next batch of data whose length nobody knows: false once no rank has one. A rank whose data ended before the others' has none.
+template <class Core, class Source, class Batch>
+bool next_of_unknown(Core& core, Source& source, Batch& into) {
+  bool const more = source.next(into);
+  return core.world_size() == 1 ? more : core.distribution().agree(more ? 1 : 0) != 0;
 }
 
 /// Called once on every rank when a run of training begins; `eval_sets(terms)` adds those that it evaluates.

@@ -23,6 +23,7 @@
 #include "tacit/events/progress.hpp"
 #include "tacit/metric/history.hpp"
 #include "tacit/metric/mean.hpp"
+#include "tacit/task/across_ranks.hpp"
 #include "tacit/task/parameter_set.hpp"
 #include "tacit/task/task.hpp"
 #include "tacit/train/composition.hpp"
@@ -97,6 +98,7 @@ class Core {
   static constexpr auto order = Composition::call_order;
   static constexpr std::size_t phase_count = detail::task_phase_count<task_type>;
   static constexpr bool is_single = distribution_type::is_single;
+  static constexpr bool steps_across_ranks = detail::task_steps_across_ranks<task_type>;
   static constexpr bool keeps_masters = tacit::keeps_masters<precision_type, parameters_type>;
   static constexpr bool transfers = !device_type::is_host || precision_type::casts;
 

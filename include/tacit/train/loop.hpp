@@ -171,6 +171,12 @@ inline void eval_phases(Run& run) {
     eval_phases<I + 1>(run);
   }
 }
+/// The same for a shadow batch, where this rank has none and steps of the others ask all ranks.
+template <std::size_t I, class Run>
+inline void accompany_evaluation(Run& run) {
+  static_cast<void>(run.template forward<I>());
+  if constexpr (I + 1 < Run::phase_count) accompany_evaluation<I + 1>(run);
+}
 template <class Run>
 inline void eval_step(Run& run) {
   if (run.has_batch()) {
@@ -179,6 +185,12 @@ inline void eval_step(Run& run) {
         [&] {
           if (run.has_batch()) eval_phases<0>(run);
         });
+  }
+  if constexpr (Run::steps_across_ranks) {
+    if (run.is_awaited()) {
+      [[maybe_unused]] auto const shadow = run.stand_in();
+      accompany_evaluation<0>(run);
+    }
   }
   run.end_step();
 }

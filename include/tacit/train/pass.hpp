@@ -8,9 +8,11 @@
 #include <optional>
 #include <string_view>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 
 #include "tacit/concepts/batch_source.hpp"
+#include "tacit/core/error.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/events/dispatch.hpp"
 #include "tacit/metric/device_scalar.hpp"
@@ -18,6 +20,7 @@
 #include "tacit/task/batch.hpp"
 #include "tacit/task/step_result.hpp"
 #include "tacit/task/task.hpp"
+#include "tacit/train/agreement.hpp"
 #include "tacit/train/core.hpp"
 #include "tacit/train/options.hpp"
 #include "tacit/train/scopes.hpp"
@@ -91,7 +94,11 @@ class PassBase {
 
   /// False at the end of the data; true without a batch where this rank has none for the step.
   bool next_batch() {
-    if (!source_.next(batch_)) return false;
+    if constexpr (!CoreT::is_single && !sized_batch_source<Source> && !requires { Source::is_given; }) {
+      if (!next_of_unknown(core_, source_, batch_)) return false;
+    } else {
+      if (!source_.next(batch_)) return false;
+    }
     samples_ = 0;
     if (batch_) {
       if constexpr (CoreT::transfers) {
@@ -180,17 +187,37 @@ class EvalPass : public PassBase<CoreT, Source, false> {
   }
 
   void begin_epoch() {
+    share_buffers(this->core_);
     for (auto& loss : this->losses_) loss.reset();
     this->source_.start_epoch(this->core_.plan().seed, EpochIndex{0}, this->core_.rank(), this->core_.world_size());
     this->core_.progress().step = MicroBatchIndex{0};
     wish_before_ = this->core_.wish();
   }
   bool epoch_is_over() const {
-    return this->core_.wish() != wish_before_ || this->core_.progress().step.value() >= this->epoch_limit_;
+    bool const is_ended = this->core_.wish() != wish_before_ && !steps_across_ranks;  // other ranks wait for all of its steps
+    return is_ended || this->core_.progress().step.value() >= this->epoch_limit_;
   }
   void end_step() {
+    keep_stand_in();
     this->batch_.reset();
     ++this->core_.progress().step;
+  }
+
+  // --- a rank without a batch, where steps ask the other ranks ---
+
+  static constexpr bool steps_across_ranks = CoreT::steps_across_ranks && !CoreT::is_single;
+  void skip_batch() {
+    keep_stand_in();
+    base::skip_batch();
+  }
+  bool is_awaited() const { return steps_across_ranks && this->core_.world_size() > 1 && !this->batch_; }
+  auto stand_in() {
+    if (!stand_in_) {
+      throw DistributedError{"TACIT-RX24", message({"rank ", this->core_.rank(), " has no batch in the first step of an evaluation, and steps of the task ask all ranks"}), "evaluate",
+                             "give at least one batch for each process, or start fewer"};
+    }
+    this->batch_ = std::exchange(stand_in_, std::nullopt);
+    return this->context_.shadow();
   }
   void record_loss() {
     if (this->core_.wish() == 1 && wish_before_ == 0) this->core_.set_wish(0);  // `end_epoch` ended this pass, not the epoch around it
@@ -203,6 +230,14 @@ class EvalPass : public PassBase<CoreT, Source, false> {
   }
 
  private:
+  void keep_stand_in() {
+    if constexpr (steps_across_ranks) {
+      if (this->batch_) stand_in_ = std::move(this->batch_);
+    }
+  }
+  struct nothing {};
+  [[no_unique_address]] std::conditional_t<CoreT::steps_across_ranks && !CoreT::is_single, std::optional<typename base::batch_type>, nothing> stand_in_{};
+
   std::string_view set_;
   bool intermediate_;
   MicroBatchIndex step_before_;

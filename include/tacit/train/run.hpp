@@ -24,6 +24,7 @@
 #include "tacit/task/batch.hpp"
 #include "tacit/task/step_result.hpp"
 #include "tacit/task/task.hpp"
+#include "tacit/train/agreement.hpp"
 #include "tacit/train/core.hpp"
 #include "tacit/train/loop.hpp"
 #include "tacit/train/meeting.hpp"
@@ -105,7 +106,8 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   using tensor_type = typename base::tensor_type;
   static constexpr bool halves_batches = micro_batch_callback < base::callback_types::size;
   /// Modules of the model may wait for every rank.
-  static constexpr bool talks = requires(typename CoreT::distribution_type& distribution) { distribution.needs_every_rank(); };
+  static constexpr bool steps_across_ranks = CoreT::steps_across_ranks && !is_single;
+  static constexpr bool talks = steps_across_ranks || requires(typename CoreT::distribution_type& distribution) { distribution.needs_every_rank(); };
 
   TrainPass(CoreT& core, Source& source, TrainOptions const& options, Evaluate evaluate, Schedules& schedules)
       : base{core, source},
@@ -173,7 +175,10 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   MicroBatches epoch_steps() const { return this->core_.progress().step.value(); }
   Updates epoch_updates() const { return updates().value() - updates_before_; }
 
-  void record_loss() { this->template record_losses<tag::train_loss>(); }
+  void record_loss() {
+    share_buffers(this->core_);
+    this->template record_losses<tag::train_loss>();
+  }
 
   // --- the window: the micro-batches of one update ---
 
@@ -204,7 +209,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     }
     this->batch_ = std::exchange(stand_in_, std::nullopt);
     is_standing_in_ = true;
-    return this->core_.distribution().absent();
+    return shadow_scope{*this};
   }
 
   /// The step of phase I on a graph that reaches the parameters of no other phase.
@@ -436,15 +441,47 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   }
   /// True if modules of the model wait for every rank.
   bool is_talking() const noexcept {
-    if constexpr (talks) {
+    if constexpr (steps_across_ranks) {
+      if (this->core_.world_size() > 1) return true;
+    }
+    if constexpr (requires(CoreT& core) { core.distribution().needs_every_rank(); }) {
       return this->core_.distribution().needs_every_rank();
     } else {
       return false;
     }
   }
+  auto shadow_of_step() {
+    if constexpr (steps_across_ranks) {
+      return this->context_.shadow();
+    } else {
+      return no_scope{};
+    }
+  }
+  auto absent_of_modules() {
+    if constexpr (requires(CoreT& core) { core.distribution().absent(); }) {
+      return this->core_.distribution().absent();
+    } else {
+      return no_scope{};
+    }
+  }
+  /// Nothing of the batch in work counts: for the step's own exchange, and for modules of the model.
+  class shadow_scope {
+   public:
+    explicit shadow_scope(TrainPass& pass) : of_step_{pass.shadow_of_step()}, of_modules_{pass.absent_of_modules()} {}
+
+   private:
+    [[maybe_unused]] decltype(std::declval<TrainPass&>().shadow_of_step()) of_step_;
+    [[maybe_unused]] decltype(std::declval<TrainPass&>().absent_of_modules()) of_modules_;
+  };
+  struct maybe_shadow {
+    maybe_shadow(TrainPass& pass, bool is_on) {
+      if (is_on) scope.emplace(pass);
+    }
+    std::optional<shadow_scope> scope{};
+  };
   auto absent_scope([[maybe_unused]] bool absent) {
     if constexpr (talks) {
-      return absent ? std::optional{this->core_.distribution().absent()} : std::nullopt;
+      return maybe_shadow{*this, absent};
     } else {
       return no_scope{};
     }

@@ -8,6 +8,7 @@
 #include "tacit/core/error.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/events/dispatch.hpp"
+#include "tacit/train/agreement.hpp"
 #include "tacit/train/loop.hpp"
 #include "tacit/train/options.hpp"
 #include "tacit/train/result.hpp"
@@ -23,6 +24,7 @@ template <class Batch>
 class GivenBatches {
  public:
   using batch_type = Batch;
+  static constexpr bool is_given = true;  // by the caller, on every rank
 
   void give(Batch batch) { given_.emplace(std::move(batch)); }
   void start_epoch(std::uint64_t, EpochIndex, int, int) { position_ = 0; }
@@ -91,6 +93,7 @@ class Session {
       begin_run();
       close_epoch();
       detail::notify(pass_, event::TrainingRunEnd{pass_.reason(), pass_.updates()});
+      detail::share_buffers(core_);
     });
     state_ = state::over;
     RunResult result = detail::end_run(core_, pass_);

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -627,7 +628,7 @@ class Trainer {
       }
       core_->sink() = options.sink;
       plan_training(detail::GivenBatches<Batch>{}, options);
-      detail::agree_on_training(*core_, "session", detail::GivenBatches<Batch>{}, options, [](detail::Terms&) {});
+      detail::agree_on_training(*core_, "session", detail::GivenBatches<Batch>{}, options, [](auto&) {});
       return Session<core_type, Batch>{*core_, options};
     }
   }
@@ -655,19 +656,27 @@ class Trainer {
   int rank() const { return core_->rank(); }
   int world_size() const { return core_->world_size(); }
   /// Calls `work` in the main process and, once it is done, in the others: filling a cache that they share.
-  /// Throws: what `work` throws; in the others DistributedError if the main process failed.
+  /// The others wait as long as `timeout`, whatever the time limit of the distribution's collectives.
+  /// Throws: what `work` throws; in the others DistributedError if the main process failed, or was not done in time.
   template <class Work>
-  void main_process_first(Work&& work) {
+  void main_process_first(Work&& work, std::chrono::milliseconds timeout = std::chrono::minutes{30}) {
     auto& distribution = core_->distribution();
+    auto const is_done = [&](bool failed) {
+      if constexpr (requires { distribution.await_main(failed, timeout); }) {
+        return distribution.await_main(failed, timeout);
+      } else {
+        return distribution.agree(failed ? 1 : 0) == 0;
+      }
+    };
     if (is_main_process()) {
       try {
         work();
       } catch (...) {
-        distribution.agree(1);
+        is_done(true);
         throw;
       }
     }
-    if (distribution.agree(0) != 0) {
+    if (!is_done(false)) {
       throw DistributedError{"TACIT-RX23", "the main process failed at what it was to do first", "Trainer::main_process_first", "see what it printed"};
     }
     if (!is_main_process()) work();
@@ -771,7 +780,7 @@ class Trainer {
           return detail::Scheduled<core_type, std::remove_cvref_t<decltype(fields)>...>{core, {core.plan().updates, core.plan().updates_per_epoch}, fields...};
         },
         std::tuple_cat(field_of(extra)...));
-    [[maybe_unused]] auto const eval_terms = [&](detail::Terms& terms) {
+    [[maybe_unused]] auto const eval_terms = [&](auto& terms) {
       [[maybe_unused]] std::int64_t const most = core.batch_limits().eval.value_or(-1);
       std::apply([&](auto&... one) { (detail::add_source(terms, "eval set " + std::string{one.name}, detail::source_in(one.holder), core.world_size(), most), ...); }, named);
     };
@@ -786,7 +795,7 @@ class Trainer {
                                                 "TrainOptions::eval_per_device_batch_size");
         auto& valid_source = detail::source_in(valid_holder);
         plan_evaluation(valid_source);
-        detail::agree_on_training(core, "train", source, options, [&](detail::Terms& terms) {
+        detail::agree_on_training(core, "train", source, options, [&](auto& terms) {
           detail::add_source(terms, "the eval set", valid_source, core.world_size(), core.batch_limits().eval.value_or(-1));
           eval_terms(terms);
         }, extra...);
@@ -851,6 +860,7 @@ class Trainer {
     core.history().begin_run();
     try {
       detail::train_run(pass);
+      detail::share_buffers(core);
     } catch (...) {
       core.clear_gradients();
       core.note_failure();
@@ -971,7 +981,7 @@ class Trainer<bad<Number, Culprit, Detail>, Meant, Precision, Distribution, Call
   int rank() const;
   int world_size() const;
   template <class Work>
-  void main_process_first(Work&& work);
+  void main_process_first(Work&& work, std::chrono::milliseconds = {});
   RunPlan const& plan() const noexcept;
   detail::refused_parts<Meant> view() noexcept;
   std::string describe() const;

@@ -19,6 +19,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -304,8 +305,271 @@ TEST_CASE("parameters that get no gradient are found, or the run ends with an er
   Ddp<Gloo> plain{};
   plain.timeout = std::chrono::seconds{5};
   for (Report const& report : train_ranks(2, plain, leave_out)) {
-    CHECK(report.code == "TACIT-RX20");
-    CHECK_THAT(report.what, ContainsSubstring("finished reduction") && ContainsSubstring(" of 2 "));
+    CHECK(report.code == "TACIT-RX32");  // faults F4, F25
+    CHECK_THAT(report.what, ContainsSubstring("no gradient for 'unused.weight', 'unused.bias'") && ContainsSubstring(" of 2 ") && ContainsSubstring(".find_unused"));
+  }
+}
+
+namespace {
+/// Leaves a layer out of some forward passes.
+struct SometimesImpl : NetImpl {
+  at::Tensor forward(at::Tensor const& x) {
+    uses_all = !leaves_out(calls++);
+    return NetImpl::forward(x);
+  }
+  int calls = 0;
+  std::function<bool(int)> leaves_out = [](int) { return false; };
+};
+template <class Policy>
+std::vector<Report> train_sometimes(Policy policy, std::function<bool(int rank, int call)> leaves_out, std::int64_t accumulation, std::int64_t updates) {
+  return run_ranks(2, [&](tacit::launch::World const& world) {
+    policy.world = world;
+    policy.timeout = std::chrono::seconds{4};
+    auto model = std::make_shared<SometimesImpl>();
+    model->leaves_out = [&](int call) { return leaves_out(world.rank, call); };
+    return train(model, 48, {.limit = {.updates = updates}, .per_device_batch_size = 6, .gradient_accumulation = accumulation, .seed = 7}, CallbackPack{}, policy).numbers();
+  });
+}
+}  // namespace
+
+TEST_CASE("F4: a parameter without a gradient is named before the optimizer steps, in the last update too") {
+  // On both ranks in the last update; on rank 1 alone, on rank 0 alone.
+  for (int alone : {-1, 0, 1}) {
+    for (std::int64_t accumulation : {1, 2}) {
+      int const calls = static_cast<int>(3 * accumulation);
+      auto const reports = train_sometimes(Ddp<Gloo>{}, [&](int rank, int call) { return (alone < 0 || rank == alone) && call >= calls - static_cast<int>(accumulation); }, accumulation, 3);
+      CAPTURE(alone, accumulation, reports[0].what, reports[1].what);
+      for (int rank : {0, 1}) {
+        Report const& report = reports[static_cast<std::size_t>(rank)];
+        CHECK(report.code == (alone < 0 || rank == alone ? "TACIT-RX32" : "TACIT-RX20"));
+        CHECK_THAT(report.what, ContainsSubstring("no gradient for 'unused.weight', 'unused.bias'"));
+      }
+    }
+  }
+  // One step of the window has a gradient: that is enough, as on one process.
+  for (int used : {0, 1}) {
+    auto const reports = train_sometimes(Ddp<Gloo>{}, [&](int, int call) { return call % 2 != used; }, 2, 6);
+    auto model = std::make_shared<SometimesImpl>();
+    model->leaves_out = [&](int call) { return call % 2 != used; };
+    Outcome const one = train(model, 48, {.limit = {.updates = 6}, .per_device_batch_size = 12, .gradient_accumulation = 2, .seed = 7}, CallbackPack{});
+    CAPTURE(used);
+    CHECK(distance(same_on_all(reports), one.parameters) < 1e-12);
+  }
+}
+
+TEST_CASE("C17: a rank without a batch uses no parameter") {
+  auto const leave_out = [](NetImpl& model, int) { model.uses_all = false; };
+  auto alone = std::make_shared<NetImpl>();
+  alone->uses_all = false;
+  tacit::TrainOptions const options{.epochs = 3, .per_device_batch_size = 4, .seed = 7};
+  Outcome const one = train(alone, 5, options, CallbackPack{});
+  Ddp<Gloo> find{};
+  find.find_unused = true;
+  auto const reports = run_ranks(2, [&](tacit::launch::World const& world) {
+    find.world = world;
+    auto model = std::make_shared<NetImpl>();
+    leave_out(*model, world.rank);
+    auto half = options;
+    half.per_device_batch_size = 2;
+    return train(model, 5, half, CallbackPack{}, find).numbers();
+  });
+  CHECK(distance(same_on_all(reports), one.parameters) < 1e-12);
+}
+
+namespace {
+struct WeightedOut {
+  at::Tensor loss;
+  double weight;
+};
+}  // namespace
+
+TEST_CASE("C16: compressed gradients of any magnitude: weights that a step states, huge and tiny losses") {
+  for (double items : {1.0, 8192.0, 1e9}) {
+    for (double factor : {1e-12, 10.0, 1e12}) {
+      auto const train_with = [&](auto policy) {
+        return run_ranks(2, [&](tacit::launch::World const& world) {
+          policy.world = world;
+          torch::nn::Linear net(torch::nn::LinearOptions(4, 1).bias(false));
+          {
+            torch::NoGradGuard const no_graph;
+            net->weight.zero_();
+          }
+          auto const step = [&](auto& model, auto const& batch, auto&) { return WeightedOut{factor * model.forward(torch::ones_like(batch.input)).mean(), items}; };
+          tacit::Trainer trainer{tacit::Task{net, tacit::optim::Sgd{.lr = 1.0}, step}, CallbackPack{}, policy};
+          trainer.train(tacit::data::TensorDataset{torch::ones({4, 4}), torch::ones({4, 1})}, {.epochs = 1, .per_device_batch_size = 2, .sink = tacit::Sink::none()});
+          return std::vector<double>{net->weight[0][0].template item<double>()};
+        });
+      };
+      CAPTURE(items, factor);
+      for (auto const& reports : {train_with(Ddp<Gloo, tacit::Fp16Compression>{}), train_with(Ddp<Gloo, tacit::Bf16Compression>{})}) {
+        for (Report const& report : reports) {
+          REQUIRE(report.numbers.size() == 1);
+          CHECK(std::abs(report.numbers[0] + factor) < 0.01 * factor);
+        }
+      }
+    }
+  }
+}
+
+namespace {
+/// Rank 1 is killed in a step; rank 0 is about to send, a moment later each time.
+struct Die {
+  int rank;
+  int spin;
+  void on(event::TrainLossComputed const& e, auto&) {
+    if (e.update.value() != 2) return;
+    if (rank == 1) raise(SIGKILL);
+    for (int volatile i = 0; i < spin;) i = i + 1;
+  }
+};
+}  // namespace
+
+TEST_CASE("C13: a rank that is killed ends the others with an error, never with a signal") {
+  int errors = 0;
+  for (int trial = 0; trial < 24; ++trial) {
+    auto const reports = run_ranks(2, [&](tacit::launch::World const& world) {
+      signal(SIGPIPE, SIG_DFL);
+      return train(std::make_shared<NetImpl>(), 48, {.epochs = 1, .per_device_batch_size = 2}, CallbackPack{Die{world.rank, trial * 20'000}}, Ddp<Gloo>{.timeout = std::chrono::seconds{5}, .world = world}).numbers();
+    });
+    errors += reports[0].code == "TACIT-RX20";
+    CAPTURE(trial, reports[0].what);
+    CHECK(reports[0].code == "TACIT-RX20");
+  }
+  CHECK(errors == 24);
+}
+
+TEST_CASE("C13: the mask and the handler of SIGPIPE are as before, with groups inside one another") {
+  auto const reports = run_ranks(1, [&](tacit::launch::World const& world) {
+    struct sigaction mine {};
+    mine.sa_handler = [](int) {};
+    sigaction(SIGPIPE, &mine, nullptr);
+    tacit::Cpu::bound<at::Tensor> const cpu{};
+    auto const is_as_before = [&] {
+      struct sigaction now {};
+      sigaction(SIGPIPE, nullptr, &now);
+      sigset_t mask;
+      pthread_sigmask(SIG_SETMASK, nullptr, &mask);
+      return now.sa_handler == mine.sa_handler && sigismember(&mask, SIGPIPE) == 0;
+    };
+    bool good = true;
+    {
+      auto outer = Ddp<Gloo>{.world = world}.bind<tacit::ParameterSet>(cpu);
+      good = good && is_as_before();
+      {
+        auto inner = Ddp<Gloo>{.world = world}.bind<tacit::ParameterSet>(cpu);
+        good = good && is_as_before();
+      }
+      good = good && is_as_before();
+    }
+    return std::vector<double>{good && is_as_before() ? 1.0 : 0.0};
+  });
+  CHECK(reports[0].numbers == std::vector<double>{1.0});
+}
+
+TEST_CASE("C15 F18: the main process may take longer than a collective; it is waited for as long as it is told") {
+  auto const reports = run_ranks(2, [&](tacit::launch::World const& world) {
+    tacit::Trainer trainer{std::make_shared<NetImpl>(), tacit::loss::Mse{}, tacit::optim::Sgd{.lr = 0.1}, CallbackPack{}, Ddp<Gloo>{.timeout = std::chrono::seconds{1}, .world = world}};
+    double order = 0.0;
+    trainer.main_process_first([&] {
+      if (world.rank == 0) sleep(2);
+      order = 1.0;
+    });
+    std::string late = "none";
+    try {
+      trainer.main_process_first([&] { if (world.rank == 0) sleep(2); }, std::chrono::milliseconds{200});
+    } catch (tacit::Error const& error) {
+      late = error.code();
+    }
+    std::string failed = "none";
+    try {
+      trainer.main_process_first([&] { if (world.rank == 0) throw tacit::DataError{"TEST-02", "no file", "test", "none"}; });
+    } catch (tacit::Error const& error) {
+      failed = error.code();
+    }
+    return std::vector<double>{order, late == (world.rank == 0 ? "none" : "TACIT-RX33") ? 1.0 : 0.0, failed == (world.rank == 0 ? "TEST-02" : "TACIT-RX23") ? 1.0 : 0.0};
+  });
+  for (Report const& report : reports) {
+    INFO(report.what);
+    CHECK(report.numbers == std::vector<double>{1.0, 1.0, 1.0});
+  }
+}
+
+TEST_CASE("F2 F25: ranks that differ, or call something else, are told so over real processes") {
+  tacit::TrainOptions const options{.epochs = 2, .per_device_batch_size = 2};
+  for (Report const& report : run_ranks(2, [&](tacit::launch::World const& world) {
+         return train(std::make_shared<NetImpl>(), 20 - 8 * world.rank, options, CallbackPack{}, Ddp<Gloo>{.timeout = std::chrono::seconds{3}, .world = world}).numbers();
+       })) {
+    CHECK(report.code == "TACIT-RX28");
+    CHECK_THAT(report.what, ContainsSubstring("batches of an epoch of the training data: rank 0 has 5, rank 1 has 3"));
+  }
+  auto const alone = run_ranks(2, [&](tacit::launch::World const& world) {
+    tacit::Trainer trainer{std::make_shared<NetImpl>(), tacit::loss::Mse{}, tacit::optim::Sgd{.lr = 0.1}, tacit::Fp64{}, CallbackPack{}, Ddp<Gloo>{.timeout = std::chrono::seconds{3}, .world = world}};
+    if (world.rank == 0) trainer.evaluate(data(8));
+    return std::vector<double>{};
+  });
+  CHECK(alone[0].code == "TACIT-RX29");
+  CHECK_THAT(alone[0].what, ContainsSubstring("called evaluate, and not all ranks did") && ContainsSubstring("rank 1, which has ended its trainer"));
+  // Ranges of unknown length: the rank whose data end first goes on without batches.
+  auto const unknown = run_ranks(2, [&](tacit::launch::World const& world) {
+    struct Batches {
+      int count;
+      struct iterator {
+        int at;
+        bool operator!=(iterator const& other) const { return at != other.at; }
+        iterator& operator++() { return ++at, *this; }
+        tacit::data::Batch operator*() const { return {torch::full({2, 4}, 0.1 * at, torch::kDouble), torch::ones({2, 1}, torch::kDouble)}; }
+      };
+      iterator begin() const { return {0}; }
+      iterator end() const { return {count}; }
+    };
+    auto model = std::make_shared<NetImpl>();
+    tacit::Trainer trainer{model, tacit::loss::Mse{}, tacit::optim::Sgd{.lr = 0.1}, tacit::Fp64{}, CallbackPack{}, Ddp<Gloo>{.timeout = std::chrono::seconds{3}, .world = world}};
+    auto const result = trainer.train(Batches{world.rank == 0 ? 6 : 10}, {.epochs = 2, .sink = tacit::Sink::none()});
+    return std::vector<double>{static_cast<double>(result.updates.value()), flat(*model).sum().item<double>()};
+  });
+  REQUIRE(unknown[0].numbers.size() == 2);
+  CHECK(unknown[0].numbers == unknown[1].numbers);
+  CHECK(unknown[0].numbers[0] == 10.0);
+}
+
+TEST_CASE("U1: gather and sum take rows of any number and type, and show both sides of what differs") {
+  auto const reports = run_ranks(3, [&](tacit::launch::World const& world) {
+    Ddp<Gloo> policy{.timeout = std::chrono::seconds{5}, .world = world};
+    auto bound = policy.bind<tacit::ParameterSet>(tacit::Cpu::bound<at::Tensor>{});
+    auto check = [](bool good, char const* what) {
+      if (!good) throw std::runtime_error{what};
+    };
+    auto const code_of = [](auto const& work) {
+      try {
+        work();
+      } catch (tacit::Error const& error) {
+        return std::string{error.what()};
+      }
+      return std::string{"none"};
+    };
+    for (at::ScalarType type : {torch::kBool, torch::kByte, torch::kShort, torch::kLong, torch::kHalf, torch::kBFloat16, torch::kDouble, torch::kComplexFloat}) {
+      // Rank 0 has nothing and knows no type; the others have rows that are no view of memory in order.
+      at::Tensor const own = world.rank == 0 ? at::Tensor{} : torch::ones({3, 2, world.rank}, torch::kFloat).to(type).permute({2, 1, 0});
+      at::Tensor const all = bound.gather(own);
+      check(all.sizes() == at::IntArrayRef({3, 2, 3}) && all.scalar_type() == type && torch::equal(all, torch::ones({3, 2, 3}, torch::kFloat).to(type)), "gather of a type");
+    }
+    check(bound.gather(torch::zeros({0})).numel() == 0, "gather of nothing");
+    check(!bound.gather(at::Tensor{}).defined() && !bound.sum(at::Tensor{}).defined(), "undefined on all ranks");
+    check(bound.gather(world.rank == 1 ? torch::ones({2, 5}) : torch::zeros({0})).sizes() == at::IntArrayRef({2, 5}), "rows of one rank");
+    at::Tensor const counts = torch::full({2, 2}, std::int64_t{1} << 40, torch::kLong);
+    check(torch::equal(bound.sum(world.rank == 2 ? at::Tensor{} : counts), 2 * counts) && counts[0][0].item<std::int64_t>() == std::int64_t{1} << 40, "sum of integers");
+    check(torch::equal(bound.sum(torch::full({3}, 40, torch::kByte)), torch::full({3}, 120, torch::kByte)), "sum of bytes");
+    check(code_of([&] { bound.sum(torch::full({3}, 100, torch::kByte)); }).find("TACIT-RX31") != std::string::npos, "a sum that does not fit");
+    check(bound.sum(torch::full({1}, 1024.25, torch::kHalf)).item<float>() == 3072.0F, "sum of halves");
+    std::string const differs = code_of([&] { bound.gather(torch::ones({world.rank + 1, world.rank == 2 ? 4 : 5})); });
+    check(differs.find("TACIT-RX30") != std::string::npos && differs.find("rank 0 gives Float [rows, 5], rank 2 gives Float [rows, 4]") != std::string::npos, differs.c_str());
+    check(code_of([&] { bound.sum(torch::ones({2}, world.rank == 0 ? torch::kFloat : torch::kDouble)); }).find("rank 0 gives Float [2], rank 1 gives Double [2]") != std::string::npos, "types that differ");
+    bound.barrier();
+    return std::vector<double>{1.0};
+  });
+  for (Report const& report : reports) {
+    INFO(report.what);
+    CHECK(report.numbers == std::vector<double>{1.0});
   }
 }
 
@@ -590,10 +854,15 @@ TEST_CASE("running statistics are rank 0's") {
     auto model = std::make_shared<NormImpl>();
     tacit::Trainer trainer{model, tacit::loss::Mse{}, tacit::optim::Sgd{.lr = 0.01}, tacit::Fp64{}, CallbackPack{}, Ddp<Gloo>{.world = world}};
     trainer.train(data(48), {.epochs = 2, .per_device_batch_size = 6, .sink = tacit::Sink::none()});
-    // Each rank's own last batch came after the last broadcast; what was before is the same.
-    return std::vector<double>{static_cast<double>(model->norm->num_batches_tracked.item<std::int64_t>()), flat(*model).sum().item<double>()};
+    double const running = model->norm->running_mean.sum().item<double>();
+    double const loss = trainer.evaluate(data(9))[tacit::tag::eval_loss{}];
+    torch::NoGradGuard const no_graph;
+    if (world.rank == 1) model->norm->running_mean.add_(1.0);  // fault F9: evaluation has rank 0's
+    double const again = trainer.evaluate(data(9))[tacit::tag::eval_loss{}];
+    return std::vector<double>{static_cast<double>(model->norm->num_batches_tracked.item<std::int64_t>()), flat(*model).sum().item<double>(), running, loss, again - loss};
   });
-  REQUIRE(reports[0].numbers.size() == 2);
+  REQUIRE(reports[0].numbers.size() == 5);
+  CHECK(reports[0].numbers[4] == 0.0);
   CHECK(reports[0].numbers == reports[1].numbers);
   CHECK(reports[0].numbers[0] == 8.0);
 }
@@ -677,6 +946,123 @@ TEST_CASE("ranks whose modules talk leave batches out and mask updates, and nobo
   REQUIRE(masked[0].numbers.size() == one.size());
   CHECK(masked[0].numbers == masked[1].numbers);
   CHECK(distance(torch::tensor(masked[0].numbers, torch::kDouble), torch::tensor(one, torch::kDouble)) < 1e-12);
+}
+
+TEST_CASE("C5: a SyncBatchNorm whose trainer is gone, or was never finished, is LibTorch's batch norm; a graph that is kept is refused") {
+  auto const reports = run_ranks(2, [&](tacit::launch::World const& world) {
+    auto model = std::make_shared<NormedImpl<tacit::SyncBatchNorm>>(tacit::SyncBatchNorm(6));
+    at::Tensor kept;
+    at::Tensor const x = torch::sin(torch::arange(16, torch::kDouble) * (1.0 + world.rank)).reshape({4, 4});
+    {
+      Ddp<Gloo> policy{.timeout = std::chrono::seconds{3}, .world = world};
+      tacit::Trainer trainer{model, tacit::loss::Mse{}, tacit::optim::Sgd{.lr = 0.05}, tacit::Fp64{}, CallbackPack{}, policy};
+      trainer.train(data(8), {.epochs = 1, .per_device_batch_size = 4, .sink = tacit::Sink::none()});
+      model->train();
+      kept = model->forward(x).sum();
+    }
+    std::vector<std::string> junk;
+    for (std::size_t i = 0; i < 2000; ++i) junk.emplace_back(i, 'x');  // the memory is used again
+    double refused = 0.0;
+    try {
+      kept.backward();
+    } catch (tacit::UsageError const& error) {
+      refused = error.code() == "TACIT-RU27" ? 1.0 : 2.0;
+    }
+    auto const is_local = [&] {
+      auto plain = std::make_shared<NormedImpl<torch::nn::BatchNorm1d>>(torch::nn::BatchNorm1d(6));
+      for (auto& item : model->named_parameters()) {
+        torch::NoGradGuard const no_graph;
+        plain->named_parameters()[item.key()].copy_(item.value());
+      }
+      model->train();
+      at::Tensor const y = model->forward(x);
+      y.square().sum().backward();
+      return distance(y, plain->forward(x)) < 1e-12;
+    };
+    bool const after = is_local();
+    // A constructor that throws once the modules are joined.
+    double thrown = 0.0;
+    try {
+      tacit::Trainer trainer{model, tacit::loss::Mse{}, tacit::optim::Sgd{.lr = -1.0}, tacit::Fp64{}, CallbackPack{}, Ddp<Gloo>{.timeout = std::chrono::seconds{3}, .world = world}};
+    } catch (tacit::ConfigError const&) {
+      thrown = 1.0;
+    }
+    return std::vector<double>{refused, after ? 1.0 : 0.0, thrown, is_local() ? 1.0 : 0.0};
+  });
+  for (Report const& report : reports) {
+    INFO(report.what);
+    CHECK(report.numbers == std::vector<double>{1.0, 1.0, 1.0, 1.0});
+  }
+}
+
+namespace {
+
+enum class Where { forward, backward, loss, step, update, epoch };
+/// Throws on every rank once, at one place.
+struct ThrowOnce {
+  Where where;
+  std::shared_ptr<bool> armed;
+  void at(Where here) const {
+    if (here == where && std::exchange(*armed, false)) throw std::runtime_error{"on every rank"};
+  }
+  void on(event::TrainLossComputed const& e, auto&) { if (e.update.value() == 1) at(Where::loss); }
+  void on(event::TrainStepEnd const& e, auto&) { if (e.update.value() == 1) at(Where::step); }
+  void on(event::UpdateEnd const& e, auto&) { if (e.update.value() == 1) at(Where::update); }
+  void on(event::TrainEpochEnd const&, auto&) { at(Where::epoch); }
+};
+struct ThrowingImpl : NetImpl {
+  at::Tensor forward(at::Tensor const& x) {
+    if (++calls == 2 && once.armed) once.at(Where::forward);
+    at::Tensor const y = NetImpl::forward(x);
+    if (calls == 2 && once.armed && once.where == Where::backward) {
+      y.register_hook([once = once](at::Tensor const& gradient) { return once.at(Where::backward), gradient; });
+    }
+    return y;
+  }
+  int calls = 0;
+  ThrowOnce once{};
+};
+
+}  // namespace
+
+TEST_CASE("C14: after an exception on all ranks the next run is that of a new trainer") {
+  auto const one = [](std::int64_t batch, auto... policies) {
+    auto model = std::make_shared<NetImpl>();
+    tacit::Trainer trainer{model, tacit::loss::Mse{}, tacit::optim::Sgd{.lr = 0.05}, tacit::Fp64{}, CallbackPack{}, policies...};
+    trainer.train(data(5), {.epochs = 3, .per_device_batch_size = batch, .seed = 7, .sink = tacit::Sink::none()});
+    return flat(*model);
+  };
+  at::Tensor const expected = one(4);
+  for (Where where : {Where::forward, Where::backward, Where::loss, Where::step, Where::update, Where::epoch}) {
+    auto const reports = run_ranks(2, [&](tacit::launch::World const& world) {
+      auto model = std::make_shared<ThrowingImpl>();
+      auto const before = [&] {
+        std::vector<at::Tensor> all;
+        for (auto& p : model->parameters()) all.push_back(p.detach().clone());
+        return all;
+      }();
+      ThrowOnce const once{where, std::make_shared<bool>(true)};
+      model->once = once;
+      tacit::Trainer trainer{model, tacit::loss::Mse{}, tacit::optim::Sgd{.lr = 0.05}, tacit::Fp64{}, CallbackPack{once}, Ddp<Gloo>{.timeout = std::chrono::seconds{3}, .world = world}};
+      bool threw = false;
+      try {
+        trainer.train(data(12), {.epochs = 1, .per_device_batch_size = 2, .seed = 7, .sink = tacit::Sink::none()});
+      } catch (std::runtime_error const& error) {
+        threw = std::string_view{error.what()}.find("on every rank") != std::string_view::npos;
+      }
+      torch::NoGradGuard const no_graph;
+      for (std::size_t i = 0; i < before.size(); ++i) model->parameters()[i].copy_(before[i].to(torch::kDouble));
+      // Rank 1 has no batch for the last step of an epoch.
+      trainer.train(data(5), {.epochs = 3, .per_device_batch_size = 2, .seed = 7, .sink = tacit::Sink::none()});
+      return std::vector<double>{threw ? 1.0 : 0.0, distance(flat(*model), expected)};
+    });
+    for (Report const& report : reports) {
+      CAPTURE(static_cast<int>(where), report.what);
+      REQUIRE(report.numbers.size() == 2);
+      CHECK(report.numbers[0] == 1.0);
+      CHECK(report.numbers[1] < 1e-12);
+    }
+  }
 }
 
 TEST_CASE("a rank that never has a batch is told so, and no one waits for ever") {

@@ -443,3 +443,57 @@ TEST_CASE("U1: a confusion matrix of one's own is exact on 1, 2, 3 and 8 ranks, 
     for (auto const& rank : seen) CHECK(rank == one);
   }
 }
+
+namespace {
+
+struct StepOut {
+  fake::Tensor loss;
+  double seen = 0.0;  // rows of all ranks
+};
+/// The loss is w^2 times the mean input of all ranks: every rank's step needs the others'.
+auto across_step(std::vector<double>* seen) {
+  return tacit::across_ranks([seen](fake::Linear& net, fake::Batch const& batch, auto& context) {
+    fake::Tensor const all = context.gather(batch.input);
+    auto const rows = static_cast<std::int64_t>(batch.input.values().size());
+    std::int64_t const first = context.first_row(rows);
+    double sum = 0.0;
+    for (double x : all.values()) sum += x;
+    for (std::size_t i = 0; i < batch.input.values().size(); ++i) {
+      if (all.values().at(static_cast<std::size_t>(first) + i) != batch.input.values()[i]) throw std::logic_error{"these are not this rank's rows"};
+    }
+    double const count = context.reduce_sum(rows);
+    if (count != static_cast<double>(all.values().size())) throw std::logic_error{"sum and gather differ"};
+    if (!context.all_true(true)) throw std::logic_error{"all_true"};
+    seen->push_back(count);
+    double const mean = sum / count;
+    return StepOut{(net.weight * net.weight) * fake::Tensor{{mean}}, count};
+  });
+}
+
+}  // namespace
+
+TEST_CASE("U1: a step that gathers over the ranks is that of one process, also where ranks have no batch, skip one or evaluate") {
+  auto const run = [](int ranks, auto make_pack) {
+    std::vector<std::vector<double>> outcomes(static_cast<std::size_t>(ranks));
+    fake::run_ranks(ranks, [&](fake::Rank rank) {
+      auto model = std::make_shared<fake::Linear>(0.5, 0.0);
+      std::vector<double> seen;
+      tacit::Trainer trainer{tacit::Task{model, fake::Sgd{.lr = 0.1}, across_step(&seen)}, rank, make_pack(rank.number)};
+      auto const result = trainer.train(fake::Line{13}, fake::Line{7}, {.epochs = 2, .per_device_batch_size = 6 / ranks, .eval_per_device_batch_size = 6 / ranks, .sink = tacit::Sink::none()});
+      outcomes[static_cast<std::size_t>(rank.number)] = {model->weight.item(), result[tag::train_loss{}], result[tag::eval_loss{}]};
+    });
+    return outcomes;
+  };
+  auto const none = [](int) { return CallbackPack{}; };
+  auto const one = run(1, none)[0];
+  for (int ranks : {2, 3}) {  // 13 = 6 + 6 + 1, 7 = 6 + 1: ranks but the first have no batch in the last steps
+    for (auto const& rank : run(ranks, none)) {
+      CAPTURE(ranks);
+      for (std::size_t i = 0; i < 3; ++i) CHECK(close(rank[i], one[i]));
+    }
+  }
+  // What rank 1 leaves out, the other ranks do not see.
+  auto const skipped = run(2, [](int rank) { return CallbackPack{SkipOnRankOne{rank == 1 ? 1 : 0}}; });
+  CHECK(skipped[0][0] == skipped[1][0]);
+  CHECK(std::isfinite(skipped[0][0]));
+}

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/Device.h>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -33,7 +34,12 @@ struct DataParallelTable {
   void (*reduce_max)(void* ranks, at::Tensor& tensor);
   std::int64_t (*agree)(void* ranks, std::int64_t wish);
   std::vector<std::string> (*gather_texts)(void* ranks, std::string_view text);
-  at::Tensor (*gather_rows)(void* ranks, at::Tensor const& tensor);
+  at::Tensor (*gather_rows)(void* ranks, at::Tensor const& tensor, bool counts);
+  at::Tensor (*sum_of_tensors)(void* ranks, at::Tensor const& tensor, bool counts);
+  std::vector<std::string> (*meet)(void* ranks, std::string_view text);
+  bool (*await_main)(void* ranks, bool failed, std::chrono::milliseconds limit);
+  void (*begin_run)(void* ranks);
+  bool (*shares_buffers)(void* ranks);
   void (*broadcast)(void* ranks, at::Tensor& tensor, int root);
   void (*barrier)(void* ranks);
   int& (*local_depth)(void* ranks);
@@ -122,7 +128,19 @@ class AutoDistribution::bound {
   std::vector<std::string> gather(std::string_view text) {
     return table_ == nullptr ? std::vector<std::string>{std::string{text}} : table_->gather_texts(ranks_.get(), text);
   }
-  tensor_type gather(tensor_type const& tensor) { return table_ == nullptr ? tensor : table_->gather_rows(ranks_.get(), tensor); }
+  tensor_type gather(tensor_type const& tensor, bool counts = true) { return table_ == nullptr ? tensor : table_->gather_rows(ranks_.get(), tensor, counts); }
+  tensor_type sum(tensor_type const& tensor, bool counts = true) { return table_ == nullptr ? tensor : table_->sum_of_tensors(ranks_.get(), tensor, counts); }
+  std::vector<std::string> meet(std::string_view text) {
+    return table_ == nullptr ? std::vector<std::string>{std::string{text}} : table_->meet(ranks_.get(), text);
+  }
+  bool await_main(bool failed, std::chrono::milliseconds limit) { return table_ == nullptr ? !failed : table_->await_main(ranks_.get(), failed, limit); }
+  void begin_run() {
+    if (table_ != nullptr) table_->begin_run(ranks_.get());
+  }
+  template <class Model>
+  void share_buffers(Model& model) {
+    if (table_ != nullptr && table_->shares_buffers(ranks_.get())) table_->broadcast_all(ranks_.get(), detail::buffers_of(model));
+  }
   void broadcast(tensor_type& tensor, int root) {
     if (table_ != nullptr) table_->broadcast(ranks_.get(), tensor, root);
   }
@@ -139,7 +157,11 @@ class AutoDistribution::bound {
   void prepare_model(Model& model) {
     if (table_ == nullptr) return;
     table_->share(ranks_.get(), detail::untrained_of(model));
-    members_.join(model, [table = table_, ranks = ranks_.get()](at::Tensor& tensor) { table->reduce_sum_of_tensor(ranks, tensor); }, world_size_);
+    members_.join(model, [table = table_, ranks = std::weak_ptr{ranks_}](at::Tensor& tensor) {
+      auto const there = ranks.lock();
+      if (there != nullptr) table->reduce_sum_of_tensor(there.get(), tensor);
+      return there != nullptr;
+    }, world_size_);
   }
   void prepare_parameters(Parameters& parameters) {
     if (table_ != nullptr) table_->prepare_parameters(ranks_.get(), parameters);

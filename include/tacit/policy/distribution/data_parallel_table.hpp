@@ -2,6 +2,7 @@
 
 #include <c10/core/Device.h>
 
+#include <chrono>
 #include <cstdint>
 #include <exception>
 #include <memory>
@@ -29,7 +30,12 @@ inline constexpr DataParallelTable data_parallel_over{
     .reduce_max = [](void* ranks, at::Tensor& tensor) { ranks_at(ranks).group().reduce_max(tensor); },
     .agree = [](void* ranks, std::int64_t wish) { return ranks_at(ranks).group().agree(wish); },
     .gather_texts = [](void* ranks, std::string_view text) { return ranks_at(ranks).group().gather(text); },
-    .gather_rows = [](void* ranks, at::Tensor const& tensor) { return ranks_at(ranks).group().gather(tensor); },
+    .gather_rows = [](void* ranks, at::Tensor const& tensor, bool counts) { return ranks_at(ranks).group().gather(tensor, counts); },
+    .sum_of_tensors = [](void* ranks, at::Tensor const& tensor, bool counts) { return ranks_at(ranks).group().sum(tensor, counts); },
+    .meet = [](void* ranks, std::string_view text) { return ranks_at(ranks).group().meet(text); },
+    .await_main = [](void* ranks, bool failed, std::chrono::milliseconds limit) { return ranks_at(ranks).group().await_main(failed, limit); },
+    .begin_run = [](void* ranks) { ranks_at(ranks).begin_run(); },
+    .shares_buffers = [](void* ranks) { return ranks_at(ranks).shares_buffers(); },
     .broadcast = [](void* ranks, at::Tensor& tensor, int root) { ranks_at(ranks).group().broadcast(tensor, root); },
     .barrier = [](void* ranks) { ranks_at(ranks).group().barrier(); },
     .local_depth = [](void* ranks) -> int& { return ranks_at(ranks).local_depth(); },

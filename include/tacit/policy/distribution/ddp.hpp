@@ -2,7 +2,11 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/zeros.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/autograd/utils/lambda_post_hook.h>
+#include <torch/csrc/autograd/variable.h>
 #include <torch/csrc/distributed/c10d/logger.hpp>
 #include <torch/csrc/distributed/c10d/reducer.hpp>
 
@@ -12,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -43,11 +48,14 @@ using Megabytes = Count<unit::megabyte>;
 
 /// Gradients travel as they are.
 struct NoCompression {};
-/// Gradients travel in 16 bits: half the bytes, and what FP16 or BF16 make of them. All ranks get the same.
+/// Gradients travel in 16 bits: half the bytes, and what FP16 or BF16 make of them, scaled so that none overflows. All ranks get the same.
 struct Fp16Compression {};
 struct Bf16Compression {};
 
 /// How a bucket of gradients becomes its mean over the ranks: `reduce(group, bucket)` returns a future of the tensor, already divided.
+///
+/// Gradients of any magnitude come: multiplied by the weights that a step states and by a loss scale. A hook that stores them in a type of
+/// smaller range scales them before.
 template <class Hook>
 concept gradient_hook = requires(Hook& hook, c10::intrusive_ptr<c10d::ProcessGroup> const& group, c10d::GradBucket& bucket) {
   { hook.reduce(group, bucket) } -> std::convertible_to<c10::intrusive_ptr<c10::ivalue::Future>>;
@@ -68,18 +76,90 @@ class ReducerHook : public c10d::CommHookInterface {
   c10::intrusive_ptr<c10d::ProcessGroup> group_;
 };
 
-struct Bf16Hook {
+/// Gradients travel in 16 bits, scaled by a power of two that all ranks have alike: what the largest of them is does not matter, and no
+/// sum overflows. Infinite gradients make the whole bucket NaN.
+/// Cost: one reduction of a single number before each bucket's. No host read.
+template <at::ScalarType Small>
+struct SmallHook {
   c10::intrusive_ptr<c10::ivalue::Future> reduce(c10::intrusive_ptr<c10d::ProcessGroup> const& group, c10d::GradBucket& bucket) const {
+    at::NoGradGuard const no_graph;
     at::Tensor const whole = bucket.getBuffer();
-    std::vector<at::Tensor> small{whole.to(at::kBFloat16).div_(group->getSize())};
+    auto const ranks = static_cast<double>(group->getSize());
+    bool const is_wide = whole.scalar_type() == at::kFloat || whole.scalar_type() == at::kDouble;
+    at::Tensor unit;
+    double margin = 1.0;  // a power of two
+    std::vector<at::Tensor> small;
+    if (is_wide) {
+      std::vector<at::Tensor> most{at::linalg_vector_norm(whole, std::numeric_limits<double>::infinity()).reshape({1})};
+      c10d::AllreduceOptions largest;
+      largest.reduceOp = c10d::ReduceOp::MAX;
+      group->allreduce(most, largest)->wait();
+      unit = power_below(most[0]);
+      // The sum of all ranks stays below 2^15.
+      margin = 16384.0;
+      for (double sum = 1.0; sum < ranks; sum *= 2.0) margin /= 2.0;
+      small.push_back(whole.div(unit).mul_(margin).to(Small));
+    } else {
+      small.push_back(whole.div(ranks).to(Small));
+    }
     return group->allreduce(small)->getFuture()->then(
-        [whole](c10::ivalue::Future& done) {
-          at::NoGradGuard const no_graph;
+        [whole, unit, factor = is_wide ? 1.0 / (margin * ranks) : 1.0](c10::ivalue::Future& done) {
+          at::NoGradGuard const no_graph_here;
           whole.copy_(done.value().toTensorVector().at(0));
+          if (unit.defined()) whole.mul_(factor).mul_(unit);  // in this order nothing overflows
           return c10::IValue{whole};
         },
         c10::TensorType::get());
   }
+
+ private:
+  /// The largest power of two that is not above x, exactly: its exponent alone. At least 2^-100, so that nothing is divided by 0.
+  static at::Tensor power_below(at::Tensor const& x) {
+    at::Tensor const some = x.clamp_min(0x1p-100);
+    return some.scalar_type() == at::kDouble ? some.view(at::kLong).bitwise_and(std::int64_t{0x7ff0000000000000}).view(at::kDouble)
+                                             : some.view(at::kInt).bitwise_and(std::int64_t{0x7f800000}).view(at::kFloat);
+  }
+};
+
+/// A loss that reaches every parameter and gives none of them a gradient.
+struct NoGradients : torch::autograd::Function<NoGradients> {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, torch::autograd::variable_list const& parameters) {
+    context->saved_data["count"] = static_cast<std::int64_t>(parameters.size());
+    return at::zeros({}, parameters.at(0).options());
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list const&) {
+    return torch::autograd::variable_list(static_cast<std::size_t>(context->saved_data["count"].toInt()));
+  }
+};
+
+/// Which parameters a backward pass reached: a flag each, set by a hook behind its gradient. Hooks share the flags, and go with this.
+class ReachedParameters {
+ public:
+  enum state : char { not_reached, without_gradient, with_gradient };
+
+  explicit ReachedParameters(std::vector<at::Tensor> const& parameters) : flags_{std::make_shared<std::vector<char>>(parameters.size(), char{not_reached})} {
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      std::shared_ptr<torch::autograd::Node> const node = torch::autograd::impl::grad_accumulator(parameters[i]);
+      if (node == nullptr) continue;
+      auto hook = std::make_unique<torch::autograd::utils::LambdaPostHook>(
+          [flags = flags_, i](torch::autograd::variable_list const& outputs, torch::autograd::variable_list const& inputs) {
+            (*flags)[i] = std::max((*flags)[i], !inputs.empty() && inputs[0].defined() ? char{with_gradient} : char{without_gradient});
+            return outputs;
+          });
+      hooks_.emplace_back(node->add_post_hook(std::move(hook)), node);
+    }
+  }
+  ReachedParameters(ReachedParameters const&) = delete;
+  ReachedParameters& operator=(ReachedParameters const&) = delete;
+  ~ReachedParameters() {
+    for (auto& [key, node] : hooks_) node->del_post_hook(key);
+  }
+  void reset() { std::ranges::fill(*flags_, char{not_reached}); }
+  state of(std::size_t parameter) const { return static_cast<state>((*flags_)[parameter]); }
+
+ private:
+  std::shared_ptr<std::vector<char>> flags_;
+  std::vector<std::pair<std::uintptr_t, std::shared_ptr<torch::autograd::Node>>> hooks_{};
 };
 
 /// What of LibTorch's reducer belongs to the parameters of one phase.
@@ -87,6 +167,8 @@ struct PhaseReducer {
   void const* parameters = nullptr;
   std::shared_ptr<c10d::Reducer> reducer{};
   std::shared_ptr<c10d::Logger> logger{};  // without one a changing set of unused parameters would crash
+  std::shared_ptr<ReachedParameters> reached{};
+  std::vector<bool> had_gradient{};  // before the window's last backward pass
   bool has_begun_forward = false;
   bool has_begun_backward = false;
   bool is_first = true;
@@ -119,6 +201,8 @@ class DataParallel {
   /// Gradients stay on this rank while `depth` is above 0.
   int& local_depth() noexcept { return local_depth_; }
 
+  /// Where there are others, and buffers are to be rank 0's.
+  bool shares_buffers() const noexcept { return options_.broadcast_buffers && group_.world_size() > 1; }
   /// Every rank's tensors become rank 0's.
   /// Throws: DistributedError if their names, types or shapes differ.
   void share(NamedTensors const& tensors) {
@@ -151,24 +235,34 @@ class DataParallel {
     });
     return options_.broadcast_buffers;
   }
+  /// Before a run, on every rank: nothing is left of one that ended in the middle of a step. Reducers are made anew.
+  void begin_run() {
+    group_.begin_run();
+    phases_.clear();
+    local_depth_ = 0;
+  }
   void begin_backward(parameters_type& parameters, at::Tensor const& loss) {
     if (local_depth_ > 0) return;
     PhaseReducer& phase = phase_of(parameters);
     phase.has_begun_backward = true;
+    phase.reached->reset();
+    phase.had_gradient.clear();
+    for (auto const& parameter : parameters) phase.had_gradient.push_back(parameter.model.grad().defined());
     phase.reducer->prepare_for_backward(options_.find_unused ? std::vector<at::Tensor>{loss} : std::vector<at::Tensor>{});
   }
   /// Gradients are whole afterwards, also where this rank had no batch: then zeros went into the mean.
   void prepare_gradients(parameters_type& parameters) {
     PhaseReducer& phase = phase_of(parameters);
     group_.guarded("averaging gradients", [&] {
-      if (!phase.has_begun_backward) {
-        at::AutoGradMode const graph{true};
-        at::Tensor nothing = at::zeros({}, at::kDouble);
-        for (auto const& parameter : parameters) {
-          if (parameter.model.requires_grad()) nothing = nothing + (parameter.model.sum() * 0).to(nothing.device(), at::kDouble);
+      bool const requires_all = !options_.find_unused && !options_.static_graph;
+      if (phase.has_begun_backward) {
+        if (requires_all) require_gradients(phase, parameters);
+      } else {
+        // What the window has so far is of steps whose gradients stayed here; a rank without any batch has none at all.
+        if (requires_all && std::ranges::any_of(parameters, [](auto const& parameter) { return parameter.model.grad().defined(); })) {
+          require_all(parameters, [&](std::size_t, auto const& parameter) { return parameter.model.grad().defined(); });
         }
-        begin_backward(parameters, nothing);
-        nothing.backward();
+        contribute_nothing(parameters);
       }
       // The reducer only watches the first backward pass of a static graph.
       if (options_.static_graph && std::exchange(phase.is_first, false)) phase.reducer->delay_all_reduce();
@@ -177,6 +271,55 @@ class DataParallel {
   }
 
  private:
+  /// A rank without a batch: the reducer gets no gradient for any parameter. None counts as used, unless it has a gradient of the window.
+  void contribute_nothing(parameters_type& parameters) {
+    at::AutoGradMode const graph{true};
+    at::Tensor nothing;
+    if (options_.static_graph) {
+      nothing = at::zeros({}, at::kDouble);
+      for (auto const& parameter : parameters) {
+        if (parameter.model.requires_grad()) nothing = nothing + (parameter.model.sum() * 0).to(nothing.device(), at::kDouble);
+      }
+    } else {
+      std::vector<at::Tensor> all;
+      for (auto const& parameter : parameters) all.push_back(parameter.model);
+      nothing = NoGradients::apply(all);
+    }
+    begin_backward(parameters, nothing);
+    nothing.backward();
+  }
+  /// A parameter that the last backward pass of the window did not reach has kept the reducer, and with it the other ranks, waiting.
+  /// One with a gradient of an earlier step of the window is given to it now.
+  /// Throws: DistributedError that names those without any; the optimizer has not stepped, here or elsewhere.
+  void require_gradients(PhaseReducer& phase, parameters_type& parameters) {
+    require_all(parameters, [&](std::size_t at, auto const&) { return phase.had_gradient[at] || phase.reached->of(at) == ReachedParameters::with_gradient; });
+    std::vector<at::Tensor> late;
+    std::size_t at = 0;
+    for (auto const& parameter : parameters) {
+      if (parameter.model.requires_grad() && phase.reached->of(at) == ReachedParameters::not_reached) late.push_back(parameter.model);
+      ++at;
+    }
+    if (late.empty()) return;
+    at::AutoGradMode const graph{true};
+    NoGradients::apply(late).backward();
+  }
+  template <class HasGradient>
+  void require_all(parameters_type& parameters, HasGradient const& has_gradient) {
+    std::string missing;
+    std::size_t count = 0;
+    std::size_t at = 0;
+    for (auto const& parameter : parameters) {
+      if (bool const has = has_gradient(at++, parameter); has || !parameter.model.requires_grad()) continue;
+      if (++count <= 5) missing.append(missing.empty() ? "'" : ", '").append(parameter.name).append("'");
+    }
+    if (count == 0) return;
+    if (count > 5) missing.append(" and ").append(std::to_string(count - 5)).append(" more");
+    std::string const what = message({"rank ", group_.rank(), " of ", group_.world_size(), " has no gradient for ", missing, " in this update"});
+    phases_.clear();  // they hold the group, whose connections are to close: the other ranks wait in their backward passes
+    group_.leave_word(what);
+    throw DistributedError{"TACIT-RX32", what, "Ddp", "freeze what the loss does not depend on, or set `.find_unused = true`"};
+  }
+
   static std::string describe(std::string_view name, at::Tensor const& tensor) {
     std::string text{name};
     text.append(" ").append(c10::toString(tensor.scalar_type())).append(" [");
@@ -225,6 +368,7 @@ class DataParallel {
       phase.reducer = make_reducer<c10d::Reducer>(tensors, buckets, sparse, static_cast<std::int64_t>(bytes), static_cast<std::int64_t>(first_bytes), names);
       phase.logger = std::make_shared<c10d::Logger>(phase.reducer);
       phase.reducer->set_logger(phase.logger);
+      phase.reached = std::make_shared<ReachedParameters>(tensors);
       if (options_.static_graph) phase.reducer->set_static_graph();
       if (hook_) hook_(*phase.reducer, group_.group());
     });
@@ -272,11 +416,11 @@ struct Ddp {
   Hook hook{};
   Megabytes bucket = 25;           ///< gradients that are reduced together
   Megabytes first_bucket = 1;      ///< the first of them, so that reducing begins early; with `find_unused` only
-  bool find_unused = false;        ///< some parameters get no gradient in some steps
+  bool find_unused = false;        ///< some parameters get no gradient in some updates; without it that is an error
   bool static_graph = false;       ///< the same parameters get one in every step; allows parameters that are used several times
-  bool broadcast_buffers = true;   ///< running statistics are rank 0's before each window's last step
+  bool broadcast_buffers = true;   ///< running statistics are rank 0's before each window's last step, in evaluations and at the end of a run
   std::chrono::milliseconds timeout = std::chrono::seconds{30};       ///< of one collective: when a rank is missing that long, the others fail
-  std::chrono::milliseconds start_timeout = std::chrono::minutes{5};  ///< for all ranks to arrive
+  std::chrono::milliseconds start_timeout = std::chrono::minutes{5};  ///< for all ranks to arrive, at the start of the program and of each run
   std::optional<launch::World> world{};                               ///< where not given, what the launcher says
 
   template <class Parameters>
@@ -289,8 +433,8 @@ struct Ddp {
   }
 
   /// For policies that are made of this one: joins the other ranks.
-  std::unique_ptr<detail::DataParallel> join(c10::Device device) const {
-    return std::make_unique<detail::DataParallel>(detail::DataParallelOptions{bucket, first_bucket, find_unused, static_graph, broadcast_buffers}, add_hook(),
+  std::shared_ptr<detail::DataParallel> join(c10::Device device) const {
+    return std::make_shared<detail::DataParallel>(detail::DataParallelOptions{bucket, first_bucket, find_unused, static_graph, broadcast_buffers}, add_hook(),
                                                   world ? *world : launch::world(), backend, device, timeout, start_timeout);
   }
 
@@ -303,15 +447,18 @@ struct Ddp {
   }
 
  private:
+  template <at::ScalarType Small>
+  static detail::DataParallel::add_hook small_hook() {
+    using hook_type = detail::SmallHook<Small>;
+    return [](c10d::Reducer& reducer, auto const& group) { reducer.register_comm_hook(std::make_unique<detail::ReducerHook<hook_type>>(hook_type{}, group)); };
+  }
   detail::DataParallel::add_hook add_hook() const {
     if constexpr (std::same_as<Hook, NoCompression>) {
       return {};
     } else if constexpr (std::same_as<Hook, Fp16Compression>) {
-      return [](c10d::Reducer& reducer, auto const&) { reducer.register_builtin_comm_hook(c10d::BuiltinCommHookType::FP16_COMPRESS); };
+      return small_hook<at::kHalf>();
     } else if constexpr (std::same_as<Hook, Bf16Compression>) {
-      return [](c10d::Reducer& reducer, auto const& group) {
-        reducer.register_comm_hook(std::make_unique<detail::ReducerHook<detail::Bf16Hook>>(detail::Bf16Hook{}, group));
-      };
+      return small_hook<at::kBFloat16>();
     } else {
       static_assert(gradient_hook<Hook>);
       return [hook = hook](c10d::Reducer& reducer, auto const& group) { reducer.register_comm_hook(std::make_unique<detail::ReducerHook<Hook>>(hook, group)); };
@@ -326,7 +473,7 @@ class Ddp<Backend, Hook>::bound {
   using tensor_type = typename Parameters::tensor_type;
   static constexpr bool is_single = false;
 
-  explicit bound(std::unique_ptr<detail::DataParallel> ranks) : ranks_{std::move(ranks)} {}
+  explicit bound(std::shared_ptr<detail::DataParallel> ranks) : ranks_{std::move(ranks)} {}
 
   int rank() const noexcept { return group().rank(); }
   int local_rank() const noexcept { return group().local_rank(); }
@@ -339,7 +486,11 @@ class Ddp<Backend, Hook>::bound {
   void reduce_max(at::Tensor& tensor) { group().reduce_max(tensor); }
   std::int64_t agree(std::int64_t wish) { return group().agree(wish); }
   std::vector<std::string> gather(std::string_view text) { return group().gather(text); }
-  at::Tensor gather(at::Tensor const& tensor) { return group().gather(tensor); }
+  at::Tensor gather(at::Tensor const& tensor, bool counts = true) { return group().gather(tensor, counts); }
+  at::Tensor sum(at::Tensor const& tensor, bool counts = true) { return group().sum(tensor, counts); }
+  std::vector<std::string> meet(std::string_view text) { return group().meet(text); }
+  bool await_main(bool failed, std::chrono::milliseconds limit) { return group().await_main(failed, limit); }
+  void begin_run() { ranks_->begin_run(); }
   void broadcast(at::Tensor& tensor, int root) { group().broadcast(tensor, root); }
   void barrier() { group().barrier(); }
 
@@ -351,7 +502,15 @@ class Ddp<Backend, Hook>::bound {
   template <class Model>
   void prepare_model(Model& model) {
     ranks_->share(detail::untrained_of(model));
-    members_.join(model, [ranks = ranks_.get()](at::Tensor& tensor) { ranks->group().reduce_sum(tensor); }, world_size());
+    members_.join(model, [ranks = std::weak_ptr{ranks_}](at::Tensor& tensor) {
+      auto const there = ranks.lock();
+      if (there != nullptr) there->group().reduce_sum(tensor);
+      return there != nullptr;
+    }, world_size());
+  }
+  template <class Model>
+  void share_buffers(Model& model) {
+    if (ranks_->shares_buffers()) ranks_->broadcast_all(detail::buffers_of(model));
   }
   void prepare_parameters(Parameters& parameters) { ranks_->prepare_parameters(parameters); }
   template <class Model>
@@ -371,7 +530,7 @@ class Ddp<Backend, Hook>::bound {
  private:
   detail::ProcessGroup& group() const noexcept { return ranks_->group(); }
 
-  std::unique_ptr<detail::DataParallel> ranks_;  // in its place: a bound policy is moved
+  std::shared_ptr<detail::DataParallel> ranks_;  // modules look whether it is still there
   detail::Members members_{};
 };
 

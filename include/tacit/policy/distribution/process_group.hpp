@@ -1,7 +1,9 @@
 #pragma once
 
 #include <netdb.h>
+#include <signal.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
@@ -10,7 +12,10 @@
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <c10/core/Device.h>
+#include <c10/core/ScalarType.h>
+#include <c10/core/TensorOptions.h>
 #include <c10/util/Exception.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
@@ -23,7 +28,12 @@
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <functional>
+#include <future>
+#include <memory>
 #include <mutex>
+#include <numeric>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -43,6 +53,37 @@ inline std::string_view first_line(std::exception const& error) {
   std::string_view const what{error.what()};
   return what.substr(0, what.find('\n'));
 }
+
+/// While it lives SIGPIPE is blocked in this thread, and for good in the threads that are started meanwhile.
+///
+/// Gloo and the store write to sockets of ranks that may be gone: their threads then get an error in place of a signal that ends the
+/// process. Nothing of the process is changed: handlers and dispositions stay as they are.
+class PipeMask {
+ public:
+  PipeMask() noexcept {
+    ::sigemptyset(&pipe_);
+    ::sigaddset(&pipe_, SIGPIPE);
+    ::sigset_t pending;
+    was_pending_ = ::sigpending(&pending) == 0 && ::sigismember(&pending, SIGPIPE) == 1;
+    is_on_ = ::pthread_sigmask(SIG_BLOCK, &pipe_, &before_) == 0;
+  }
+  PipeMask(PipeMask const&) = delete;
+  PipeMask& operator=(PipeMask const&) = delete;
+  ~PipeMask() { end(); }
+  /// A signal that came meanwhile is dropped.
+  void end() noexcept {
+    if (!std::exchange(is_on_, false)) return;
+    ::timespec const now{};
+    if (!was_pending_ && ::sigismember(&before_, SIGPIPE) == 0) ::sigtimedwait(&pipe_, nullptr, &now);
+    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+
+ private:
+  ::sigset_t pipe_{};
+  ::sigset_t before_{};
+  bool was_pending_ = false;
+  bool is_on_ = false;
+};
 
 /// Waits for a host's name to be known: that of a host that is just being started may come late.
 /// Throws: std::runtime_error if it is not known in time.
@@ -151,14 +192,21 @@ class ProcessGroup {
   template <class Backend>
   ProcessGroup(launch::World world, Backend const& backend, c10::Device device, std::chrono::milliseconds timeout, std::chrono::milliseconds start_timeout)
       : world_{std::move(world)},
+        start_timeout_{start_timeout},
+        device_{device},
         store_{open_store(world_, start_timeout)},
-        group_{guarded("connecting to the other ranks", [&] { return backend.connect(store_, world_, timeout, device); })} {}
+        group_{guarded("connecting to the other ranks", [&] { return backend.connect(store_, world_, timeout, device); })} {
+    mask_.end();
+  }
   ProcessGroup(ProcessGroup const&) = delete;
   ProcessGroup& operator=(ProcessGroup const&) = delete;
   /// Rank 0 serves the store: nobody leaves before all are done with it. After an error nobody waits.
   ~ProcessGroup() {
     bool const failed = std::uncaught_exceptions() > errors_ || is_broken_;
+    PipeMask const mask;
+    leave(failed ? "failed" : "has ended its trainer");
     try {
+      if (!group_) return;
       if (failed) {
         abort(*group_);
       } else {
@@ -184,6 +232,11 @@ class ProcessGroup {
     std::ranges::copy(numbers, begun_.mutable_data_ptr<double>());
     guarded(summing, [&] { begun_work_ = begin_all_reduce(begun_, c10d::ReduceOp::SUM); });
   }
+  /// Before a run, on every rank: what an exception left of the run before it is over.
+  void begin_run() {
+    if (begun_work_) guarded(summing, [&] { begun_work_->wait(); });
+    begun_work_.reset();
+  }
   void end_sum(std::span<double> numbers) {
     guarded(summing, [&] { begun_work_->wait(); });
     begun_work_.reset();
@@ -200,13 +253,97 @@ class ProcessGroup {
     at::Tensor bytes = at::empty({static_cast<std::int64_t>(text.size())}, at::kByte);
     if (!text.empty()) std::memcpy(bytes.mutable_data_ptr(), text.data(), text.size());
     std::vector<std::string> texts;
-    for (at::Tensor const& part : gather_parts(bytes)) {
+    for (at::Tensor const& part : gather_bytes(bytes)) {
       texts.emplace_back(static_cast<char const*>(part.const_data_ptr()), static_cast<std::size_t>(part.numel()));
     }
     return texts;
   }
-  /// The rows of all ranks in rank order, whatever their number; a scalar counts as one row.
-  at::Tensor gather(at::Tensor const& tensor) { return at::cat(gather_parts(tensor.dim() == 0 ? tensor.reshape({1}) : tensor)); }
+  /// A `gather(text)` by the store, at the start of a run: ranks may take as long as at the start of the program.
+  /// Throws: DistributedError that names ranks that did not come, or have left.
+  std::vector<std::string> meet(std::string_view text) {
+    PipeMask const mask;
+    std::string const what = "meet" + std::to_string(meetings_) + "/";
+    std::vector<std::string> const keys = await_all(*store_, world_, what, std::string{here} + std::string{text}, start_timeout_);
+    std::vector<std::string> texts;
+    for (std::size_t rank = 0; rank < keys.size(); ++rank) texts.push_back(arrived(static_cast<int>(rank), text_of(keys[rank])));
+    // All have come to this meeting, so all have read what was told at the last one.
+    if (meetings_++ > 0) guarded("tidying the store", [&] { store_->deleteKey("meet" + std::to_string(meetings_ - 2) + "/" + std::to_string(rank())); });
+    return texts;
+  }
+  /// Rank 0 says whether its work failed, the others wait for that in the store; false if it did.
+  bool await_main(bool failed, std::chrono::milliseconds limit) {
+    PipeMask const mask;
+    std::string const key = "main" + std::to_string(works_++);
+    if (rank() == 0) {
+      store_->set(key, bytes_of(std::string{here} + (failed ? "failed" : "done")));
+      return !failed;
+    }
+    try {
+      store_->wait({key}, limit);
+    } catch (std::exception const& error) {
+      throw DistributedError{"TACIT-RX33", message({"rank ", rank(), " waited for the work of the main process (", first_line(error), ")"}), "Trainer::main_process_first",
+                             "see what it printed; give a longer time as the second argument"};
+    }
+    return arrived(0, text_of(key)) == "done";
+  }
+
+  /// The rows of all ranks in rank order, whatever their number; a scalar counts as one row, an undefined tensor has none.
+  /// Unless `counts`, the others get none of this rank's, and it has them behind theirs.
+  at::Tensor gather(at::Tensor const& tensor, bool counts = true) {
+    at::Tensor const given = tensor.defined() && tensor.dim() == 0 ? tensor.reshape({1}) : tensor;
+    if (!counts) {
+      at::Tensor const others = gather(given.defined() ? given.narrow(0, 0, 0) : given);
+      return !given.defined() || others.numel() == 0 ? given.detach() : at::cat({others, given.detach()});
+    }
+    at::Tensor const own = given;
+    Described const all = describe_all(own, /*by_rows=*/true, "gather");
+    if (!all.options) return tensor;
+    return guarded("gathering tensors", [&] {
+      at::NoGradGuard const no_graph;
+      std::int64_t const most = *std::ranges::max_element(all.rows);
+      std::vector<std::int64_t> shape = all.shape;
+      shape[0] = most;
+      std::int64_t const width = std::accumulate(shape.begin() + 1, shape.end(), std::int64_t{1}, std::multiplies<>{});
+      // As bytes: every type can travel so.
+      at::Tensor padded = at::zeros({most, width}, *all.options);
+      if (own.defined() && own.numel() > 0) padded.narrow(0, 0, own.size(0)).copy_(own.detach().reshape({own.size(0), width}));
+      std::vector<at::Tensor> parts;
+      for (std::size_t i = 0; i < all.rows.size(); ++i) parts.push_back(at::empty({most, width}, *all.options));
+      if (padded.numel() > 0) {
+        std::vector<std::vector<at::Tensor>> out(1);
+        for (at::Tensor const& part : parts) out[0].push_back(part.view(at::kByte));
+        std::vector<at::Tensor> in{padded.view(at::kByte)};
+        group_->allgather(out, in)->wait();
+      }
+      for (std::size_t rank = 0; rank < parts.size(); ++rank) {
+        shape[0] = all.rows[rank];
+        parts[rank] = parts[rank].narrow(0, 0, all.rows[rank]).reshape(shape);
+      }
+      return at::cat(parts);
+    });
+  }
+  /// The sum of all ranks' tensors as a new one of their type; an undefined tensor counts as zeros.
+  /// Small integers and halves are summed in a wider type. Throws: DistributedError if the sum does not fit an integer type.
+  at::Tensor sum(at::Tensor const& tensor, bool counts = true) {
+    if (!counts) {
+      at::Tensor const others = sum(tensor.defined() ? at::zeros_like(tensor) : tensor);
+      return tensor.defined() ? others + tensor.detach() : others;
+    }
+    Described const all = describe_all(tensor, /*by_rows=*/false, "reduce_sum");
+    if (!all.options) return tensor;
+    at::ScalarType const type = all.options->dtype().toScalarType();
+    bool const whole_numbers = c10::isIntegralType(type, /*includeBool=*/true);
+    at::ScalarType const wide = whole_numbers ? at::kLong : type == at::kHalf || type == at::kBFloat16 ? at::kFloat : type;
+    at::NoGradGuard const no_graph;
+    at::Tensor total = tensor.defined() ? tensor.detach().to(wide, /*non_blocking=*/false, /*copy=*/true).contiguous() : at::zeros(all.shape, all.options->dtype(wide));
+    reduce_sum(total);
+    if (wide == type) return total;
+    at::Tensor const result = total.to(type);
+    if (whole_numbers && !result.to(at::kLong).equal(total)) {
+      throw DistributedError{"TACIT-RX31", message({"the sum over the ranks does not fit a tensor of ", c10::toString(type)}), "context.reduce_sum", "give a tensor of int64 or of floating numbers"};
+    }
+    return result;
+  }
   void broadcast(at::Tensor& tensor, int root) {
     guarded("broadcasting a tensor", [&] {
       at::NoGradGuard const no_graph;
@@ -231,17 +368,49 @@ class ProcessGroup {
     guarded("waiting for the other ranks", [&] { group_->barrier()->wait(); });
   }
 
+  /// Ends the group with a reason, which stands in the errors of the other ranks. Rank 0 serves the store and gives them a moment to read it.
+  /// Requires: nobody else holds LibTorch's group; its connections close with it.
+  void leave_word(std::string const& why) noexcept {
+    is_broken_ = true;
+    try {
+      store_->set("word", bytes_of(why));
+      store_->set("heard" + std::to_string(rank()), std::vector<std::uint8_t>{1});
+    } catch (...) {
+    }
+    try {
+      abort(*group_);
+    } catch (...) {
+    }
+    begun_work_.reset();
+    group_.reset();
+    if (rank() != 0) return;
+    try {
+      std::vector<std::string> keys;
+      for (int other = 1; other < world_size(); ++other) keys.push_back("heard" + std::to_string(other));
+      store_->wait(keys, std::chrono::seconds{3});
+    } catch (...) {
+    }
+  }
+
   /// Calls `work`; what LibTorch and Gloo throw becomes an error that says which rank was at what. What a user's code throws in a
   /// backward pass goes on unchanged, and so does memory that ran out.
   template <class Work>
   auto guarded(char const* doing, Work const& work) -> decltype(work()) {
+    if (is_broken_ && !group_) {
+      throw DistributedError{"TACIT-RX20", message({"rank ", rank(), " of ", world_size(), " ended its group before ", doing}), "distribution", "make a new trainer on every rank"};
+    }
     try {
       return work();
     } catch (std::exception const& error) {
       is_broken_ = true;
       bool const is_foreign = dynamic_cast<c10::Error const*>(&error) != nullptr || std::string_view{typeid(error).name()}.find("gloo") != std::string_view::npos;
       if (!is_foreign || dynamic_cast<c10::OutOfMemoryError const*>(&error) != nullptr) throw;
-      throw DistributedError{"TACIT-RX20", message({"rank ", rank(), " of ", world_size(), " failed while ", doing, ": ", first_line(error)}), "distribution",
+      std::string_view cause = first_line(error);
+      // LibTorch's advice is Python's.
+      if (cause.find("mark a variable ready only once") != std::string_view::npos) cause = "a parameter got its gradient twice; set `.static_graph = true` if every step uses the same ones";
+      if (cause.find("finished reduction in the prior iteration") != std::string_view::npos) cause = "parameters got no gradient; set `.find_unused = true` if the loss does not depend on all of them in every step";
+      std::string const word = word_of_others();
+      throw DistributedError{"TACIT-RX20", message({"rank ", rank(), " of ", world_size(), " failed while ", doing, ": ", word.empty() ? "" : word, word.empty() ? "" : " (", cause, word.empty() ? "" : ")"}), "distribution",
                              "see what the other ranks printed; one that ended or was much slower than the time limit stops all"};
     }
   }
@@ -269,38 +438,144 @@ class ProcessGroup {
     guarded(doing, [&] { begin_all_reduce(tensor, operation)->wait(); });
   }
 
-  /// Every rank's tensor: lengths first, then all padded to the longest and cut again.
-  std::vector<at::Tensor> gather_parts(at::Tensor const& tensor) {
-    return guarded("gathering tensors", [&] {
-      at::NoGradGuard const no_graph;
-      auto const ranks = static_cast<std::size_t>(world_size());
-      std::vector<at::Tensor> lengths;
-      for (std::size_t i = 0; i < ranks; ++i) lengths.push_back(at::zeros({1}, at::kLong));
-      std::vector<std::vector<at::Tensor>> lengths_out{lengths};
-      std::vector<at::Tensor> own_length{at::tensor({tensor.size(0)}, at::kLong)};
-      group_->allgather(lengths_out, own_length)->wait();
-      std::vector<std::int64_t> rows;
-      for (at::Tensor const& length : lengths_out[0]) rows.push_back(length.item<std::int64_t>());
-      std::int64_t const most = *std::ranges::max_element(rows);
-
-      std::vector<std::int64_t> shape = tensor.sizes().vec();
-      shape[0] = most;
-      at::Tensor padded = at::zeros(shape, tensor.options());
-      padded.narrow(0, 0, tensor.size(0)).copy_(tensor.detach());
+  /// Every rank's bytes: lengths first, then all padded to the longest and cut again.
+  std::vector<at::Tensor> gather_bytes(at::Tensor const& bytes) {
+    return guarded("gathering texts", [&] {
+      std::vector<std::int64_t> own{bytes.size(0)};
+      std::vector<std::vector<std::int64_t>> const lengths = gather_numbers(own);
+      std::int64_t most = 0;
+      for (auto const& one : lengths) most = std::max(most, one[0]);
+      at::Tensor padded = at::zeros({most}, at::kByte);
+      padded.narrow(0, 0, bytes.size(0)).copy_(bytes);
       std::vector<std::vector<at::Tensor>> parts(1);
-      for (std::size_t i = 0; i < ranks; ++i) parts[0].push_back(at::empty(shape, tensor.options()));
-      if (padded.numel() > 0) {
-        std::vector<at::Tensor> own{padded};
-        group_->allgather(parts, own)->wait();
+      for (std::size_t i = 0; i < lengths.size(); ++i) parts[0].push_back(at::empty({most}, at::kByte));
+      if (most > 0) {
+        std::vector<at::Tensor> in{padded};
+        group_->allgather(parts, in)->wait();
       }
-      for (std::size_t i = 0; i < ranks; ++i) parts[0][i] = parts[0][i].narrow(0, 0, rows[i]);
+      for (std::size_t i = 0; i < lengths.size(); ++i) parts[0][i] = parts[0][i].narrow(0, 0, lengths[i][0]);
       return parts[0];
     });
   }
+  /// As many numbers of each rank.
+  std::vector<std::vector<std::int64_t>> gather_numbers(std::vector<std::int64_t>& own) {
+    auto const count = static_cast<std::int64_t>(own.size());
+    std::vector<std::vector<at::Tensor>> parts(1);
+    for (int i = 0; i < world_size(); ++i) parts[0].push_back(at::zeros({count}, at::kLong));
+    std::vector<at::Tensor> in{at::from_blob(own.data(), {count}, at::kLong)};
+    group_->allgather(parts, in)->wait();
+    std::vector<std::vector<std::int64_t>> all;
+    for (at::Tensor const& part : parts[0]) all.emplace_back(part.const_data_ptr<std::int64_t>(), part.const_data_ptr<std::int64_t>() + count);
+    return all;
+  }
 
+  /// What the ranks give to one collective: rows of each, and the type and shape of those that have any.
+  struct Described {
+    std::vector<std::int64_t> rows{};
+    std::vector<std::int64_t> shape{};
+    std::optional<at::TensorOptions> options{};
+  };
+  /// A rank that has nothing may not know its type and shape: others do. Tensors that differ would end the process inside Gloo.
+  /// Throws: DistributedError that shows both sides.
+  Described describe_all(at::Tensor const& tensor, bool by_rows, char const* call) {
+    enum : std::size_t { at_state, at_type, at_dimensions, at_sizes, most_sizes = 12 };
+    std::vector<std::int64_t> own(at_sizes + most_sizes, 0);
+    if (tensor.defined()) {
+      own[at_state] = 1;
+      own[at_type] = static_cast<std::int64_t>(tensor.scalar_type());
+      own[at_dimensions] = tensor.dim();
+      for (std::size_t i = 0; i < std::min<std::size_t>(most_sizes, static_cast<std::size_t>(tensor.dim())); ++i) own[at_sizes + i] = tensor.size(static_cast<std::int64_t>(i));
+    }
+    std::vector<std::vector<std::int64_t>> const all = guarded("gathering tensors", [&] { return gather_numbers(own); });
+    auto const counts = [&](std::vector<std::int64_t> const& one) { return one[at_state] != 0 && (!by_rows || one[at_sizes] != 0); };
+    auto const same = [&](std::vector<std::int64_t> const& a, std::vector<std::int64_t> const& b) {
+      return std::equal(a.begin() + at_type, a.begin() + at_sizes, b.begin() + at_type) && std::equal(a.begin() + at_sizes + by_rows, a.end(), b.begin() + at_sizes + by_rows);
+    };
+    auto const text = [&](std::vector<std::int64_t> const& one) {
+      std::string shown{c10::toString(static_cast<at::ScalarType>(one[at_type]))};
+      shown += " [";
+      for (std::int64_t i = 0; i < std::min<std::int64_t>(one[at_dimensions], most_sizes); ++i) {
+        shown.append(i == 0 ? "" : ", ").append(i == 0 && by_rows ? "rows" : std::to_string(one[at_sizes + static_cast<std::size_t>(i)]));
+      }
+      return shown + "]";
+    };
+    Described result;
+    std::optional<std::size_t> first;
+    for (std::size_t rank = 0; rank < all.size(); ++rank) {
+      result.rows.push_back(all[rank][at_state] != 0 ? all[rank][at_sizes] : 0);
+      if (!counts(all[rank])) continue;
+      if (!first) first = rank;
+      if (!same(all[*first], all[rank])) {
+        throw DistributedError{"TACIT-RX30", message({"rank ", *first, " gives ", text(all[*first]), ", rank ", rank, " gives ", text(all[rank])}), message({"context.", call}),
+                               "give tensors of one type and shape on every rank; a rank without any gives an undefined one"};
+      }
+    }
+    if (!first) {
+      // Nobody has any: what this rank gave is the result.
+      return result;
+    }
+    std::vector<std::int64_t> const& known = all[*first];
+    std::int64_t const dimensions = std::min<std::int64_t>(known[at_dimensions], most_sizes);
+    result.shape.assign(known.begin() + at_sizes, known.begin() + at_sizes + dimensions);
+    if (tensor.defined() && counts(own)) result.shape = tensor.sizes().vec();
+    c10::Device const device = tensor.defined() ? tensor.device() : device_;
+    result.options = at::TensorOptions{}.dtype(static_cast<at::ScalarType>(known[at_type])).device(device);
+    return result;
+  }
+
+  /// Why another rank ended the run, where it said so. A store that does not answer, for its process stands still, is asked no more.
+  std::string word_of_others() {
+    if (!store_) return {};
+    auto answer = std::make_shared<std::promise<std::string>>();
+    std::future<std::string> word = answer->get_future();
+    std::thread{[answer, store = store_, own = "heard" + std::to_string(rank())] {
+      try {
+        std::string text;
+        if (store->check({"word"})) {
+          auto const bytes = store->get("word");
+          text.assign(bytes.begin(), bytes.end());
+          store->set(own, std::vector<std::uint8_t>{1});
+        }
+        answer->set_value(text);
+      } catch (...) {
+        answer->set_value({});
+      }
+    }}.detach();
+    if (word.wait_for(std::chrono::seconds{2}) == std::future_status::ready) return word.get();
+    store_.reset();
+    return {};
+  }
+
+  static constexpr std::string_view here = "here ";
+  static std::vector<std::uint8_t> bytes_of(std::string const& text) { return {text.begin(), text.end()}; }
+  std::string text_of(std::string const& key) {
+    auto const bytes = store_->get(key);
+    return {bytes.begin(), bytes.end()};
+  }
+  /// The text that a rank brought.
+  /// Throws: DistributedError if it has left in place of coming.
+  std::string arrived(int rank, std::string const& text) const {
+    if (text.starts_with(here)) return text.substr(here.size());
+    throw DistributedError{"TACIT-RX18", message({"rank ", world_.rank, " waited for rank ", rank, ", which ", text}), "distribution", "see what it printed"};
+  }
+  /// Whoever waits for this rank at the next meeting need not wait any longer.
+  void leave(char const* why) noexcept {
+    try {
+      if (!store_) return;
+      store_->set("meet" + std::to_string(meetings_) + "/" + std::to_string(rank()), bytes_of(why));
+      if (rank() == 0) store_->set("main" + std::to_string(works_), bytes_of(why));
+    } catch (...) {
+    }
+  }
+
+  PipeMask mask_{};  // while the store and the group start their threads
   int errors_ = std::uncaught_exceptions();
   bool is_broken_ = false;
   launch::World world_;
+  std::chrono::milliseconds start_timeout_;
+  c10::Device device_;
+  std::int64_t meetings_ = 0;
+  std::int64_t works_ = 0;  // of the main process, that the others waited for
   c10::intrusive_ptr<c10d::Store> store_;
   c10::intrusive_ptr<c10d::ProcessGroup> group_;
   at::Tensor begun_{};

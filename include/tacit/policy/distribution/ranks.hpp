@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/zeros_like.h>
 #include <c10/core/Device.h>
 
 #include <functional>
@@ -61,9 +62,9 @@ class LocalScope {
 /// The modules of a model that talk to the other ranks.
 class Members {
  public:
-  /// Tells each of them how to sum over the ranks.
+  /// Tells each of them how to sum over the ranks. `sum(tensor)` is false once the ranks are gone: modules outlive a trainer.
   template <class Model>
-  void join(Model& model, std::function<void(at::Tensor&)> const& sum, int world_size) {
+  void join(Model& model, std::function<bool(at::Tensor&)> const& sum, int world_size) {
     if constexpr (requires { model.modules(); }) {
       for (auto& module : model.modules()) {
         auto* const member = dynamic_cast<GroupMember*>(&*module);
@@ -72,9 +73,10 @@ class Members {
         member->join(
             [sum, absent = absent_](at::Tensor& tensor) {
               bool const counts = *absent == 0;
-              if (!counts) tensor.zero_();
-              sum(tensor);
-              return counts;
+              at::Tensor part = counts ? tensor : at::zeros_like(tensor);
+              if (!sum(part)) return GroupMember::Summed::alone;
+              if (!counts) tensor.copy_(part);
+              return counts ? GroupMember::Summed::all : GroupMember::Summed::absent;
             },
             world_size);
       }
