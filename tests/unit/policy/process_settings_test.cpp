@@ -189,7 +189,7 @@ auto make_lbfgs(auto... policies) {
 TEST_CASE("C29, T16: a precision chosen at run time is asked what excludes the one that it stands for") {
   std::string const words =
       "TACIT-RC132 an optimizer with a closure computes the loss several times in one update, and the precision is "
-      "tacit::Fp16";
+      "Fp16";
   CHECK(refused([] { make_lbfgs(tacit::AutoPrecision{"fp16"}); }) == words);
   char const* const arguments[] = {"program", "--device", "cpu", "--precision", "fp16"};
   CHECK(refused([&] { make_lbfgs(tacit::Auto{5, arguments, tacit::Sink::none()}); }) == words);
@@ -202,5 +202,5 @@ TEST_CASE("C29, T16: a precision chosen at run time is asked what excludes the o
                      tacit::AutoDevice{device}, tacit::Tf32{},  CallbackPack{}};
     });
   };
-  CHECK(tf32("cpu") == "TACIT-RC130 two policies exclude each other: tacit::Cpu and tacit::Tf32");
+  CHECK(tf32("cpu") == "TACIT-RC130 two policies exclude each other: Cpu and Tf32");
 }
