@@ -344,6 +344,14 @@ struct Chosen {
     void parameters_changed(Parameters& parameters) {
       std::visit([&](auto& one) { one.parameters_changed(parameters); }, inner_);
     }
+    /// Slow weights start anew where an average was put into the model.
+    void weights_replaced(Parameters const& parameters) {
+      std::visit(
+          [&](auto& one) {
+            if constexpr (requires { one.weights_replaced(parameters); }) one.weights_replaced(parameters);
+          },
+          inner_);
+    }
     double field(tacit::name<"lr">) { return *factor_; }
     void set_field(tacit::name<"lr">, double value) { *factor_ = value; }
 

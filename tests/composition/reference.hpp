@@ -153,8 +153,12 @@ class Loop {
       }
       if (plan_.has_evaluation && plan_.evaluates_epochs) evaluate(out_.eval_loss);
     }
-    if (plan_.leaves_average && is_averaging() && (plan_.averaging != Averaging::swa || model_.averaged > 0))
+    if (plan_.leaves_average && is_averaging() && (plan_.averaging != Averaging::swa || model_.averaged > 0)) {
       model_.values = model_.average;
+      for (Model::State& state : model_.optimizers) {
+        for (auto& [place, slow] : state.slow) slow = model_.values[place];  // else they would pull the average back
+      }
+    }
     return out_;
   }
 
@@ -316,6 +320,11 @@ class Loop {
     if (plan_.halve_rate_every > 0)
       rate = std::pow(0.5, static_cast<double>((out_.updates - left_out_) / plan_.halve_rate_every));
     Model::State& state = model_.optimizers[p];
+    if (o.slow_every > 0) {
+      for (int place : trained) {  // slow weights start from the weights before the first update
+        if (state.slow_updates[o.slow_by_group && is_head(place)] == 0) state.slow[place] = model_.values[place];
+      }
+    }
     for (int place : trained) {
       Options const& options = o.has_groups && is_head(place) ? o.head : o.base;
       double& velocity = state.velocity[place];

@@ -394,6 +394,14 @@ inline Case build(Composition const& c, Settings const& s) {
   return made;
 }
 
+/// False for the place that a parameter would have if it were not shared.
+inline bool is_used(reference::Model const& model, int place) {
+  return std::any_of(model.phases.begin(), model.phases.end(), [place](reference::Phase const& phase) {
+    reference::Net const& net = phase.net;
+    return place == net.body_weight || place == net.body_bias || place == net.head_weight || place == net.head_bias;
+  });
+}
+
 // --- what is compared ---
 
 struct Observed {
@@ -615,10 +623,20 @@ struct Type {
       return batch_of(chosen);
     }
   };
-  struct Stream {  // does not tell its size
+  /// Does not tell its size: its iterators have no difference.
+  struct Stream {
+    struct iterator {
+      Batch const* at;
+      Batch const& operator*() const { return *at; }
+      iterator& operator++() {
+        ++at;
+        return *this;
+      }
+      bool operator!=(iterator const& other) const { return at != other.at; }
+    };
     std::vector<Batch> batches;
-    auto begin() const { return batches.begin(); }
-    auto end() const { return batches.end(); }
+    iterator begin() const { return {batches.data()}; }
+    iterator end() const { return {batches.data() + batches.size()}; }
   };
 
   template <class Distribution>
@@ -627,7 +645,7 @@ struct Type {
     // Ranks begin with other values: those of the first one count.
     std::vector<Tensor> tensors;
     for (std::size_t i = 0; i < c.model.values.size(); ++i) {
-      bool const fixed = static_cast<int>(i) == c.frozen;
+      bool const fixed = static_cast<int>(i) == c.frozen || !is_used(c.model, static_cast<int>(i));
       tensors.push_back(Tensor{{c.model.values[i] + (fixed ? 0.0 : 0.125 * rank)}, !fixed});
     }
     auto const tensor = [&](int place) { return tensors[static_cast<std::size_t>(place)]; };
