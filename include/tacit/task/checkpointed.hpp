@@ -107,7 +107,10 @@ class OperationState::Scope {
   Scope(OperationState const& state, c10::Device device) : before_{device}, casts_{state.casts_[0].is_on || state.casts_[1].is_on} {
     state.set();
     // A cast of a parameter that was made outside belongs to another graph.
-    if (casts_ && at::autocast::increment_nesting() > 1) at::autocast::clear_cache();
+    if (casts_) {
+      at::autocast::increment_nesting();
+      at::autocast::clear_cache();
+    }
   }
   Scope(Scope const&) = delete;
   Scope& operator=(Scope const&) = delete;

@@ -301,13 +301,15 @@ struct Lost {
   at::Tensor loss;
 };
 
-/// Two networks that train against each other, and share a block.
+/// Two networks that train against each other.
 template <template <class> class Wrap>
 auto adversaries(auto precision, int accumulation) {
   auto const critic = seeded<Nested<Wrap>>();
   auto const generator = std::make_shared<Nested<Wrap>>();
   auto const tell = [generator](auto& net, Rows const& batch, auto&) {
-    return Lost{(net.forward(batch.x).mean() - net.forward(generator->forward(batch.x)).mean()).to(at::kFloat)};
+    // In one call: two would sum a weight's gradients in another order.
+    auto const judged = net.forward(torch::cat({batch.x, generator->forward(batch.x).to(at::kFloat)})).to(at::kFloat);
+    return Lost{judged.narrow(0, 0, batch.x.size(0)).mean() - judged.narrow(0, batch.x.size(0), batch.x.size(0)).mean()};
   };
   auto const deceive = [critic](auto& net, Rows const& batch, auto&) { return Lost{critic->forward(net.forward(batch.x)).mean().to(at::kFloat)}; };
   tacit::Trainer trainer{tacit::Task{tacit::phase<"critic">(critic, tacit::optim::Sgd{.lr = 0.1}, tell), tacit::phase<"generator">(generator, tacit::optim::Sgd{.lr = 0.1}, deceive)},
