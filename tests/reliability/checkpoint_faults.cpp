@@ -257,7 +257,7 @@ Count try_power_cuts_after(Found const& before, tacit::Retention const& keep) {
   }
   if (before.newest_is_damaged) {
     auto const [directory, name] = disk->place("c/" + tacit::detail::checkpoint_name(newest) + "/" + names[0]);
-    const_cast<Disk::Contents&>(disk->contents()).files.at(disk->find(directory, name)).back() ^= 1;
+    const_cast<Disk::Contents&>(disk->contents()).files.at(disk->find(directory, name)).front() = '#';
     newest = before.saved[before.saved.size() - 2];
   }
   disk->settle();
@@ -289,8 +289,8 @@ Count try_power_cuts_after(Found const& before, tacit::Retention const& keep) {
         if (number != last && !(done < 3 && number == numbers[done])) problem = "finds " + std::to_string(number) + " after " + std::to_string(last);
         if (found && !is_whole(found->checkpoint)) problem = "other bytes than were saved";
         tacit::CheckpointWriter next{"c", keep, fake::FileSystem{after}};
-        save(next, number + 5);
-        if (tacit::find_newest_checkpoint("c", fake::FileSystem{after})->checkpoint.number() != number + 5) problem = "does not go on";
+        save(next, number + 3);
+        if (tacit::find_newest_checkpoint("c", fake::FileSystem{after})->checkpoint.number() != number + 3) problem = "does not go on";
       } catch (tacit::StateError const& error) {
         problem = error.what();
       }

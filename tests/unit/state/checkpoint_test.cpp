@@ -444,7 +444,7 @@ TEST_CASE("C3: what save has returned is there, under every retention: a damaged
         save(first, 500, "weights", 0.1);
         save(first, 1000, "weights", 0.05);
       }
-      bytes_on(disk, std::string{"c/checkpoint-0000001000/"} + damaged).back() ^= 1;
+      bytes_on(disk, std::string{"c/checkpoint-0000001000/"} + damaged).back() = '#';
       CHECK(tacit::find_newest_checkpoint("c", disk)->checkpoint.number() == 500);
       {
         tacit::CheckpointWriter writer{"c", keep, disk};
@@ -485,7 +485,7 @@ TEST_CASE("C3: a number that is unset or absurd is refused, and nothing is writt
   fake::FileSystem disk{std::make_shared<fake::Disk>()};
   tacit::CheckpointWriter writer{"c", {.last = 1}, disk};
   std::vector<tacit::CheckpointFile> const files{file("a", "x")};
-  CHECK(code_of([&] { writer.save(tacit::unset, files); }) == "TACIT-RS42");
+  CHECK(code_of([&] { writer.save(tacit::Updates{tacit::unset}, files); }) == "TACIT-RS42");
   CHECK(code_of([&] { writer.save(-1, files); }) == "TACIT-RS42");
   CHECK(code_of([&] { writer.save(std::numeric_limits<std::int64_t>::max(), files); }) == "TACIT-RS42");
   CHECK(code_of([&] { writer.save(1'000'000'000'000'000, files); }) == "TACIT-RS42");
@@ -512,7 +512,7 @@ TEST_CASE("C3: a run that goes back in its own directory goes on from there, and
   save_and_look(writer, disk, {10, 20, 30, 25, 40, 22, 26, 5, 6, 7});
   // Those that were left behind stay; of the last line two.
   CHECK(tacit::list_checkpoints("c", disk) ==
-        std::vector<std::string>{"checkpoint-0000000006", "checkpoint-0000000007", "checkpoint-0000000020", "checkpoint-0000000022", "checkpoint-0000000025", "checkpoint-0000000026",
+        std::vector<std::string>{"checkpoint-0000000006", "checkpoint-0000000007", "checkpoint-0000000022", "checkpoint-0000000025", "checkpoint-0000000026",
                                  "checkpoint-0000000030", "checkpoint-0000000040"});
 }
 
@@ -546,7 +546,7 @@ TEST_CASE("C23: the lock of a dead owner is taken over by one of several") {
       ::waitpid(child, &status, 0);
       won += WEXITSTATUS(status);
     }
-    REQUIRE(won <= 1);
+    REQUIRE(won == 1);
     ::unlink(path.c_str());
     ::unlink((path + ".takeover").c_str());
   }
