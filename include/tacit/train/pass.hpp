@@ -18,6 +18,7 @@
 #include "tacit/task/batch.hpp"
 #include "tacit/task/step_result.hpp"
 #include "tacit/task/task.hpp"
+#include "tacit/train/batch_watch.hpp"
 #include "tacit/train/core.hpp"
 #include "tacit/train/options.hpp"
 #include "tacit/train/scopes.hpp"
@@ -102,6 +103,7 @@ class PassBase {
       } else {
         samples_ = rows_of<tensor_type>(*batch_);
       }
+      watch_.begin(*batch_);
     }
     weight_ = static_cast<double>(samples_);
     return true;
@@ -118,6 +120,9 @@ class PassBase {
   void track_loss(output_type<I> const& output) {
     losses_[I].add(output.loss, weight_);
   }
+
+  /// The step is over. Throws: DataError if it changed the data set in place.
+  void require_untouched_data() { watch_.end(Training, epoch_index(), step_index()); }
 
  protected:
   /// The mean losses of the pass over all ranks; under the phases' names where the task has several.
@@ -141,6 +146,7 @@ class PassBase {
   double weight_ = 0.0;       // of the batch in work: what its loss is a mean over
   std::int64_t epoch_limit_ = std::numeric_limits<std::int64_t>::max();  // batches of an epoch at most
   std::array<basic_mean<tensor_type>, phase_count> losses_{};
+  [[no_unique_address]] BatchWatch<tensor_type, Source> watch_{};
 
  private:
   template <std::size_t... I>
@@ -189,6 +195,7 @@ class EvalPass : public PassBase<CoreT, Source, false> {
     return this->core_.wish() != wish_before_ || this->core_.progress().step.value() >= this->epoch_limit_;
   }
   void end_step() {
+    this->require_untouched_data();
     this->batch_.reset();
     ++this->core_.progress().step;
   }

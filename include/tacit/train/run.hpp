@@ -236,6 +236,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
 
   void end_step() {
     Progress& progress = this->core_.progress();
+    this->require_untouched_data();
     keep_part();
     keep_stand_in();
     this->batch_.reset();
@@ -506,7 +507,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     if constexpr (weights_known()) {
       planned_weight_ = 0.0;
       std::int64_t const first = this->source_.position();
-      std::int64_t const end = std::min(first + window_size_, this->source_.size(core.world_size()));
+      std::int64_t const end = first + std::min(window_size_, this->source_.size(core.world_size()) - first);
       for (std::int64_t batch = first; batch < end; ++batch) {
         planned_weight_ += static_cast<double>(this->source_.global_batch_samples(batch));
       }
