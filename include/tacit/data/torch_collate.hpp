@@ -66,6 +66,7 @@ struct collation<at::Tensor> {
       }
       lengths.push_back(parts[i].size(0));
     }
+    check_padding(parts[0].scalar_type(), value);
     std::vector<std::int64_t> sizes{static_cast<std::int64_t>(parts.size()), std::ranges::max(lengths)};
     sizes.insert(sizes.end(), parts[0].sizes().begin() + 1, parts[0].sizes().end());
     Padded<at::Tensor> result{at::full(sizes, value, parts[0].options()), {}};
@@ -81,6 +82,18 @@ struct collation<at::Tensor> {
   static void before_workers() { (void)at::get_num_threads(); }
 
  private:
+  static void check_padding(at::ScalarType type, double value) {
+    switch (type) {
+      case at::kBool: return detail::check_padding<bool>(value);
+      case at::kByte: return detail::check_padding<std::uint8_t>(value);
+      case at::kChar: return detail::check_padding<std::int8_t>(value);
+      case at::kShort: return detail::check_padding<std::int16_t>(value);
+      case at::kInt: return detail::check_padding<std::int32_t>(value);
+      case at::kLong: return detail::check_padding<std::int64_t>(value);
+      default: return;
+    }
+  }
+
   template <class V>
   static constexpr at::ScalarType type_of() {
     static_assert(std::is_arithmetic_v<V>);

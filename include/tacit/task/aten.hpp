@@ -60,6 +60,17 @@ struct tensor_traits<at::Tensor> {
   static std::int64_t size0(at::Tensor const& t) { return t.dim() == 0 ? 1 : t.size(0); }
   static std::int64_t dimensions(at::Tensor const& t) { return t.dim(); }
   static std::int64_t numel(at::Tensor const& t) { return t.numel(); }
+  /// Whether somebody else holds the tensor's memory: a data set, a container of batches, a buffer that was not LibTorch's to allocate.
+  static bool memory_is_shared(at::Tensor const& t) {
+    c10::TensorImpl& impl = *t.unsafeGetTensorImpl();
+    if (!impl.has_storage() || impl.is_inference()) return false;  // inference tensors count no changes
+    c10::Storage const& storage = impl.unsafe_storage();
+    if (t.use_count() == 1 && storage.use_count() == 1) return storage && storage.data_ptr().get_context() == nullptr && storage.nbytes() != 0;
+    // A view of fresh memory keeps the tensor that it is a view of, and nobody else does.
+    return !(t.use_count() == 1 && storage.use_count() == 2 && t.is_view() && t._base().use_count() == 1);
+  }
+  /// Grows with every change in place, also of views. Requires: memory_is_shared.
+  static std::int64_t version(at::Tensor const& t) { return static_cast<std::int64_t>(t._version()); }
   static at::Tensor rows(at::Tensor const& t, std::int64_t first, std::int64_t count) { return t.narrow(0, first, count); }
   /// The CPU's allocator has no exception of its own.
   static bool out_of_memory(std::exception const& error) {

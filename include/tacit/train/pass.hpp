@@ -20,6 +20,7 @@
 #include "tacit/task/step_result.hpp"
 #include "tacit/task/task.hpp"
 #include "tacit/train/agreement.hpp"
+#include "tacit/train/batch_watch.hpp"
 #include "tacit/train/core.hpp"
 #include "tacit/train/losses.hpp"
 #include "tacit/train/options.hpp"
@@ -119,6 +120,7 @@ class PassBase {
       } else {
         samples_ = rows_of<tensor_type>(*batch_);
       }
+      watch_.begin(*batch_);
     }
     weight_ = static_cast<double>(samples_);
     is_weight_on_device_ = false;
@@ -139,6 +141,9 @@ class PassBase {
     }
     if (!is_left_out<I>()) mean.add(output.loss, weight_);
   }
+
+  /// The step is over. Throws: DataError if it changed the data set in place.
+  void require_untouched_data() { watch_.end(Training, epoch_index(), step_index()); }
 
  protected:
   /// A step of weight 0 counts for nothing. On the device nobody knows yet.
@@ -184,6 +189,7 @@ class PassBase {
   double weight_ = 0.0;       // of the phase in work: what its loss is a mean over
   bool is_weight_on_device_ = false;
   std::int64_t epoch_limit_ = std::numeric_limits<std::int64_t>::max();  // batches of an epoch at most
+  [[no_unique_address]] BatchWatch<tensor_type, Source> watch_{};
 
  private:
   template <std::size_t... I>
@@ -239,6 +245,7 @@ class EvalPass : public PassBase<CoreT, Source, false> {
   }
   void end_step() {
     keep_shadow();
+    this->require_untouched_data();
     this->batch_.reset();
     ++this->core_.progress().step;
   }

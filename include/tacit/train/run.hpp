@@ -198,6 +198,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   }
   void end_step() {
     Progress& progress = this->core_.progress();
+    this->require_untouched_data();
     if constexpr (computes_loss_again<CoreT> && !halves_batches) keep_part();
     ranks_.keep_shadow(this->core_, this->batch_);
     is_shadow_ = false;

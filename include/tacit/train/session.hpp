@@ -25,6 +25,7 @@ class GivenBatches {
  public:
   using batch_type = Batch;
   static constexpr bool is_given = true;  // by the caller, on every rank
+  static constexpr bool gives_batches_away = true;
 
   void give(Batch batch) { given_.emplace(std::move(batch)); }
   void start_epoch(std::uint64_t, EpochIndex, int, int) { position_ = 0; }

@@ -28,7 +28,7 @@ template <planned_batch_source Source>
 double planned_samples(Source const& source, std::int64_t size, int world_size) {
   double samples = 0.0;
   std::int64_t const first = source.position();
-  std::int64_t const end = std::min(first + size, source.size(world_size));
+  std::int64_t const end = first + std::min(size, source.size(world_size) - first);
   for (std::int64_t batch = first; batch < end; ++batch) samples += static_cast<double>(source.global_batch_samples(batch));
   return samples;
 }

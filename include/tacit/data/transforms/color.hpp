@@ -170,6 +170,7 @@ struct RandomErasing {
   at::Tensor operator()(at::Tensor const& images, std::span<Random> random) const {
     check();
     detail::check_images(images, random, "RandomErasing");
+    detail::check_value(value, images, "value", "RandomErasing");
     detail::Boxes boxes;
     for (Random& one : random) draw(one, images.size(2), images.size(3), boxes);
     return images.masked_fill(boxes.mask(images), value);

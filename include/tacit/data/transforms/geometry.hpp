@@ -114,7 +114,10 @@ struct RandomCrop {
  private:
   at::Tensor pad(at::Tensor const& images, std::int64_t around) const {
     std::array<std::int64_t, 4> const sides{around, around, around, around};
-    if (border == Border::constant) return at::pad(images, sides, "constant", fill);
+    if (border == Border::constant) {
+      detail::check_value(fill, images, "fill", "RandomCrop");
+      return at::pad(images, sides, "constant", fill);
+    }
     return at::pad(images, sides, border == Border::reflect ? "reflect" : "replicate");
   }
 };

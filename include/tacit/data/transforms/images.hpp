@@ -83,6 +83,16 @@ inline void check_probability(double probability, std::string_view where) {
   check_range({probability, probability}, 0, 1, "probability", where);
 }
 
+/// Refuses a value that images of whole numbers cannot have: it would be cut.
+inline void check_value(double value, at::Tensor const& images, std::string_view option, std::string_view where) {
+  if (images.is_floating_point()) return;
+  bool const fits = std::trunc(value) == value && (images.scalar_type() != at::kByte || (value >= 0 && value <= 255));
+  if (!fits) {
+    throw DataError{"TACIT-RD138", tacit::detail::message({option, " is ", printed(value), ", which images of type ", c10::toString(images.scalar_type()), " cannot have"}), where,
+                    "give a value of the images' type, or transform::ToFloat{} first"};
+  }
+}
+
 inline std::int64_t checked_size(Pixels size, std::string_view option, std::string_view where) {
   if (size.value_or(0) < 1) {
     throw ConfigError{"TACIT-RD95", tacit::detail::message({option, " is ", (size.is_set() ? "0" : "not given")}), where,
