@@ -4,29 +4,42 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "tacit/concepts/tensor.hpp"
+#include "tacit/core/error.hpp"
 #include "tacit/core/fixed_string.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/events/events.hpp"
 #include "tacit/report/text.hpp"
+#include "tacit/task/task.hpp"
 
 namespace tacit::inline v0 {
 
-/// Ends the run at the first loss that is NaN or infinite; nothing of that update happens, nor of any later one.
+/// Ends the run at the first update whose loss or gradient is NaN or infinite; nothing of that update happens, nor of any later one.
 ///
 /// Where host reads are free the run stops at once. Elsewhere nobody waits: a flag on the device masks every update from
 /// the bad one on, and the next log point finds out which one it was. An infinite or NaN evaluation loss ends the run too.
-/// In a task of several phases those before the bad one have had their part of the update.
+/// In a task of several phases those before the bad one have had their part of the update. Infinite gradients that a loss
+/// scale (`Fp16`) takes care of are left to it.
+/// Throws: ConfigError for `bad_updates_in_a_row` below 1. Cost: the norm that clipping computes, else one reduction over the
+/// gradients of an update.
 struct TerminateOnNaN {
-  using events = event::list<event::TrainingRunStart, event::EvaluationRunStart, event::TrainLossComputed, event::TrainStepEnd, event::TrainEpochEnd,
-                             event::EvalEpochStart, event::EvalStepEnd, event::EvalEpochEnd>;
+  /// The run ends at this many bad updates in a row; those before it are skipped, and the run goes on. Several ranks count
+  /// a bad loss where it is, and a bad gradient, which all of them have, on each.
+  Updates bad_updates_in_a_row = 1;
+
+  using events = event::list<event::TrainingRunStart, event::EvaluationRunStart, event::TrainLossComputed, event::TrainStepEnd, event::UpdateStart,
+                             event::TrainEpochEnd, event::EvalEpochStart, event::EvalStepEnd, event::EvalEpochEnd>;
 
   template <class Composition>
   class bound;
+
+  static void visit_config(auto& self, auto&& visit) { visit("bad_updates_in_a_row", self.bad_updates_in_a_row); }
 };
 
 template <class Composition>
@@ -39,19 +52,25 @@ class TerminateOnNaN::bound {
     MicroBatchIndex step;
     UpdateIndex update;
     std::int64_t phase;
+    bool is_gradient = false;
 
     static void visit_state(auto& self, auto&& visit) {
       visit("epoch", self.epoch);
       visit("step", self.step);
       visit("update", self.update);
       visit("phase", self.phase);
+      visit("is_gradient", self.is_gradient);
     }
   };
 
  public:
   using events = TerminateOnNaN::events;
 
-  explicit bound(TerminateOnNaN const&) {}
+  explicit bound(TerminateOnNaN const& config) : config_{config}, limit_{config.bad_updates_in_a_row.value_or(0)} {
+    if (limit_ < 1) {
+      throw ConfigError{"TACIT-RC113", detail::message({"bad_updates_in_a_row is ", limit_}), "TerminateOnNaN", "give 1 to end at the first, or more"};
+    }
+  }
 
   void on(event::TrainingRunStart const&, auto&) { reset(); }
   void on(event::EvaluationRunStart const&, auto&) { reset(); }
@@ -61,11 +80,20 @@ class TerminateOnNaN::bound {
   void on(event::Of<Phase, event::TrainLossComputed> const& event, auto& context) {
     examine(event, Phase.view(), context);
   }
+  void on(event::UpdateStart const& event, auto& context) { examine_gradients<0>(event, {}, context); }
+  template <fixed_string Phase>
+  void on(event::Of<Phase, event::UpdateStart> const& event, auto& context) {
+    using task = typename std::remove_cvref_t<decltype(context)>::core_type::task_type;
+    examine_gradients<detail::task_phases<task>::template index<Phase>>(event, Phase.view(), context);
+  }
   // Before the ranks agree on the coming update.
   void on(event::TrainStepEnd const&, auto& context) {
     if (context.log_point() != nullptr) settle(context);
   }
-  void on(event::TrainEpochEnd const&, auto& context) { settle(context); }
+  void on(event::TrainEpochEnd const&, auto& context) {
+    end_window();
+    settle(context);
+  }
 
   void on(event::EvalEpochStart const& event, auto&) {
     eval_set_ = event.set;
@@ -101,7 +129,13 @@ class TerminateOnNaN::bound {
     visit("flag", self.flag_);
     visit("flagged", self.flagged_);
     visit("since", self.since_);
+    visit("first", self.first_);
+    visit("last_bad", self.last_bad_);
+    visit("in_a_row", self.in_a_row_);
+    visit("skipped", self.skipped_);
+    visit("told", self.told_);
   }
+  static void visit_config(auto& self, auto&& visit) { TerminateOnNaN::visit_config(self.config_, visit); }
 
  private:
   void reset() {
@@ -109,6 +143,13 @@ class TerminateOnNaN::bound {
     flag_ = tensor_type{};
     flagged_ = tensor_type{};
     since_.clear();
+    first_ = tensor_type{};
+    last_bad_ = none;
+    host_in_a_row_ = 0;
+    in_a_row_ = tensor_type{};
+    skipped_ = tensor_type{};
+    told_ = 0;
+    window_ = none;
   }
 
   template <class Context>
@@ -121,41 +162,191 @@ class TerminateOnNaN::bound {
       if (!found_) {
         double const value = traits::read(loss);
         if (std::isfinite(value)) return;
-        stop(Place{event.epoch, event.step, event.update, number_of(phase)}, value_text(value), context);
+        take_bad(Place{event.epoch, event.step, event.update, number_of(phase)}, "loss", value_text(value), context);
       }
       context.mask_update();
     } else if (found_ && by_host) {
       context.mask_update();
     } else {
-      if (!traits::defined(flag_)) {
-        flag_ = traits::flag_like(found_ ? 1.0 : 0.0, loss);
-        flagged_ = traits::scalar_like(0.0, loss);
-      }
-      traits::max_(flag_, traits::non_finite(loss));
-      traits::add_(flagged_, flag_, 1.0);
-      since_.push_back({event.epoch, event.step, event.update, number_of(phase)});
-      context.mask_update(flag_);
+      note(traits::non_finite(loss), Place{event.epoch, event.step, event.update, number_of(phase)}, loss, context);
     }
   }
 
-  /// Reads on the host how many of the losses since the last time came after the first bad one, itself counted.
+  /// The gradients of phase I are whole, and those of all ranks: what one rank finds every other one finds too.
+  template <std::size_t I, class Context>
+  void examine_gradients(event::UpdateStart const& event, std::string_view phase, Context& context) {
+    if (found_) return;  // what it found masks the update already
+    tensor_type const* const skipped = context.update_mask();  // by the precision's scale, or by a bad loss
+    bool const is_known = skipped != nullptr && traits::host_readable(*skipped);
+    if (is_known && traits::read(*skipped) != 0.0) return;
+    auto const* const norm = context.gradient_norm();
+    tensor_type const first = norm != nullptr ? tensor_type{} : first_bad<I>(context);
+    if (norm == nullptr && !traits::defined(first)) return;  // no gradient at all
+    tensor_type const& asked = norm != nullptr ? norm->tensor() : first;
+    Place const place{event.epoch, MicroBatchIndex{0}, event.update, number_of(phase), true};
+    if (traits::host_readable(asked)) {
+      double const value = traits::read(asked);
+      if (norm != nullptr ? std::isfinite(value) : value == 0.0) return;
+      double const at = norm != nullptr ? traits::read(first_bad<I>(context)) : value;
+      // Finite gradients may have a norm that overflows.
+      take_bad(place, at == 0.0 ? "norm of the gradients" : "gradient of '" + parameter_name<I>(at, context) + "'", at == 0.0 ? value_text(value) : "not finite", context);
+      context.mask_update();
+    } else {
+      tensor_type flag = norm != nullptr ? traits::non_finite(asked) : is_set(asked);
+      if (skipped != nullptr) {
+        traits::add_(flag, *skipped, -1.0);
+        flag = positive(flag);
+      }
+      if (limit_ == 1 && norm == nullptr) {
+        if (!traits::defined(first_)) first_ = traits::scalar_like(0.0, asked);
+        tensor_type fresh = traits::scalar_like(found_ ? 0.0 : 1.0, asked);
+        if (traits::defined(flag_)) traits::add_(fresh, flag_, -1.0);
+        traits::add_(first_, traits::weighted(traits::weighted(asked, flag), fresh), 1.0);
+        names_.resize(std::max<std::size_t>(names_.size(), static_cast<std::size_t>(place.phase) + 1));
+        if (names_[static_cast<std::size_t>(place.phase)].empty()) names_[static_cast<std::size_t>(place.phase)] = names_of<I>(context);
+      }
+      note(flag, place, asked, context);
+    }
+  }
+
+  /// 1 + the place of the first gradient that is not finite, 0 if all are; no tensor where there is no gradient.
+  template <std::size_t I, class Context>
+  tensor_type first_bad(Context& context) {
+    gradients_.clear();
+    for (auto const& parameter : context.trainer().template parameters<I>()) {
+      tensor_type master = parameter.master;
+      if (traits::defined(traits::grad(master))) gradients_.push_back(traits::grad(master));
+    }
+    tensor_type const first = gradients_.empty() ? tensor_type{} : traits::first_non_finite(gradients_);
+    gradients_.clear();
+    return first;
+  }
+  template <std::size_t I, class Context>
+  static std::vector<std::string> names_of(Context& context) {
+    std::vector<std::string> names;
+    for (auto const& parameter : context.trainer().template parameters<I>()) {
+      tensor_type master = parameter.master;
+      if (traits::defined(traits::grad(master))) names.push_back(parameter.name);
+    }
+    return names;
+  }
+  template <std::size_t I, class Context>
+  static std::string parameter_name(double place, Context& context) {
+    return names_of<I>(context)[static_cast<std::size_t>(place) - 1];
+  }
+
+  // --- on the device ---
+
+  /// 1 where the number is not 0, else 0.
+  static tensor_type is_set(tensor_type const& number) {
+    return traits::non_finite(traits::weighted(traits::scalar_like(std::numeric_limits<double>::infinity(), number), number));
+  }
+  static tensor_type positive(tensor_type const& number) {
+    tensor_type result = traits::flag_like(0.0, number);
+    traits::max_(result, number);
+    return result;
+  }
+
+  /// Masks the update by a flag that nobody reads now.
+  template <class Context>
+  void note(tensor_type const& flag, Place const& place, tensor_type const& like, Context& context) {
+    if (window_ != place.update.value()) {
+      end_window();
+      window_ = place.update.value();
+    }
+    if (!traits::defined(flag_)) {
+      flag_ = traits::flag_like(found_ ? 1.0 : 0.0, like);
+      flagged_ = traits::scalar_like(0.0, like);
+    }
+    traits::max_(flag_, flag);
+    if (limit_ == 1) {
+      traits::add_(flagged_, flag_, 1.0);
+      since_.push_back(place);
+    }
+    context.mask_update(flag_);
+  }
+
+  /// Where several bad updates are allowed: counts the last one, and clears its flag unless it was one too many.
+  void end_window() {
+    if (limit_ == 1 || window_ == none || !traits::defined(flag_)) return;
+    window_ = none;
+    if (!traits::defined(in_a_row_)) {
+      in_a_row_ = traits::scalar_like(0.0, flag_);
+      skipped_ = traits::scalar_like(0.0, flag_);
+    }
+    traits::add_(skipped_, flag_, 1.0);
+    tensor_type const one = traits::scalar_like(1.0, flag_);
+    traits::add_(in_a_row_, one, 1.0);
+    in_a_row_ = traits::weighted(in_a_row_, flag_);
+    tensor_type over = traits::scalar_like(1.0 - static_cast<double>(limit_), flag_);
+    traits::add_(over, in_a_row_, 1.0);
+    flag_ = is_set(positive(over));  // stays 1 from then on: every later update counts as bad
+  }
+
+  /// Reads on the host what the device found since the last time.
   template <class Context>
   void settle(Context& context) {
+    if (limit_ > 1) return settle_in_a_row(context);
     if (since_.empty()) return;
     auto const bad = static_cast<std::size_t>(traits::read(flagged_));
-    if (bad > 0 && !found_) stop(since_[since_.size() - std::min(bad, since_.size())], "not finite", context);
+    if (bad > 0 && !found_) {
+      Place const& place = since_[since_.size() - std::min(bad, since_.size())];
+      stop(place, place.is_gradient ? device_gradient_text(place) : "loss", "not finite", context);
+    }
     since_.clear();
+  }
+  template <class Context>
+  void settle_in_a_row(Context& context) {
+    if (found_ || !traits::defined(skipped_)) return;
+    auto const skipped = static_cast<std::int64_t>(traits::read(skipped_));
+    if (skipped == told_) return;
+    std::string text = who(context) + std::to_string(skipped - told_) + " updates up to update " + std::to_string(context.progress().updates.value()) +
+                       " have a loss or a gradient that is not finite: they change nothing";
+    told_ = skipped;
+    if (traits::read(in_a_row_) >= static_cast<double>(limit_)) {
+      found_ = true;
+      context.request_stop(StopReason::non_finite);
+      text.append(", ").append(std::to_string(limit_)).append(" or more in a row: the run stops");
+    }
+    report::write_line(context.sink(), text);
+  }
+
+  // --- on the host ---
+
+  /// A bad update: it ends the run if it is the last that is allowed in a row.
+  template <class Context>
+  void take_bad(Place const& place, std::string_view what, std::string_view value, Context& context) {
+    if (last_bad_ == place.update.value()) return;  // another loss of an update that is skipped already
+    host_in_a_row_ = last_bad_ + 1 == place.update.value() ? host_in_a_row_ + 1 : 1;
+    last_bad_ = place.update.value();
+    if (host_in_a_row_ >= limit_) return stop(place, what, value, context);
+    tell(place, what, value, ": that update changes nothing (" + std::to_string(host_in_a_row_) + " of " + std::to_string(limit_) + " in a row that end the run)", context);
   }
 
   template <class Context>
-  void stop(Place const& place, std::string_view value, Context& context) {
+  void stop(Place const& place, std::string_view what, std::string_view value, Context& context) {
     found_ = true;
     context.request_stop(StopReason::non_finite);
-    std::string text = who(context) + "loss";
+    tell(place, what, value, ", counted from 0: that update changes nothing, the run stops", context);
+  }
+
+  template <class Context>
+  void tell(Place const& place, std::string_view what, std::string_view value, std::string_view end, Context& context) {
+    if (place.is_gradient && context.rank() != 0) return;  // all ranks have these gradients
+    std::string text = (place.is_gradient ? std::string{"[tacit] "} : who(context)).append(what);
     if (std::string_view const name = phases_[static_cast<std::size_t>(place.phase)]; !name.empty()) text.append(" of ").append(name);
     text.append(" is ").append(value).append(" at epoch ").append(std::to_string(place.epoch.value()));
-    text.append(", step ").append(std::to_string(place.step.value())).append(", update ").append(std::to_string(place.update.value()));
-    report::write_line(context.sink(), text.append(", counted from 0: that update changes nothing, the run stops"));
+    if (!place.is_gradient) text.append(", step ").append(std::to_string(place.step.value()));
+    report::write_line(context.sink(), text.append(", update ").append(std::to_string(place.update.value())).append(end));
+  }
+
+  std::string device_gradient_text(Place const& place) const {
+    if (traits::defined(first_) && static_cast<std::size_t>(place.phase) < names_.size()) {
+      auto const& names = names_[static_cast<std::size_t>(place.phase)];
+      auto const at = static_cast<std::size_t>(traits::read(first_));
+      if (at > 0 && at <= names.size()) return "gradient of '" + names[at - 1] + "'";
+    }
+    return "norm of the gradients";
   }
 
   template <class Context>
@@ -183,10 +374,23 @@ class TerminateOnNaN::bound {
     return number;
   }
 
+  static constexpr std::int64_t none = -2;
+
+  TerminateOnNaN config_;
+  std::int64_t limit_;
   bool found_ = false;
-  tensor_type flag_{};              // 1 from the first bad loss on
-  tensor_type flagged_{};           // losses with the flag set since the run began
-  std::vector<Place> since_{};      // every loss since the flag was last read
+  tensor_type flag_{};              // 1 from the first bad loss or gradient on; with a limit above 1 of the update in work
+  tensor_type flagged_{};           // losses and gradients with the flag set since the run began
+  std::vector<Place> since_{};      // every loss and gradient since the flag was last read
+  tensor_type first_{};             // 1 + the place of the parameter whose gradient was the first bad one
+  std::vector<std::vector<std::string>> names_{};  // of the parameters of each phase
+  std::vector<tensor_type> gradients_{};
+  std::int64_t last_bad_ = none;    // update, found by the host
+  std::int64_t host_in_a_row_ = 0;
+  tensor_type in_a_row_{};          // of a device, with a limit above 1: bad updates up to the last window
+  tensor_type skipped_{};           // all bad updates of the run
+  std::int64_t told_ = 0;
+  std::int64_t window_ = none;      // the update that `flag_` is of
   std::vector<std::string_view> phases_{};
   std::string eval_set_{};
   std::int64_t eval_steps_ = 0;

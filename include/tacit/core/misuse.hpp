@@ -10,7 +10,7 @@ enum class misuse {
   // composition
   ES01, ES02, ES03, ES04, ES05, ES06, ES07, ES08,
   // tasks
-  ET01, ET02, ET03, ET04, ET05, ET06, ET07, ET08, ET09, ET10, ET11, ET12, ET13,
+  ET01, ET02, ET03, ET04, ET05, ET06, ET07, ET08, ET09, ET10, ET11, ET12, ET13, ET14, ET15, ET16,
   // callbacks and events
   EC01, EC02, EC03, EC04, EC05, EC06, EC07, EC08, EC09, EC10, EC11, EC12, EC13, EC14, EC15, EC16, EC17,
   // metrics

@@ -54,6 +54,12 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(et12, "[TACIT-ET12] a task of one's own lacks a part, wanted: a type derived from Supervised, or `tensor_type`, members `model` (std::shared_ptr) and `optimizer`, and a public train_step(batch, context), see docs/errors.md");
   constexpr bool et13 = N != misuse::ET13;
   static_assert(et13, "[TACIT-ET13] a task is `final`, wanted: no `final`: only then can its override points be seen, see docs/errors.md");
+  constexpr bool et14 = N != misuse::ET14;
+  static_assert(et14, "[TACIT-ET14] the `weight` of a step's result is neither a number nor a tensor, wanted: a public member `double weight` or `Tensor weight` of one element, see docs/errors.md");
+  constexpr bool et15 = N != misuse::ET15;
+  static_assert(et15, "[TACIT-ET15] the loss returns no tensor, wanted: Tensor operator()(prediction, target) that returns the mean loss of the batch, see docs/errors.md");
+  constexpr bool et16 = N != misuse::ET16;
+  static_assert(et16, "[TACIT-ET16] a loss's `weight` cannot be called, wanted: a public weight(prediction, target) const or weight(target) const, that returns a number or a tensor, see docs/errors.md");
   constexpr bool ec01 = N != misuse::EC01;
   static_assert(ec01, "[TACIT-EC01] a handler's parameters nearly match an event, wanted: void on(event::X const&, auto& context), see docs/errors.md");
   constexpr bool ec02 = N != misuse::EC02;

@@ -105,6 +105,7 @@ template <class Run, unsigned Parts, std::size_t Phase>
 class mask_part<Run, Parts, Phase, true> : public output_part<Run, Parts, Phase> {
  public:
   /// The coming update changes nothing: decided on the host, no gradient of this micro-batch is computed.
+  /// Requires at UpdateStart, where gradients are those of all ranks: every rank calls it alike, and the flag's overload too.
   void mask_update() const { this->run_->core().mask_update(); }
   /// The coming update changes nothing if the flag (float32 scalar on the device) is not 0; nobody waits for it.
   void mask_update(typename Run::tensor_type const& flag) const { this->run_->core().mask_update(flag); }

@@ -211,7 +211,7 @@ inline constexpr unsigned event_parts<event::TrainLossComputed> =
 template <>
 inline constexpr unsigned event_parts<event::TrainStepEnd> = part::latest | part::record | part::batch | part::output | part::emit;
 template <>
-inline constexpr unsigned event_parts<event::UpdateStart> = part::latest | part::record | part::gradients | part::emit;
+inline constexpr unsigned event_parts<event::UpdateStart> = part::latest | part::record | part::gradients | part::mask | part::emit;
 template <>
 inline constexpr unsigned event_parts<event::UpdateEnd> =
     part::latest | part::record | part::gradients | part::evaluate | part::parameters | part::emit;

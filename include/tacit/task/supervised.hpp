@@ -9,6 +9,7 @@
 #include "tacit/core/list.hpp"
 #include "tacit/core/slots.hpp"
 #include "tacit/task/batch.hpp"
+#include "tacit/task/loss_weight.hpp"
 #include "tacit/task/phase.hpp"
 #include "tacit/task/step_result.hpp"
 
@@ -74,14 +75,25 @@ decltype(auto) call_loss(Task& task, Prediction const& prediction, Target const&
   }
 }
 
+/// A task whose loss is its criterion, and that says what the loss is a mean over.
+template <class Task, class Prediction, class Target, class Context>
+concept loss_is_weighed = weighs<decltype(Task::criterion), Prediction, Target> &&
+                          !requires(Task& task, Prediction const& prediction, Target const& target, Context& context) { task.loss(prediction, target, context); };
+
 }  // namespace detail
 
-/// Forward and loss of a batch.
+/// Forward and loss of a batch, with the weight that the loss states.
 template <class Task>
 auto default_train_step(Task& task, auto const& batch, auto& context) {
   auto prediction = detail::call_forward(task, detail::input_of(batch), context);
-  auto loss = detail::call_loss(task, prediction, detail::target_of(batch), context);
-  return StepResult<decltype(loss), decltype(prediction)>{std::move(loss), std::move(prediction)};
+  auto const& target = detail::target_of(batch);
+  auto loss = detail::call_loss(task, prediction, target, context);
+  if constexpr (detail::loss_is_weighed<Task, decltype(prediction), std::remove_cvref_t<decltype(target)>, std::remove_reference_t<decltype(context)>>) {
+    auto weight = detail::weight_of_loss(task.criterion, prediction, target);
+    return WeightedStepResult<decltype(loss), decltype(prediction), decltype(weight)>{std::move(loss), std::move(prediction), std::move(weight)};
+  } else {
+    return StepResult<decltype(loss), decltype(prediction)>{std::move(loss), std::move(prediction)};
+  }
 }
 
 namespace detail {

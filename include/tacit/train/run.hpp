@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -69,6 +70,10 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   static consteval bool any_states_weight(std::index_sequence<I...>) {
     return (states_weight<typename base::template output_type<I>> || ...);
   }
+  template <std::size_t... I>
+  static consteval bool any_states_tokens(std::index_sequence<I...>) {
+    return (tacit::states_tokens<typename base::template output_type<I>> || ...);
+  }
   /// A handler may leave batches out, so that no weight is known before the step.
   static consteval bool may_skip() { return may_return_flow<event::TrainStepStart>(typename base::callback_types{}); }
   template <class Event, class... C>
@@ -89,6 +94,11 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   template <std::size_t... I>
   static consteval bool may_mask(std::index_sequence<I...>) {
     return (is_handled<TrainPass, phase_event<I, event::TrainLossComputed>, event_parts<event::TrainLossComputed>, I> || ...);
+  }
+  /// Its losses wait for the update then: those of one that is skipped are in no mean.
+  template <std::size_t... I>
+  static consteval bool may_skip_update(std::index_sequence<I...> phases) {
+    return may_mask(phases) || (is_handled<TrainPass, phase_event<I, event::UpdateStart>, event_parts<event::UpdateStart>, I> || ...);
   }
   template <std::size_t I, class Event>
   static consteval auto named_event() {
@@ -132,13 +142,14 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     }
     core.progress() = Progress{};
     core.set_log_point(true);
+    core.set_gradient_norm(tensor_type{});  // nor that of another run
     if constexpr (requires { core.precision().discard(); }) core.precision().discard();
     if constexpr (requires { core.precision().skipped(core.log_point()); }) skipped_before_ = core.precision().skipped(core.log_point());
     this->epoch_limit_ = core.batch_limits().train.value_or(this->epoch_limit_);
   }
 
   /// True if the task's step states a weight of its own: tokens, pixels.
-  static consteval bool states_tokens() { return any_states_weight(std::make_index_sequence<base::phase_count>{}); }
+  static consteval bool states_tokens() { return any_states_tokens(std::make_index_sequence<base::phase_count>{}); }
 
   Updates updates() const { return this->core_.progress().updates; }
   UpdateIndex update_index() const { return UpdateIndex{this->core_.progress().updates.value()}; }
@@ -231,6 +242,15 @@ class TrainPass : public PassBase<CoreT, Source, true> {
       core.distribution().during_backward(core.template phase<I>().parameters, output.loss, [&] { core.precision().backward(output.loss, loss_factor()); });
     } else {
       core.precision().backward(output.loss, loss_factor());
+    }
+  }
+
+  template <std::size_t I>
+  void track_loss(typename base::template output_type<I> const& output) {
+    if constexpr (may_skip_update(std::make_index_sequence<base::phase_count>{})) {
+      window_losses_[I].add(output.loss, this->weight_);
+    } else {
+      base::template track_loss<I>(output);
     }
   }
 
@@ -353,6 +373,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     auto& phase = core.template phase<I>();
     if constexpr (!is_single && may_mask(std::make_index_sequence<base::phase_count>{})) unite_masks(phase);
     if (!core.masked()) {
+      keep_losses<I>(core.mask());  // a loss scale that skips the update leaves the loss in the mean
       if (tensor_type* const mask = core.mask()) {
         if (mask_ != nullptr) traits::max_(*mask, *mask_);
         mask_ = mask;
@@ -425,7 +446,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
 
  private:
   // The sum of weights of a window is known beforehand: then 1/sum goes into the loss and costs nothing.
-  static consteval bool weights_known() { return planned_batch_source<Source> && !states_tokens() && !may_skip(); }
+  static consteval bool weights_known() { return planned_batch_source<Source> && !any_states_weight(std::make_index_sequence<base::phase_count>{}) && !may_skip(); }
 
   auto local_scope([[maybe_unused]] bool local) {
     if constexpr (is_single) {
@@ -483,6 +504,9 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     in_window_ = 0;
     if constexpr (base::phase_count > 1) phases_updated_ = 0;
     if constexpr (keeps_window) kept_.clear();
+    if constexpr (may_skip_update(std::make_index_sequence<base::phase_count>{})) {
+      for (auto& losses : window_losses_) losses.reset();
+    }
     if constexpr (!weights_known()) window_weight_ = 0.0;
     if constexpr (!is_single) window_samples_ = 0.0;
     if (!plain_mean()) plan_window();
@@ -647,9 +671,19 @@ class TrainPass : public PassBase<CoreT, Source, true> {
       }
     }
     if (options_.clip.norm > 0.0) {
+      this->core_.set_gradient_norm(tensor_type{});  // not that of another phase, where this one has no gradient
       for_gradients<I>([this](auto& gradients) { this->core_.set_gradient_norm(traits::clip_norm_(gradients, options_.clip.norm)); });
     } else if (options_.clip.value > 0.0) {
       for_gradients<I>([this](auto& gradients) { traits::clip_value_(gradients, options_.clip.value); });
+    }
+  }
+
+  /// The losses of the window are in the epoch's mean, unless the flag is there and not 0.
+  template <std::size_t I>
+  void keep_losses(tensor_type const* skip) {
+    if constexpr (may_skip_update(std::make_index_sequence<base::phase_count>{})) {
+      this->losses_[I].add(window_losses_[I], skip);
+      window_losses_[I].reset();
     }
   }
 
@@ -768,6 +802,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   std::int64_t window_size_ = 1;
   std::int64_t in_window_ = 0;
   std::size_t phases_updated_ = 0;
+  std::array<basic_mean<tensor_type>, base::phase_count> window_losses_{};  // where a handler may skip the update
   double planned_weight_ = 0.0;
   double window_weight_ = 0.0;
   double window_samples_ = 0.0;

@@ -95,6 +95,11 @@ Samples batch_size_of(Source const& source) {
 
 // --- the second wall: what can be known only with a batch type ---
 
+template <class Task, class Prediction, class Target, class Context>
+concept returns_tensor = requires(Task& task, Prediction const& prediction, Target const& target, Context& context) {
+  { call_loss(task, prediction, target, context) } -> std::convertible_to<typename Task::tensor_type const&>;
+};
+
 template <class Task, class Batch, class Context>
 constexpr auto check_supervised_step() {
   if constexpr (names_train_step<Task>) {
@@ -121,6 +126,11 @@ constexpr auto check_supervised_step() {
         return refuse<misuse::ET05, Task, override::loss>{};
       } else if constexpr (!names_loss<Task> && !requires(Task& task, prediction const& p, target const& t) { task.criterion(p, t); }) {
         return refuse<misuse::ET08, decltype(Task::criterion), list<prediction, target>>{};
+      } else if constexpr (!returns_tensor<Task, prediction, target, Context>) {
+        return refuse<misuse::ET15, decltype(Task::criterion), prediction>{};
+      } else if constexpr (!names_loss<Task> && names_weight_function<decltype(Task::criterion)> &&
+                           !weighs<decltype(Task::criterion), prediction, target>) {
+        return refuse<misuse::ET16, decltype(Task::criterion), list<prediction, target>>{};
       } else {
         return sound{};
       }
@@ -178,6 +188,8 @@ constexpr auto check_step() {
     using output = typename decltype(step_output_of<Training, I, Task, Batch, Context>())::value;
     if constexpr (!step_output<output, typename Task::tensor_type>) {
       return refuse<misuse::ET01, output, Task>{};
+    } else if constexpr (names_weight<output> && !states_weight<output>) {
+      return refuse<misuse::ET14, output, Task>{};
     } else if constexpr (I + 1 < task_phase_count<Task>) {
       return check_step<Training, Task, Batch, Context, I + 1>();
     } else {
