@@ -184,7 +184,8 @@ class TerminateOnNaN::bound {
     if (norm == nullptr && !traits::defined(first)) return;  // no gradient at all
     tensor_type const& asked = norm != nullptr ? norm->tensor() : first;
     Place const place{event.epoch, MicroBatchIndex{0}, event.update, number_of(phase), true};
-    if (traits::host_readable(asked)) {
+    // Between log points a rank may have found its own loss bad: then it tells that, when its flag is read.
+    if ((context.world_size() == 1 || context.log_point() != nullptr) && traits::host_readable(asked)) {
       double const value = traits::read(asked);
       if (norm != nullptr ? std::isfinite(value) : value == 0.0) return;
       double const at = norm != nullptr ? traits::read(first_bad<I>(context)) : value;

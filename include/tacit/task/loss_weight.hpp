@@ -44,7 +44,7 @@ auto weight_of_loss(Loss const& loss, Prediction const& prediction, Target const
   } else if constexpr (weighs_target<Loss, Target>) {
     return loss.weight(target);
   } else {
-    constexpr std::size_t mean = 2;  // of the variant none, sum, mean
+    constexpr std::size_t mean = 1;  // of the variant none, mean, sum
     std::int64_t const classes = prediction.size(prediction.dim() == 1 ? 0 : 1);
     if (target.is_floating_point()) return target.new_full({}, static_cast<double>(prediction.numel() / classes));
     if (loss->options.reduction().index() != mean) return prediction.new_full({}, static_cast<double>(prediction.size(0)));

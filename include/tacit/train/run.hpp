@@ -385,6 +385,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     if constexpr (base::phase_count > 1) ++phases_updated_;
     if constexpr (I + 1 == base::phase_count) {
       core.precision().after_update();
+      if constexpr (requires { core.precision().require_recoverable(core.log_point()); }) core.precision().require_recoverable(core.log_point());
       ++core.progress().updates;
     }
   }

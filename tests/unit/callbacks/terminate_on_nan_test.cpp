@@ -4,6 +4,8 @@
 #include <memory>
 #include <sstream>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include <catch2/catch_test_macros.hpp>
@@ -111,13 +113,14 @@ TEST_CASE("the flag of a device is read at log points only") {  // 1Q-17
     one.train(batches(100), {.epochs = 2, .log_every = 10, .sink = tacit::Sink::none()});
     return fake::device_reads;
   };
-  // The loop itself reads the loss once an epoch; the flag once each 10 updates, and once more where an epoch ends between log points.
+  // The loop itself reads the loss once an epoch, and its weight where updates may be skipped; the flag once each 10 updates, and once
+  // more at the end of an epoch, for the gradients of its last updates.
   CHECK(run(CallbackPack{}) == 2);
-  CHECK(run(CallbackPack{TerminateOnNaN{}}) == 2 + 20);
+  CHECK(run(CallbackPack{TerminateOnNaN{}}) == 2 * 2 + 20 + 2);
   auto one = trainer(std::make_shared<fake::Linear>(), fake::Gpu{}, CallbackPack{TerminateOnNaN{}});
   fake::device_reads = 0;
   one.train(batches(15), {.epochs = 2, .log_every = 10, .sink = tacit::Sink::none()});
-  CHECK(fake::device_reads == 2 + 3 + 1);
+  CHECK(fake::device_reads == 2 * 2 + 3 + 2);
 }
 
 TEST_CASE("an evaluation loss that is no number ends the run") {
@@ -242,7 +245,12 @@ TEST_CASE("one rank's bad loss ends the run of all at the same update, with the 
   CHECK(outcomes[0].updates == outcomes[1].updates);
   CHECK(outcomes[0].parameters == expected[0].parameters);
   CHECK(outcomes[1].parameters == expected[0].parameters);
-  CHECK(outcomes[0].text.empty());
+  // Between log points rank 0 knows no more than that the gradients of all are bad.
+  if (on_device || log_every > 1) {
+    CHECK_THAT(outcomes[0].text, ContainsSubstring("[tacit] gradient of 'weight' is not finite at epoch 0, update 4,"));
+  } else {
+    CHECK(outcomes[0].text.empty());
+  }
   CHECK_THAT(outcomes[1].text, ContainsSubstring("[tacit] rank 1: loss is"));
   CHECK_THAT(outcomes[1].text, ContainsSubstring("at epoch 0, step 4, update 4,"));
 }
@@ -262,4 +270,219 @@ TEST_CASE("a rank without a batch in the last step takes part in the mask of the
   CHECK(parameters[0] == parameters[1]);
   CHECK(reasons[0] == reasons[1]);
   CHECK((reasons[0] == StopReason::non_finite) == bad);
+}
+
+// --- gradients: faults F5 and T4 ---
+
+namespace {
+
+/// The finite loss of a prediction, whose gradient is NaN where the target says so.
+struct RootLoss {
+  fake::Tensor operator()(fake::Tensor const& prediction, fake::Tensor const& target) const {
+    bool const bad = std::isnan(target->values[0]);
+    fake::Tensor clean{target->values};
+    if (bad) clean->values[0] = 1.0;
+    clean->on_device = target->on_device;
+    fake::Tensor const difference = prediction - clean;
+    fake::Tensor const loss = fake::mean(difference * difference);
+    if (!bad) return loss;
+    // As a square root at 0: the value is finite, its derivative is not.
+    return fake::make(loss->values, {loss.ptr()}, [](fake::Node& self) { fake::add_adjoint(*self.parents[0], 0, self.adjoint[0] * not_a_number); });
+  }
+};
+
+template <class... Arguments>
+auto root_trainer(std::shared_ptr<fake::Linear> model, Arguments... arguments) {
+  return tacit::Trainer{std::move(model), RootLoss{}, fake::Sgd{.lr = 0.05, .momentum = 0.5}, std::move(arguments)...};
+}
+/// The mean of the losses of the first `updates` updates, and the parameters after them.
+struct Good {
+  Parameters parameters;
+  double loss;
+};
+Good good_updates(std::int64_t updates, std::int64_t accumulation, tacit::Clip clip) {
+  auto model = std::make_shared<fake::Linear>();
+  auto plain = root_trainer(model, CallbackPack{});
+  if (updates == 0) return {parameters_of(*model), not_a_number};
+  auto const result = plain.train(batches(12), {.limit = {.updates = updates}, .gradient_accumulation = accumulation, .clip = clip, .sink = tacit::Sink::none()});
+  return {parameters_of(*model), result[tag::train_loss{}]};
+}
+bool same_number(double a, double b) { return (std::isnan(a) && std::isnan(b)) || std::abs(a - b) < 1e-12; }
+
+}  // namespace
+
+TEST_CASE("F5, T4: a NaN that begins in a gradient leaves model, optimizer and mean as after the last good update") {
+  int const bad = GENERATE(0, 1, 6, 10, 11);
+  std::int64_t const accumulation = GENERATE(1, 2, 3);
+  std::int64_t const log_every = GENERATE(1, 5, 50);
+  int const clip_kind = GENERATE(0, 1, 2);
+  bool const on_device = GENERATE(false, true);
+  CAPTURE(bad, accumulation, log_every, clip_kind, on_device);
+  tacit::Clip const clip{.norm = clip_kind == 1 ? 0.5 : 0.0, .value = clip_kind == 2 ? 0.2 : 0.0};
+  auto model = std::make_shared<fake::Linear>();
+  std::ostringstream text;
+  auto run = [&](auto... device) {
+    auto one = root_trainer(model, device..., CallbackPack{TerminateOnNaN{}});
+    return one.train(batches(12, bad), {.epochs = 1, .gradient_accumulation = accumulation, .clip = clip, .log_every = log_every, .sink = text});
+  };
+  auto const result = on_device ? run(fake::Gpu{}) : run();
+  std::int64_t const update = bad / accumulation;
+  Good const good = good_updates(update, accumulation, clip);
+  CHECK(result.reason == StopReason::non_finite);
+  CHECK(parameters_of(*model) == good.parameters);
+  CHECK(same_number(result[tag::train_loss{}], good.loss));
+  if (!on_device) CHECK(result.updates == tacit::Updates{update + 1});
+  bool const has_name = !(on_device && clip_kind == 1);
+  std::string const what = has_name ? "gradient of 'weight'" : "norm of the gradients";
+  CHECK(text.str() == "[tacit] " + what + " is not finite at epoch 0, update " + std::to_string(update) +
+                          ", counted from 0: that update changes nothing, the run stops\n");
+}
+
+TEST_CASE("F5: gradients of a good run are asked with one reduction, and read at log points only") {
+  auto model = std::make_shared<fake::Linear>();
+  auto one = root_trainer(model, fake::Gpu{}, CallbackPack{TerminateOnNaN{}});
+  fake::device_reads = 0;
+  auto const result = one.train(batches(12), {.epochs = 1, .log_every = 4, .sink = tacit::Sink::none()});
+  CHECK(result.reason == StopReason::completed);
+  CHECK(fake::device_reads == 2 + 3 + 1);
+  CHECK(parameters_of(*model) == good_updates(12, 1, {}).parameters);
+}
+
+TEST_CASE("F5: the bad gradient of a phase is called by its name, and the phases before it have had their update") {
+  auto first = std::make_shared<fake::Linear>();
+  auto second = std::make_shared<fake::Linear>();
+  struct Output {
+    fake::Tensor loss;
+  };
+  auto good = [](fake::Linear& net, fake::Batch const& batch, auto&) { return Output{fake::mean(net.forward(batch.input))}; };
+  auto bad = [](fake::Linear& net, fake::Batch const& batch, auto& context) {
+    fake::Batch mine = batch;
+    mine.target = fake::Tensor{std::vector<double>{context.progress().updates.value() == 2 ? not_a_number : 1.0, 1.0}};
+    mine.target->on_device = batch.input->on_device;
+    return Output{RootLoss{}(net.forward(mine.input), mine.target)};
+  };
+  bool const is_first = GENERATE(false, true);
+  auto run = [&](auto first_step, auto second_step, auto... policies) {
+    tacit::Trainer one{tacit::Task{tacit::phase<"critic">(first, fake::Sgd{.lr = 0.01}, first_step), tacit::phase<"actor">(second, fake::Sgd{.lr = 0.01}, second_step)},
+                       policies..., CallbackPack{TerminateOnNaN{}}};
+    std::ostringstream text;
+    auto const result = one.train(batches(6), {.epochs = 1, .log_every = 1, .sink = text});
+    CHECK(result.reason == StopReason::non_finite);
+    CHECK(std::isfinite(first->weight->values[0]));
+    CHECK(std::isfinite(second->weight->values[0]));
+    return text.str();
+  };
+  if (is_first) {
+    CHECK_THAT(run(bad, good), ContainsSubstring("[tacit] gradient of 'weight' of critic is not finite at epoch 0, update 2,"));
+    CHECK_THAT(run(bad, good, fake::Gpu{}), ContainsSubstring("[tacit] gradient of 'weight' of critic is not finite at epoch 0, update 2,"));
+  } else {
+    CHECK_THAT(run(good, bad), ContainsSubstring("[tacit] gradient of 'weight' of actor is not finite at epoch 0, update 2,"));
+    CHECK_THAT(run(good, bad, fake::Gpu{}), ContainsSubstring("[tacit] gradient of 'weight' of actor is not finite at epoch 0, update 2,"));
+  }
+}
+
+TEST_CASE("F5: a bad gradient of one rank ends the run of all, with the parameters of the last good update") {
+  std::int64_t const log_every = GENERATE(1, 3, 50);
+  bool const on_device = GENERATE(false, true);
+  double const clip = GENERATE(0.0, 0.5);
+  CAPTURE(log_every, on_device, clip);
+  std::vector<Parameters> parameters(2);
+  std::vector<StopReason> reasons(2);
+  std::vector<std::string> texts(2);
+  auto run = [&](int bad, std::int64_t updates) {
+    fake::run_ranks(2, [&](fake::Rank rank) {
+      auto const mine = static_cast<std::size_t>(rank.number);
+      auto model = std::make_shared<fake::Linear>();
+      std::ostringstream text;
+      auto train = [&](auto... device) {
+        auto one = root_trainer(model, rank, device..., CallbackPack{TerminateOnNaN{}});
+        tacit::TrainOptions options{.epochs = 1, .clip = {.norm = clip}, .log_every = log_every, .sink = text};
+        if (updates > 0) options.limit.updates = updates;
+        reasons[mine] = one.train(batches(24, bad), options).reason;
+      };
+      if (on_device) {
+        train(fake::Gpu{});
+      } else {
+        train();
+      }
+      parameters[mine] = parameters_of(*model);
+      texts[mine] = text.str();
+    });
+    return parameters[0];
+  };
+  Parameters const expected = run(-1, 4);
+  run(9, 0);  // rank 1's in update 4
+  CHECK(reasons[0] == StopReason::non_finite);
+  CHECK(reasons[1] == StopReason::non_finite);
+  CHECK(parameters[0] == expected);
+  CHECK(parameters[1] == expected);
+  CHECK_THAT(texts[0], ContainsSubstring("is not finite at epoch 0, update 4,"));
+  CHECK(texts[1].empty());
+}
+
+TEST_CASE("F5: bad updates are skipped until so many come in a row") {
+  bool const on_device = GENERATE(false, true);
+  bool const by_gradient = GENERATE(false, true);
+  std::int64_t const log_every = GENERATE(1, 4);
+  CAPTURE(on_device, by_gradient, log_every);
+  auto data = batches(12);
+  auto spoil = [&](int at) { data[static_cast<std::size_t>(at)].target->values[0] = not_a_number; };
+  auto run = [&](auto loss) {
+    auto model = std::make_shared<fake::Linear>();
+    std::ostringstream text;
+    auto train = [&](auto... device) {
+      tacit::Trainer one{model, loss, fake::Sgd{.lr = 0.05, .momentum = 0.5}, device..., CallbackPack{TerminateOnNaN{.bad_updates_in_a_row = 3}}};
+      return one.train(data, {.epochs = 1, .log_every = log_every, .sink = text});
+    };
+    auto const result = on_device ? train(fake::Gpu{}) : train();
+    return std::tuple{result.reason, parameters_of(*model), result[tag::train_loss{}], text.str()};
+  };
+  auto outcome = [&] { return by_gradient ? run(RootLoss{}) : run(fake::MeanSquaredError{}); };
+  // What is left of the data is what the model was trained on.
+  auto left = [&](std::size_t end) {
+    std::vector<fake::Batch> kept;
+    for (std::size_t i = 0; i < end; ++i) {
+      if (!std::isnan(data[i].target->values[0])) kept.push_back(data[i]);
+    }
+    auto model = std::make_shared<fake::Linear>();
+    auto plain = trainer(model, CallbackPack{});
+    double const loss = plain.train(kept, {.epochs = 1, .sink = tacit::Sink::none()})[tag::train_loss{}];
+    return std::pair{parameters_of(*model), loss};
+  };
+  SECTION("two and two: the run goes on") {
+    for (int at : {2, 3, 5, 6}) spoil(at);
+    auto const [reason, parameters, loss, text] = outcome();
+    CHECK(reason == StopReason::completed);
+    CHECK(parameters == left(12).first);
+    CHECK(same_number(loss, left(12).second));
+    CHECK_THAT(text, ContainsSubstring("changes nothing") || ContainsSubstring("change nothing"));
+    if (!on_device) CHECK(count_of(text, "2 of 3 in a row") == 2);
+  }
+  SECTION("three: it ends") {
+    for (int at : {1, 5, 6, 7}) spoil(at);
+    auto const [reason, parameters, loss, text] = outcome();
+    CHECK(reason == StopReason::non_finite);
+    CHECK(parameters == left(5).first);
+    CHECK(same_number(loss, left(5).second));
+    CHECK_THAT(text, ContainsSubstring("the run stops"));
+  }
+}
+
+TEST_CASE("F5: a limit of bad updates below 1 is refused") {
+  try {
+    trainer(std::make_shared<fake::Linear>(), CallbackPack{TerminateOnNaN{.bad_updates_in_a_row = 0}});
+    FAIL("nothing was thrown");
+  } catch (tacit::ConfigError const& error) {
+    CHECK(error.code() == "TACIT-RC113");
+    CHECK_THAT(error.what(), ContainsSubstring("bad_updates_in_a_row is 0"));
+  }
+}
+
+TEST_CASE("F5: the norm of an earlier run is not taken for that of a run without clipping") {
+  auto model = std::make_shared<fake::Linear>();
+  auto one = root_trainer(model, CallbackPack{TerminateOnNaN{}});
+  one.train(batches(2), {.epochs = 1, .clip = {.norm = 1.0}, .sink = tacit::Sink::none()});
+  auto const result = one.train(batches(2, 1), {.epochs = 1, .sink = tacit::Sink::none()});
+  CHECK(result.reason == StopReason::non_finite);
+  CHECK(std::isfinite(model->weight->values[0]));
 }

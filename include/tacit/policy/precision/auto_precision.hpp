@@ -60,6 +60,9 @@ struct AutoPrecision {
     void discard() noexcept {
       if (kind_ == kind::fp16) scaled_->discard();
     }
+    void require_recoverable(LogPoint const* log_point) const {
+      if (kind_ == kind::fp16) scaled_->require_recoverable(log_point);
+    }
     char const* name() const noexcept {
       switch (kind_) {
         case kind::fp32:

@@ -49,6 +49,10 @@ struct Fp16 {
       return skipped_;
     }
     void discard() noexcept { scaler_.discard(); }
+    /// Throws: DataError if the scale fell below `LossScale::lowest`; on a CUDA device at log points.
+    void require_recoverable(LogPoint const* log_point) const {
+      if (log_point != nullptr) scaler_.require_recoverable(*log_point);
+    }
     GradScaler const& scaler() const noexcept { return scaler_; }
 
     static void visit_state(auto& self, auto&& visit) { GradScaler::visit_state(self.scaler_, visit); }

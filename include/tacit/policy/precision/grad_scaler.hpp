@@ -12,6 +12,8 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <string>
 #include <vector>
 
 #include "tacit/core/error.hpp"
@@ -27,12 +29,14 @@ struct LossScale {
   double growth = 2.0;         ///< factor after `growth_interval` updates in a row without an infinity
   double backoff = 0.5;        ///< factor after an update with one
   Updates growth_interval = 2000;
+  double lowest = 1e-4;        ///< a scale below it ends the run: gradients that are infinite at such a scale do not recover
 
   static void visit_config(auto& self, auto&& visit) {
     visit("initial", self.initial);
     visit("growth", self.growth);
     visit("backoff", self.backoff);
     visit("growth_interval", self.growth_interval);
+    visit("lowest", self.lowest);
   }
 };
 
@@ -66,17 +70,19 @@ class GradScaler {
   }
 
   /// Divides the gradients by the scale. The result, 1 where a gradient is not finite and 0 else, is the mask of their
-  /// update: a float32 scalar that lives until `update`.
+  /// update: a float32 scalar that lives until `update`, whatever else is unscaled before.
   /// Throws: UsageError for parameters that were unscaled since the last `update`; ConfigError for float16 gradients, which
-  /// come from float16 parameters.
+  /// come from float16 parameters. Then nothing is unscaled.
   template <class Parameters>
   at::Tensor const& unscale(Parameters& parameters) {
     at::NoGradGuard const guard;
-    begin(&parameters);
+    require_scaled(&parameters);
+    for (List& list : lists_) list.gradients.clear();  // of a call that threw
     for (auto& parameter : parameters) {
       at::Tensor const& gradient = tensor_of(parameter).mutable_grad();
       if (gradient.defined()) add(gradient);
     }
+    begin(&parameters);
     at::Tensor& found = found_[taken_ - 1].flag;
     for (List& list : lists_) {
       if (list.gradients.empty()) continue;
@@ -87,7 +93,7 @@ class GradScaler {
   }
 
   /// Moves the scale: once after the updates of all parameters that were unscaled.
-  /// Throws: UsageError if there were none.
+  /// Throws: UsageError if there were none; DataError if the host may read the scale and it fell below `lowest`.
   void update() {
     if (taken_ == 0) {
       throw UsageError{"TACIT-RU22", "the loss scale is to move, and no gradients were unscaled", "GradScaler::update",
@@ -99,6 +105,15 @@ class GradScaler {
     at::_amp_update_scale_(scale_, growth_tracker_, all, options_.growth, options_.backoff, options_.growth_interval.value());
     tensor_traits<at::Tensor>::add_(skipped_, all, 1.0);
     taken_ = 0;
+    if (tensor_traits<at::Tensor>::host_readable(scale_)) require_recoverable(LogPoint{LogPoint::outside_a_run{}});
+  }
+
+  /// Throws: DataError if the scale fell below `lowest`. Cost: waits for the device.
+  void require_recoverable(LogPoint const&) const {
+    double const scale = tensor_traits<at::Tensor>::read(scale_);
+    if (scale >= options_.lowest) return;
+    throw DataError{"TACIT-RD128", "the loss scale fell to " + std::to_string(scale) + ", and gradients are infinite or NaN still", "GradScaler",
+                    "the updates since are skipped: look for a NaN in the data or the model, lower the learning rate, or give LossScale::lowest"};
   }
 
   /// Forgets what was unscaled since the last `update`: for an update that is not going to be made.
@@ -130,22 +145,24 @@ class GradScaler {
   void check() const {
     bool const good = std::isfinite(options_.initial) && options_.initial > 0.0 && options_.growth >= 1.0 && std::isfinite(options_.growth) &&
                       options_.backoff > 0.0 && options_.backoff < 1.0 && options_.growth_interval.value_or(0) > 0 &&
-                      options_.growth_interval.value() <= 2147483647;
+                      options_.growth_interval.value() <= 2147483647 && options_.lowest >= 0.0 && options_.lowest < options_.initial;
     if (!good) {
       throw ConfigError{"TACIT-RC04", "the loss scale cannot move like this", "LossScale",
-                        "give an initial scale above 0, growth 1 or more, backoff between 0 and 1, growth_interval from 1"};
+                        "give an initial scale above 0, growth 1 or more, backoff between 0 and 1, growth_interval from 1, lowest from 0 and below initial"};
     }
   }
 
   static at::Tensor& tensor_of(at::Tensor& tensor) { return tensor; }
   static at::Tensor& tensor_of(Parameter& parameter) { return parameter.model; }
 
-  void begin(void const* parameters) {
+  void require_scaled(void const* parameters) const {
     for (std::size_t i = 0; i < taken_; ++i) {
       if (found_[i].parameters == parameters) {
         throw UsageError{"TACIT-RU21", "these gradients are unscaled already", "GradScaler::unscale", "call update() once after each update"};
       }
     }
+  }
+  void begin(void const* parameters) {
     if (taken_ == found_.size()) found_.push_back({nullptr, tensor_traits<at::Tensor>::flag_like(0.0, scale_)});
     found_[taken_].parameters = parameters;
     found_[taken_].flag.zero_();
@@ -168,7 +185,7 @@ class GradScaler {
   at::Tensor growth_tracker_;  // int32 scalar: updates in a row without an infinity
   at::Tensor skipped_;
   at::Tensor inverse_{};
-  std::vector<Found> found_{};
+  std::deque<Found> found_{};  // its elements stay where they are: the masks are given out
   std::size_t taken_ = 0;  // how many of `found_` are in use since the last `update`
   std::vector<List> lists_{};
 };
