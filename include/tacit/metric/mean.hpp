@@ -37,6 +37,15 @@ class basic_mean {
     add_on_device(device_sum_, traits::weighted(mean, weight));
     add_on_device(device_weight_, weight);
   }
+  /// Adds a sum over `weight` items, both scalars where they are.
+  void add_sum(Tensor const& sum, Tensor const& weight) {
+    accumulate(sum, 1.0);
+    if (traits::host_readable(weight)) {
+      weight_ += traits::read(weight);
+    } else {
+      add_on_device(device_weight_, weight);
+    }
+  }
   /// Adds what another mean has; nothing where the flag `skip` is given and not 0.
   void add(basic_mean const& other, Tensor const* skip = nullptr) {
     if (skip == nullptr) {
