@@ -33,8 +33,8 @@ namespace metric {
 /// | any, with `.multi_label` | 0 or 1 for each element | score > threshold, each element on its own |
 ///
 /// Where both dimension 1 and the last one fit as classes it is 1, as for `loss::CrossEntropy`. Labels equal to `ignore_index` do not
-/// count. Throws: DataError if the shapes fit in no way, for targets of one score that are neither 0 nor 1, and for targets of
-/// the prediction's sizes that are no probabilities; values are looked at where the host may read them.
+/// count. Throws: DataError if the shapes fit in no way and for targets of one score that are neither 0 nor 1; UsageError for targets
+/// of the prediction's sizes that are no probabilities. Values are looked at where the host may read them.
 /// Cost: an argmax, a comparison and two sums a batch, on the device.
 struct Accuracy {
   double threshold = 0.0;            ///< of one score: 0 for a logit, 0.5 for a probability
@@ -148,7 +148,7 @@ class Accuracy::bound {
     if (!traits::host_readable(target)) return;
     auto const right = target.eq(0).logical_or(target.eq(1)).logical_or(target.eq(config_.ignore_index));
     if (traits::read(traits::sum(right)) == static_cast<double>(traits::numel(target))) return;
-    throw DataError{"TACIT-RU30", "a target of one score is neither 0 nor 1", "metric::Accuracy",
+    throw DataError{"TACIT-RD128", "a target of one score is neither 0 nor 1", "metric::Accuracy",
                     "give 0 or 1, or a score for each class"};
   }
   /// Several labels of a sample are no probabilities.
@@ -157,7 +157,7 @@ class Accuracy::bound {
     if (!traits::host_readable(target) || traits::numel(target) == 0) return;
     auto const off = target.sum(classes).sub(1).abs().gt(0.01);
     if (target.is_floating_point() && traits::read(traits::sum(off)) == 0.0) return;
-    throw DataError{"TACIT-RU31", "the target has the prediction's sizes, and is no probability of each class: its numbers do not sum to 1", "metric::Accuracy",
+    throw UsageError{"TACIT-RU30", "the target has the prediction's sizes, and is no probability of each class: its numbers do not sum to 1", "metric::Accuracy",
                     "for labels that a sample may have several of: metric::Accuracy{.multi_label = true}"};
   }
   template <class Prediction, class Target>

@@ -49,7 +49,7 @@ struct Fp16 {
       return skipped_;
     }
     void discard() noexcept { scaler_.discard(); }
-    /// Throws: DataError if the scale fell below `LossScale::lowest`; on a CUDA device at log points.
+    /// Throws: ConfigError if the scale fell below `LossScale::lowest`; on a CUDA device at log points.
     void require_recoverable(LogPoint const* log_point) const {
       if (log_point != nullptr) scaler_.require_recoverable(*log_point);
     }

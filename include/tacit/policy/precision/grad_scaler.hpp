@@ -93,7 +93,7 @@ class GradScaler {
   }
 
   /// Moves the scale: once after the updates of all parameters that were unscaled.
-  /// Throws: UsageError if there were none; DataError if the host may read the scale and it fell below `lowest`.
+  /// Throws: UsageError if there were none; ConfigError if the host may read the scale and it fell below `lowest`.
   void update() {
     if (taken_ == 0) {
       throw UsageError{"TACIT-RU22", "the loss scale is to move, and no gradients were unscaled", "GradScaler::update",
@@ -108,11 +108,11 @@ class GradScaler {
     if (tensor_traits<at::Tensor>::host_readable(scale_)) require_recoverable(LogPoint{LogPoint::outside_a_run{}});
   }
 
-  /// Throws: DataError if the scale fell below `lowest`. Cost: waits for the device.
+  /// Throws: ConfigError if the scale fell below `lowest`. Cost: waits for the device.
   void require_recoverable(LogPoint const&) const {
     double const scale = tensor_traits<at::Tensor>::read(scale_);
     if (scale >= options_.lowest) return;
-    throw DataError{"TACIT-RD128", "the loss scale fell to " + std::to_string(scale) + ", and gradients are infinite or NaN still", "GradScaler",
+    throw ConfigError{"TACIT-RC114", "the loss scale fell to " + std::to_string(scale) + ", and gradients are infinite or NaN still", "GradScaler",
                     "the updates since are skipped: look for a NaN in the data or the model, lower the learning rate, or give LossScale::lowest"};
   }
 
