@@ -33,7 +33,7 @@ struct TerminateOnNaN {
   /// a bad loss where it is, and a bad gradient, which all of them have, on each.
   Updates bad_updates_in_a_row = 1;
 
-  using events = event::list<event::TrainingRunStart, event::EvaluationRunStart, event::TrainLossComputed, event::TrainStepEnd, event::UpdateStart,
+  using events = event::list<event::TrainingRunStart, event::EvaluationRunStart, event::TrainLossComputed, event::TrainStepEnd, event::UpdateStart, event::UpdateEnd,
                              event::TrainEpochEnd, event::EvalEpochStart, event::EvalStepEnd, event::EvalEpochEnd>;
 
   template <class Composition>
@@ -85,6 +85,16 @@ class TerminateOnNaN::bound {
   void on(event::Of<Phase, event::UpdateStart> const& event, auto& context) {
     using task = typename std::remove_cvref_t<decltype(context)>::core_type::task_type;
     examine_gradients<detail::task_phases<task>::template index<Phase>>(event, Phase.view(), context);
+  }
+  // An optimizer with a closure meets more losses than the first; the run takes back an update with a bad one.
+  void on(event::UpdateEnd const& event, auto& context) {
+    using core = typename std::remove_cvref_t<decltype(context)>::core_type;
+    if constexpr (requires { requires core::template Phase<0>::optimizer_type::takes_closure; }) {
+      if (found_ || was_masked_) return;
+      tensor_type const* const mask = context.update_mask();
+      if (mask == nullptr || traits::read(*mask) == 0.0) return;
+      take_bad(Place{event.epoch, MicroBatchIndex{0}, event.update, number_of({}), true}, "a later loss or gradient of the optimizer's closure", "not finite", context);
+    }
   }
   // Before the ranks agree on the coming update.
   void on(event::TrainStepEnd const&, auto& context) {
@@ -175,10 +185,12 @@ class TerminateOnNaN::bound {
   /// The gradients of phase I are whole, and those of all ranks: what one rank finds every other one finds too.
   template <std::size_t I, class Context>
   void examine_gradients(event::UpdateStart const& event, std::string_view phase, Context& context) {
+    was_masked_ = true;
     if (found_) return;  // what it found masks the update already
     tensor_type const* const skipped = context.update_mask();  // by the precision's scale, or by a bad loss
     bool const is_known = skipped != nullptr && traits::host_readable(*skipped);
     if (is_known && traits::read(*skipped) != 0.0) return;
+    was_masked_ = false;
     auto const* const norm = context.gradient_norm();
     tensor_type const first = norm != nullptr ? tensor_type{} : first_bad<I>(context);
     if (norm == nullptr && !traits::defined(first)) return;  // no gradient at all
@@ -191,6 +203,7 @@ class TerminateOnNaN::bound {
       double const at = norm != nullptr ? traits::read(first_bad<I>(context)) : value;
       // Finite gradients may have a norm that overflows.
       take_bad(place, at == 0.0 ? "norm of the gradients" : "gradient of '" + parameter_name<I>(at, context) + "'", at == 0.0 ? value_text(value) : "not finite", context);
+      was_masked_ = true;
       context.mask_update();
     } else {
       tensor_type flag = norm != nullptr ? traits::non_finite(asked) : is_set(asked);
@@ -386,6 +399,7 @@ class TerminateOnNaN::bound {
   tensor_type first_{};             // 1 + the place of the parameter whose gradient was the first bad one
   std::vector<std::vector<std::string>> names_{};  // of the parameters of each phase
   std::vector<tensor_type> gradients_{};
+  bool was_masked_ = false;         // the update in work, at its start
   std::int64_t last_bad_ = none;    // update, found by the host
   std::int64_t host_in_a_row_ = 0;
   tensor_type in_a_row_{};          // of a device, with a limit above 1: bad updates up to the last window

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -25,6 +26,7 @@
 #include "tacit/task/batch.hpp"
 #include "tacit/task/step_result.hpp"
 #include "tacit/task/task.hpp"
+#include "tacit/train/closure_guard.hpp"
 #include "tacit/train/core.hpp"
 #include "tacit/train/loop.hpp"
 #include "tacit/train/meeting.hpp"
@@ -373,12 +375,15 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     auto& phase = core.template phase<I>();
     if constexpr (!is_single && may_mask(std::make_index_sequence<base::phase_count>{})) unite_masks(phase);
     if (!core.masked()) {
-      keep_losses<I>(core.mask());  // a loss scale that skips the update leaves the loss in the mean
+      if constexpr (!takes_closure) keep_losses<I>(core.mask());  // a loss scale that skips the update leaves the loss in the mean
       if (tensor_type* const mask = core.mask()) {
         if (mask_ != nullptr) traits::max_(*mask, *mask_);
         mask_ = mask;
       }
       step(phase);
+      if constexpr (takes_closure) {
+        if (!core.masked()) keep_losses<I>(core.mask());
+      }
       if constexpr (requires { core.precision().write_back(phase.parameters); }) core.precision().write_back(phase.parameters);
     }
     phase.parameters.clear_gradients();
@@ -740,6 +745,10 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     LogPoint const now{LogPoint::outside_a_run{}};
     double numbers[2] = {loss.sum(now), loss.weight(now)};
     if constexpr (!is_single) core.distribution().reduce_sum(numbers);
+    if constexpr (may_skip_update(std::make_index_sequence<base::phase_count>{})) {
+      closure_is_finite_ = std::isfinite(loss.quotient(numbers[0], numbers[1]));
+      for_gradients<0>([this](auto& gradients) { closure_is_finite_ = closure_is_finite_ && traits::read(traits::first_non_finite(gradients)) == 0.0; });
+    }
     return traits::scalar_like(loss.quotient(numbers[0], numbers[1]), (*parameters.begin()).model);
   }
 
@@ -757,12 +766,29 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   template <class Phase>
   void step(Phase& phase) {
     if constexpr (takes_closure) {
-      if (mask_ == nullptr || traits::read(*mask_) == 0.0) phase.optimizer.step(phase.parameters, [this] { return loss_again(); });
+      if (mask_ == nullptr || traits::read(*mask_) == 0.0) step_with_closure(phase);
     } else if constexpr (Phase::optimizer_type::maskable) {
       phase.optimizer.step(phase.parameters, update_input<tensor_type>{mask_});
     } else {
       if (mask_ != nullptr && traits::read(*mask_) != 0.0) return;
       phase.optimizer.step(phase.parameters, update_input<tensor_type>{});
+    }
+  }
+
+  /// Where a handler may skip updates, one whose last loss, gradient or parameters are not finite is taken back; the optimizer starts anew.
+  template <class Phase>
+  void step_with_closure(Phase& phase) {
+    auto const closure = [this] { return loss_again(); };
+    if constexpr (!may_skip_update(std::make_index_sequence<base::phase_count>{})) {
+      phase.optimizer.step(phase.parameters, closure);
+    } else {
+      ParametersBefore<tensor_type> const before{phase.parameters};
+      closure_is_finite_ = true;
+      phase.optimizer.step(phase.parameters, closure);
+      if (closure_is_finite_ && before.are_finite(phase.parameters)) return;
+      before.restore(phase.parameters);
+      phase.optimizer.parameters_changed(phase.parameters);
+      this->core_.mask_update();
     }
   }
 
@@ -826,6 +852,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   [[no_unique_address]] std::conditional_t<is_single, nothing<1>, Meeting> meeting_{};
   [[no_unique_address]] std::conditional_t<talks, std::optional<typename base::batch_type>, nothing<2>> stand_in_{};
   bool is_standing_in_ = false;
+  bool closure_is_finite_ = true;  // the last one that the optimizer called
 };
 
 /// Closes a run's entry in the history and tells how it went.

@@ -478,6 +478,69 @@ TEST_CASE("F5: a limit of bad updates below 1 is refused") {
   }
 }
 
+namespace {
+
+/// Two steps an update, each after a closure of its own, as LBFGS.
+struct TwoSteps {
+  using slot = tacit::slot::optimizer;
+  struct Bound {
+    static constexpr bool maskable = false;
+    static constexpr bool takes_closure = true;
+    int* restarts;
+    template <class Parameters, class Closure>
+    void step(Parameters& parameters, Closure const& closure) {
+      for (int i = 0; i < 2; ++i) {
+        closure();
+        for (auto& parameter : parameters) parameter.model->values[0] -= 0.05 * parameter.model->grad->values[0];
+      }
+    }
+    template <class Parameters>
+    void parameters_changed(Parameters&) {
+      ++*restarts;
+    }
+  };
+  int* restarts;
+  template <class Parameters>
+  Bound bind(Parameters&) const {
+    return {restarts};
+  }
+};
+/// Fine where the window is computed and in the first closure of update 3, bad in the second one.
+struct BadLater {
+  int* calls;
+  bool in_gradient;
+  fake::Tensor operator()(fake::Tensor const& prediction, fake::Tensor const& target) const {
+    bool const bad = ++*calls == 3 * 3 + 3;
+    fake::Tensor const difference = prediction - target;
+    fake::Tensor const loss = fake::mean(difference * difference);
+    if (!bad) return loss;
+    if (!in_gradient) return loss * fake::Tensor{std::vector<double>{not_a_number}};
+    return fake::make(loss->values, {loss.ptr()}, [](fake::Node& self) { fake::add_adjoint(*self.parents[0], 0, self.adjoint[0] * not_a_number); });
+  }
+};
+
+}  // namespace
+
+TEST_CASE("F5: an optimizer whose later closure is bad leaves the model of the last good update") {
+  bool const in_gradient = GENERATE(false, true);
+  int restarts = 0;
+  auto run = [&](std::int64_t updates, int calls) {
+    auto model = std::make_shared<fake::Linear>();
+    std::ostringstream text;
+    tacit::Trainer one{model, BadLater{&calls, in_gradient}, TwoSteps{&restarts}, CallbackPack{TerminateOnNaN{}}};
+    auto const result = one.train(batches(12), {.limit = {.updates = updates}, .sink = text});
+    return std::tuple{parameters_of(*model), result.reason, text.str(), result[tag::train_loss{}]};
+  };
+  auto const [good, reason_of_good, nothing, good_loss] = run(3, -1000);
+  auto const [parameters, reason, text, loss] = run(12, 0);
+  CHECK(reason_of_good == StopReason::limit);
+  CHECK(reason == StopReason::non_finite);
+  CHECK(parameters == good);
+  CHECK(same_number(loss, good_loss));
+  CHECK(restarts == 1);
+  CHECK_THAT(text, ContainsSubstring("closure is not finite at epoch 0, update 3,"));
+}
+
 TEST_CASE("F5: the norm of an earlier run is not taken for that of a run without clipping") {
   auto model = std::make_shared<fake::Linear>();
   auto one = root_trainer(model, CallbackPack{TerminateOnNaN{}});
