@@ -87,7 +87,7 @@ class Accuracy::bound {
   void add(Prediction const& prediction, Target const& target) {
     std::int64_t const numbers = traits::numel(prediction);
     bool const is_one_to_one = traits::numel(target) == numbers;
-    if (is_one_to_one && (config_.multi_label || has_one_score(prediction))) {
+    if (is_one_to_one && (config_.multi_label || has_one_score(prediction, target))) {
       if (!config_.multi_label) require_binary(target);
       return count(prediction.gt(config_.threshold), target.reshape_as(prediction));
     }
@@ -103,8 +103,8 @@ class Accuracy::bound {
     bool const fits_last = labels_fit(prediction.dim() - 1);
     bool const fits_one = prediction.dim() > 2 && labels_fit(1);
     if (!fits_last && !fits_one) refuse(prediction, target, "a class number for each prediction, or a probability for each class");
-    is_class_last_ = is_class_last_ || !fits_one;
-    auto const predicted = prediction.argmax(is_class_last_ && fits_last ? prediction.dim() - 1 : 1);
+    if (prediction.dim() > 2 && !fits_one) is_class_last_ = true;
+    auto const predicted = prediction.argmax(fits_one && !(is_class_last_ && fits_last) ? 1 : prediction.dim() - 1);
     count(predicted, target.reshape_as(predicted));
   }
 
@@ -115,10 +115,11 @@ class Accuracy::bound {
     correct_.add_sum(traits::sum(predicted.eq(labels).logical_and(kept)), traits::sum(kept));
   }
 
-  template <class Prediction>
-  static bool has_one_score(Prediction const& prediction) {
+  /// One class, in dimension 1 or in a last one that the target has not.
+  template <class Prediction, class Target>
+  static bool has_one_score(Prediction const& prediction, Target const& target) {
     std::int64_t const dimensions = prediction.dim();
-    return dimensions <= 1 || prediction.size(1) == 1 || prediction.size(dimensions - 1) == 1;
+    return dimensions <= 1 || prediction.size(1) == 1 || (prediction.size(dimensions - 1) == 1 && target.dim() < dimensions);
   }
   template <class Prediction, class Target>
   static bool has_sizes(Prediction const& prediction, Target const& target) {
