@@ -16,6 +16,7 @@
 #include "tacit/core/units.hpp"
 #include "tacit/events/events.hpp"
 #include "tacit/report/text.hpp"
+#include "tacit/task/step_result.hpp"
 #include "tacit/task/task.hpp"
 
 namespace tacit::inline v0 {
@@ -115,13 +116,13 @@ class TerminateOnNaN::bound {
     auto const& loss = context.output().loss;
     if (traits::host_readable(loss)) {
       double const value = traits::read(loss);
-      if (!std::isfinite(value)) stop_for_evaluation(event.step.value(), value_text(value), context);
+      if (!std::isfinite(value) && !counts_nothing(context.output())) stop_for_evaluation(event.step.value(), value_text(value), context);
     } else {
       if (!traits::defined(eval_flagged_)) {
         eval_flag_ = traits::flag_like(0.0, loss);
         eval_flagged_ = traits::scalar_like(0.0, loss);
       }
-      traits::max_(eval_flag_, traits::non_finite(loss));
+      traits::max_(eval_flag_, bad_loss(context.output()));
       traits::add_(eval_flagged_, eval_flag_, 1.0);
       eval_steps_ = event.step.value() + 1;
     }
@@ -171,14 +172,14 @@ class TerminateOnNaN::bound {
       settle(context);
       if (!found_) {
         double const value = traits::read(loss);
-        if (std::isfinite(value)) return;
+        if (std::isfinite(value) || counts_nothing(context.output())) return;
         take_bad(Place{event.epoch, event.step, event.update, number_of(phase)}, "loss", value_text(value), context);
       }
       context.mask_update();
     } else if (found_ && by_host) {
       context.mask_update();
     } else {
-      note(traits::non_finite(loss), Place{event.epoch, event.step, event.update, number_of(phase)}, loss, context);
+      note(bad_loss(context.output()), Place{event.epoch, event.step, event.update, number_of(phase)}, loss, context);
     }
   }
 
@@ -247,6 +248,27 @@ class TerminateOnNaN::bound {
   template <std::size_t I, class Context>
   static std::string parameter_name(double place, Context& context) {
     return names_of<I>(context)[static_cast<std::size_t>(place) - 1];
+  }
+
+  /// A batch of weight 0 is left out, whatever its loss is: 0/0 say.
+  template <class Output>
+  static bool counts_nothing([[maybe_unused]] Output const& output) {
+    if constexpr (states_weight<Output>) {
+      return detail::host_weight(output) == 0.0;
+    } else {
+      return false;
+    }
+  }
+  template <class Output>
+  static tensor_type bad_loss(Output const& output) {
+    tensor_type const flag = traits::non_finite(output.loss);
+    if constexpr (states_tensor_weight<Output>) {
+      return is_set(traits::weighted(flag, output.weight));
+    } else if constexpr (states_weight<Output>) {
+      return counts_nothing(output) ? traits::flag_like(0.0, output.loss) : flag;
+    } else {
+      return flag;
+    }
   }
 
   // --- on the device ---

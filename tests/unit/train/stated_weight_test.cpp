@@ -14,6 +14,7 @@
 
 #include "fake/group.hpp"
 #include "fake/tensor.hpp"
+#include "tacit/callbacks/terminate_on_nan.hpp"
 #include "tacit/metric/mean.hpp"
 #include "tacit/task/step_result.hpp"
 #include "tacit/train/trainer.hpp"
@@ -189,6 +190,27 @@ TEST_CASE("C7: an evaluation of which nothing counts has the loss NaN, on one pr
   });
   CHECK(std::isnan(losses[0]));
   CHECK(std::isnan(losses[1]));
+}
+
+TEST_CASE("F6, C7: a loss of weight 0 is no reason to end a run, in training and in evaluation") {
+  bool const on_device = GENERATE(false, true);
+  bool const by_tensor = GENERATE(false, true);
+  auto const data = pairs({1.0, nan_number, 3.0}, {1.0, 0.0, 1.0});
+  auto run = [&]<class Weight>(tacit::type<Weight>, auto... policies) {
+    // Its gradient is finite: 0 times the model.
+    auto step = [](fake::Linear& net, fake::Batch const& batch, auto&) {
+      double const x = batch.input->values[0];
+      fake::Tensor const finite = fake::mean(net.forward(batch.target));
+      return With<Weight>{std::isnan(x) ? finite * fake::Tensor{std::vector{0.0}} + batch.input : finite, weight_of<Weight>(batch.target->values[0], batch.target)};
+    };
+    tacit::Trainer one{tacit::Task{std::make_shared<fake::Linear>(), fake::Sgd{}, step}, policies..., CallbackPack{tacit::TerminateOnNaN{}}};
+    auto const result = one.train(data, data, {.epochs = 1, .sink = tacit::Sink::none()});
+    CHECK(result.reason == tacit::StopReason::completed);
+    CHECK(std::isfinite(result[tag::train_loss{}]));
+    CHECK(std::isfinite(result[tag::eval_loss{}]));
+  };
+  auto with = [&](auto weight) { on_device ? run(weight, fake::Gpu{}) : run(weight); };
+  by_tensor ? with(tacit::type<fake::Tensor>{}) : with(tacit::type<double>{});
 }
 
 // --- a loss that states its weight ---
