@@ -6,6 +6,7 @@
 #include <limits>
 #include <utility>
 
+#include "tacit/core/error.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/events/flow.hpp"
 #include "tacit/events/progress.hpp"
@@ -28,6 +29,12 @@ class Limits {
         has_others_{micro_batches_ != none || samples_ != none || tokens_ != none || duration_.count() > 0},
         started_{std::chrono::steady_clock::now()} {}
 
+  /// Throws: ConfigError for a limit in tokens of a task whose steps state none.
+  void require_tokens(bool are_stated) const {
+    if (are_stated || tokens_ == none) return;
+    throw ConfigError{"TACIT-RC62", "a limit in tokens, but the task's step states no `weight`", "TrainOptions::limit.tokens",
+                      "return a struct with a member `weight`, or limit another unit"};
+  }
   bool has_epoch(std::int64_t index) const noexcept { return index < epochs_; }
   /// At the end of an update.
   bool are_reached(Progress const& progress) const { return progress.updates.value() >= updates_ || (has_others_ && others_are_reached(progress)); }

@@ -8,7 +8,8 @@
 #include "tacit/events/events.hpp"
 
 /// What training does, from the run down to the update. A run knows its data, its counters and its limits; the names that
-/// a line calls on it say what they do. The events fired elsewhere are InitEnd (trainer), StopRequested and ParametersChanged (run).
+/// a line calls on it say what they do. An evaluation stands in `eval_loop.hpp`.
+/// The events fired elsewhere are InitEnd (trainer), StopRequested and ParametersChanged (run).
 namespace tacit::inline v0::detail {
 
 /// Fires an event where only `end_epoch` and `stop_run` have a meaning.
@@ -69,7 +70,7 @@ inline void close_phase(Run& run) {
 /// The phases that are still to be closed: the last one, and every one where this rank had no batch to step with.
 template <std::size_t I, class Run>
 inline void close_phases(Run& run) {
-  if (!run.template is_closed<I>()) close_phase<I>(run);
+  if (!run.is_closed(I)) close_phase<I>(run);
   if constexpr (I + 1 < Run::phase_count) close_phases<I + 1>(run);
 }
 template <class Run>
@@ -149,57 +150,6 @@ inline void train_step(Run& run) {
   if (run.window_is_full()) close_window(run);
 }
 
-/// One batch of an eval set.
-template <std::size_t I, class Run>
-inline void eval_phases(Run& run) {
-  auto const output = run.template forward<I>();
-  run.template set_output<I>(output);
-  run.template track_loss<I>(output);
-  if constexpr (I + 1 == Run::phase_count) {
-    notify(run, event::EvalStepEnd{run.step_index()});
-  } else {
-    eval_phases<I + 1>(run);
-  }
-}
-/// The same for a shadow batch, where this rank has none and steps of the others ask all ranks.
-template <std::size_t I, class Run>
-inline void eval_shadow(Run& run) {
-  static_cast<void>(run.template forward<I>());
-  if constexpr (I + 1 < Run::phase_count) eval_shadow<I + 1>(run);
-}
-template <class Run>
-inline void eval_step(Run& run) {
-  if (run.has_batch()) {
-    guard_phase<stage::EvalStep>(
-        run, [&] { begin_step(run, event::EvalStepStart{run.step_index()}); },
-        [&] {
-          if (run.has_batch()) eval_phases<0>(run);
-        });
-  }
-  if constexpr (Run::steps_across_ranks) {
-    if (run.is_awaited()) {
-      [[maybe_unused]] auto const shadow = run.shadow_batch();
-      eval_shadow<0>(run);
-    }
-  }
-  run.end_step();
-}
-
-/// An eval set once; the models' modes and the caller's counters are as before afterwards.
-template <class Run>
-inline void eval_epoch(Run& run) {
-  auto const evaluation = run.evaluation_mode();
-  guard_phase<stage::EvalEpoch>(
-      run,
-      [&] { notify(run, event::EvalEpochStart{run.epoch_index(), run.is_intermediate(), run.batches_per_epoch(), run.set_name()}); },
-      [&] {
-        run.begin_epoch();
-        while (!run.epoch_is_over() && fetch(run)) eval_step(run);
-        run.record_loss();
-        notify(run, event::EvalEpochEnd{run.epoch_index(), run.is_intermediate(), run.set_name()});
-      });
-}
-
 /// Fires the start event of a stage that ends in another function; what a handler throws there, those told before it are told too.
 template <class Stage, class Run, class Event>
 inline void open_stage(Run& run, Event const& start) {
@@ -261,17 +211,6 @@ inline void train_run(Run& run) {
     abort_stages(run);
     throw;
   }
-}
-
-/// An evaluation on its own.
-template <class Run>
-inline void eval_run(Run& run) {
-  guard_phase<stage::EvaluationRun>(
-      run, [&] { notify(run, event::EvaluationRunStart{}); },
-      [&] {
-        eval_epoch(run);
-        notify(run, event::EvaluationRunEnd{});
-      });
 }
 
 }  // namespace tacit::inline v0::detail

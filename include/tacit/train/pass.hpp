@@ -95,6 +95,15 @@ class PassBase {
   }
 
   bool has_batch() const noexcept { return batch_.has_value(); }
+  void set_batch(batch_type batch, std::int64_t samples) {
+    batch_.emplace(std::move(batch));
+    set_samples(samples);
+  }
+  void clear_batch() { batch_.reset(); }
+  void set_samples(std::int64_t samples) {
+    samples_ = samples;
+    weight_ = static_cast<double>(samples);
+  }
   std::int64_t samples() const noexcept { return samples_; }
   /// Leaves the batch out: its weight is 0.
   void skip_batch() {

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -12,12 +11,9 @@
 #include <vector>
 
 #include "tacit/concepts/batch_source.hpp"
-#include "tacit/core/units.hpp"
-#include "tacit/events/dispatch.hpp"
 #include "tacit/task/step_result.hpp"
 #include "tacit/train/core.hpp"
 #include "tacit/train/handler_rights.hpp"
-#include "tacit/train/limits.hpp"
 #include "tacit/train/loop.hpp"
 #include "tacit/train/losses.hpp"
 #include "tacit/train/options.hpp"
@@ -25,7 +21,7 @@
 #include "tacit/train/ranks.hpp"
 #include "tacit/train/recompute.hpp"
 #include "tacit/train/recorded.hpp"
-#include "tacit/train/result.hpp"
+#include "tacit/train/run_control.hpp"
 #include "tacit/train/scheduled.hpp"
 #include "tacit/train/scopes.hpp"
 #include "tacit/train/shared_parameters.hpp"
@@ -43,7 +39,7 @@ struct no_evaluation {};
 /// (`limits.hpp`), the work with other ranks (`ranks.hpp`), windows that are computed again (`recompute.hpp`).
 /// `Evaluate` is a callable (core, intermediate, name) that evaluates the run's eval sets, or `no_evaluation`.
 template <class CoreT, class Source, class Evaluate, class Schedules = Scheduled<CoreT>>
-class TrainPass : public PassBase<CoreT, Source, true> {
+class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT> {
   using base = PassBase<CoreT, Source, true>;
   using ranks_type = Ranks<CoreT, typename base::batch_type>;
   template <std::size_t I>
@@ -65,68 +61,32 @@ class TrainPass : public PassBase<CoreT, Source, true> {
 
   TrainPass(CoreT& core, Source& source, TrainOptions const& options, Evaluate evaluate, Schedules& schedules)
       : base{core, source},
+        RunControl<CoreT>{core, options},
         schedules_{schedules},
         options_{options},
         evaluate_{std::move(evaluate)},
         accumulation_{options.gradient_accumulation.value()},
         log_every_{options.log_every.value_or(core.device().host_reads_free() ? 1 : 50)},
-        first_epoch_{options.first_epoch.value_or(core.epochs_begun())},
-        limits_{options, is_single},
-        evaluations_{options.evaluation},
         window_{core.world_size(), base::has_tensor_weights && !traits::host_readable(core.any_parameter())},
         updater_{core, window_, options.clip} {
     if constexpr (halves_batches) require_divisible_batches<TrainPass>(ranks_.is_synchronizing(core));
-    if (base::token_phase == phase_count && options.limit.tokens.is_set()) {
-      throw ConfigError{"TACIT-RC62", "a limit in tokens, but the task's step states no `weight`", "TrainOptions::limit.tokens",
-                        "return a struct with a member `weight`, or limit another unit"};
-    }
+    this->limits_.require_tokens(base::token_phase < phase_count);
     this->epoch_limit_ = core.batch_limits().train.value_or(this->epoch_limit_);
   }
 
-  Updates updates() const { return this->core_.progress().updates; }
-  UpdateIndex update_index() const { return UpdateIndex{this->core_.progress().updates.value()}; }
-  StopReason reason() const noexcept { return end_.reason(); }
-  bool is_stopping() const noexcept { return end_.is_stopping(); }
-  std::chrono::nanoseconds elapsed() const { return limits_.elapsed(); }
-
-  // --- stages that are open, from the run inwards: what an exception has to close ---
-
-  void open_stage() noexcept { ++open_stages_; }
-  void close_stage() noexcept { --open_stages_; }
-  int open_stages() const noexcept { return open_stages_; }
-
-  // --- epochs ---
-
-  bool has_another_epoch() const noexcept { return !end_.is_stopping() && limits_.has_epoch(epochs_begun_); }
-  bool begins_another_epoch() {
-    if (!has_another_epoch()) return false;
-    ++epochs_begun_;
-    return true;
-  }
-  std::int64_t epochs_begun() const noexcept { return epochs_begun_; }
-  void enter_training_mode() { modes_.emplace(this->core_.task(), true); }
-  void leave_training_mode() { modes_.reset(); }
   void begin_epoch() {
     CoreT& core = this->core_;
     losses_.begin_epoch();
-    EpochIndex const of_data{first_epoch_ + core.progress().epoch.value()};
-    this->source_.start_epoch(options_.seed.value_or(0), of_data, core.rank(), core.world_size());
-    core.epochs_begun() = of_data.value() + 1;
-    core.progress().step = MicroBatchIndex{0};
-    updates_before_ = updates().value();
-    end_.begin_epoch();
+    this->source_.start_epoch(options_.seed.value_or(0), this->begin_epoch_of_data(), core.rank(), core.world_size());
     begin_window();
   }
-  bool epoch_is_over() const noexcept { return end_.is_epoch_over(); }
   void end_epoch() {
-    StopRequest request = own_stop();
+    StopRequest request = this->own_stop();
     if constexpr (!is_single) request = StopRequest::of_strength(static_cast<int>(this->core_.distribution().agree(request.strength())));
     heed(request);
-    tell_missing_metrics(this->core_, evaluates_after_epoch() || !has_evaluations || evaluations_.are_never(), false, typename CoreT::composition::watched_tags{});
+    tell_missing_metrics(this->core_, evaluates_after_epoch() || !has_evaluations || this->evaluations_.are_never(), false, typename CoreT::composition::watched_tags{});
     ++this->core_.progress().epoch;
   }
-  MicroBatches epoch_steps() const { return this->core_.progress().step.value(); }
-  Updates epoch_updates() const { return updates().value() - updates_before_; }
   void record_loss() {
     share_buffers(this->core_);
     this->template record_losses<tag::train_loss>(losses_);
@@ -178,7 +138,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     }
     if (!this->is_weight_on_device_) window_.add(I, this->weight_);
     if constexpr (ranks_type::sums_beside_backward && !halves_batches) {
-      if (closes_window()) ranks_.template begin_reduction<I>(this->core_, window_, own_stop());
+      if (closes_window()) ranks_.template begin_reduction<I>(this->core_, window_, this->own_stop());
     }
     differentiate<I>(output);
   }
@@ -207,7 +167,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     ++progress.step;
     ++progress.micro_batches;
     if constexpr (is_single) progress.samples += this->samples_;
-    set_samples(0);
+    this->set_samples(0);
   }
 
   // --- the update ---
@@ -217,7 +177,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   bool reduce_window() {
     Progress& progress = this->core_.progress();
     shared_.hold(I);
-    ranks_.template reduce_window<I>(this->core_, window_, own_stop());
+    ranks_.template reduce_window<I>(this->core_, window_, this->own_stop());
     if constexpr (I == 0 && !is_single) progress.samples += static_cast<std::int64_t>(weights_known ? window_.weight(I) : window_.samples());
     if constexpr (I == base::token_phase) {
       bool const reads = this->core_.log_point() != nullptr || options_.limit.tokens.is_set();
@@ -225,10 +185,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     }
     return window_.has_weight(I);
   }
-  template <std::size_t I>
-  bool is_closed() const noexcept {
-    return phase_count > 1 && I < closed_phases_;
-  }
+  bool is_closed(std::size_t phase) const noexcept { return phase_count > 1 && phase < closed_phases_; }
   /// Gradients of phase I become those of the mean over the window and the ranks, unscaled and clipped.
   template <std::size_t I>
   void finish_gradients() {
@@ -272,9 +229,9 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   /// The epoch's last update is followed by the evaluation of the epoch, where there is one.
   bool evaluates_inside_epoch() const {
     if constexpr (!has_evaluations) return false;
-    return evaluations_.are_after_update(updates()) && !(is_at_epoch_end() && evaluates_after_epoch());
+    return this->evaluations_.are_after_update(this->updates()) && !(is_at_epoch_end() && evaluates_after_epoch());
   }
-  bool evaluates_after_epoch() const { return has_evaluations && evaluations_.are_after_epoch(this->core_.progress().epoch); }
+  bool evaluates_after_epoch() const { return has_evaluations && this->evaluations_.are_after_epoch(this->core_.progress().epoch); }
   void evaluate(bool is_intermediate) {
     if constexpr (has_evaluations) evaluate_(this->core_, is_intermediate, std::string_view{});
   }
@@ -293,15 +250,6 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   void keep_part() {
     if (this->batch_) parts_.push_back({*this->batch_, this->samples_, is_shadow_});
   }
-  void set_batch(typename base::batch_type batch, std::int64_t samples) {
-    this->batch_.emplace(std::move(batch));
-    set_samples(samples);
-  }
-  void clear_batch() { this->batch_.reset(); }
-  void set_samples(std::int64_t samples) {
-    this->samples_ = samples;
-    this->weight_ = static_cast<double>(samples);
-  }
   /// The same gradients as before, ready for the optimizer once more.
   void finish_again() {
     ranks_.template reduce_gradients<0>(this->core_);
@@ -315,8 +263,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
 
   template <class Change>
   void change_parameters(Change&& change) {
-    std::size_t const count = change_every_phase(this->core_, shared_, change);
-    notify(*this, event::ParametersChanged{count});
+    notify(*this, event::ParametersChanged{change_every_phase(this->core_, shared_, change)});
   }
   template <unsigned Parts, std::size_t Phase, class Event>
   void emit(Event const& event) {
@@ -330,7 +277,7 @@ class TrainPass : public PassBase<CoreT, Source, true> {
     if constexpr (keeps_window) parts_.clear();
     losses_.begin_window();
     if (!window_.is_plain()) plan_window();
-    if (log_every_ != 1) this->core_.set_log_point((updates().value() + 1) % log_every_ == 0);
+    if (log_every_ != 1) this->core_.set_log_point((this->updates().value() + 1) % log_every_ == 0);
   }
   bool is_in_parts() const noexcept {
     if constexpr (halves_batches) {
@@ -342,21 +289,21 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   void plan_window() {
     CoreT& core = this->core_;
     std::int64_t const left = std::max<std::int64_t>(1, this->epoch_limit_ - core.progress().step.value());
-    std::int64_t const most = std::min({accumulation_, left, limits_.micro_batches_left(core.progress())});
+    std::int64_t const most = std::min({accumulation_, left, this->limits_.micro_batches_left(core.progress())});
     window_.plan(window_size(this->source_, most, core.world_size()));
     if constexpr (weights_known) window_.plan_weight(planned_samples(this->source_, window_.size(), core.world_size()));
   }
   void after_window() {
     CoreT& core = this->core_;
-    if (core.progress().step.value() >= this->epoch_limit_) end_.end_epoch();
+    if (core.progress().step.value() >= this->epoch_limit_) this->end_.end_epoch();
     // Most windows end here: the rest is on its own, so that this much is inlined.
     bool const is_asked = is_single ? !core.pending_stop().is_none() : ranks_.has_stop();
-    if (!limits_.updates_are_reached(updates()) && !limits_.has_others() && !is_asked) return;
-    if (limits_.are_reached(core.progress())) stop(StopReason::limit);
+    if (!this->limits_.updates_are_reached(this->updates()) && !this->limits_.has_others() && !is_asked) return;
+    if (this->limits_.are_reached(core.progress())) stop(StopReason::limit);
     heed(is_single ? core.pending_stop() : ranks_.take_stop());
   }
   bool is_at_epoch_end() const {
-    if (end_.is_epoch_over()) return true;
+    if (this->end_.is_epoch_over()) return true;
     if constexpr (sized_batch_source<Source>) {
       return this->source_.position() >= this->source_.size(this->core_.world_size());
     } else {
@@ -366,18 +313,10 @@ class TrainPass : public PassBase<CoreT, Source, true> {
 
   void heed(StopRequest request) {
     if (request.ends_run()) stop(request.reason());
-    if (request.ends_epoch()) {
-      end_.end_epoch();
-      this->core_.stop_done(request);
-    }
+    this->heed_end_of_epoch(request);
   }
   void stop(StopReason reason) {
-    if (end_.stop(reason)) notify(*this, event::StopRequested{reason});
-  }
-  /// What this rank asks for; on several ranks the end of the time is a request.
-  StopRequest own_stop() const {
-    StopRequest const request = this->core_.pending_stop();
-    return !request.ends_run() && limits_.is_out_of_time() ? StopRequest::end_run(StopReason::limit) : request;
+    if (this->end_.stop(reason)) notify(*this, event::StopRequested{reason});
   }
 
   void count_update() {
@@ -394,15 +333,6 @@ class TrainPass : public PassBase<CoreT, Source, true> {
   Evaluate evaluate_;
   std::int64_t accumulation_;
   std::int64_t log_every_;
-  std::int64_t first_epoch_;  // of the data's order
-  Limits limits_;
-  RunEnd end_{};
-  EvaluationTimes evaluations_;
-  std::optional<ModeScope<typename CoreT::task_type>> modes_{};
-  int open_stages_ = 0;
-
-  std::int64_t epochs_begun_ = 0;
-  std::int64_t updates_before_ = 0;
 
   using window_type = Window<tensor_type, phase_count, weights_known, base::has_tensor_weights>;
   window_type window_;

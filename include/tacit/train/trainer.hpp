@@ -29,6 +29,7 @@
 #include "tacit/train/core.hpp"
 #include "tacit/train/describe.hpp"
 #include "tacit/train/loop.hpp"
+#include "tacit/train/eval_loop.hpp"
 #include "tacit/train/options.hpp"
 #include "tacit/train/pass.hpp"
 #include "tacit/train/planned.hpp"
