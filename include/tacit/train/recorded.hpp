@@ -1,11 +1,9 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "tacit/core/error.hpp"
@@ -17,6 +15,14 @@
 /// whose names are made at run time, and which watched ones never came.
 namespace tacit::inline v0::detail {
 
+// A loop: std::ranges::find costs thousands of instantiations.
+inline bool holds(std::vector<std::string> const& names, std::string_view name) {
+  for (std::string const& one : names) {
+    if (one == name) return true;
+  }
+  return false;
+}
+
 /// The metrics of the evaluation in work, so that one is read in it only once it was recorded in it.
 class EvaluationMetrics {
  public:
@@ -27,14 +33,14 @@ class EvaluationMetrics {
   void note(std::string_view name, std::string const& full) {
     if (!is_on_) return;
     now_.push_back(full);
-    if (std::ranges::find(evaluated_, name) == evaluated_.end()) evaluated_.emplace_back(name);
+    if (!holds(evaluated_, name)) evaluated_.emplace_back(name);
   }
   /// The latest value; in an evaluation that of this evaluation, for a metric that evaluations record.
   /// Throws: UsageError where there is none yet.
   double latest(History const& from, std::string_view name, std::string_view full, bool needs_evaluation) const {
     if (!is_on_) return from.latest(dynamic{std::string{name}});
-    if (std::ranges::find(now_, full) != now_.end()) return from.latest(dynamic{std::string{full}});
-    if (!needs_evaluation && std::ranges::find(evaluated_, name) == evaluated_.end()) return from.latest(dynamic{std::string{name}});
+    if (holds(now_, full)) return from.latest(dynamic{std::string{full}});
+    if (!needs_evaluation && !holds(evaluated_, name)) return from.latest(dynamic{std::string{name}});
     throw UsageError{"TACIT-RU32", message({"no value of '", full, "' was recorded in this evaluation yet"}), "context.latest",
                      "read it after the callback that records it, by `using runs_after`; context.metrics() has earlier values"};
   }
@@ -59,17 +65,21 @@ class DynamicWriters {
  public:
   /// Throws: UsageError if another callback writes it already.
   void require_same(std::string const& name, std::size_t place) {
-    auto const at = std::ranges::find(places_, name, &std::pair<std::string, std::size_t>::first);
-    if (at == places_.end()) {
-      places_.emplace_back(name, place);
-    } else if (at->second != place) {
+    for (Writer const& writer : writers_) {
+      if (writer.name != name) continue;
+      if (writer.place == place) return;
       throw UsageError{"TACIT-RU34", message({"two callbacks record '", name, "', and would write alternately into one column"}),
                        "context.record(dynamic{...})", "give each a name of its own"};
     }
+    writers_.push_back({name, place});
   }
 
  private:
-  std::vector<std::pair<std::string, std::size_t>> places_{};
+  struct Writer {
+    std::string name;
+    std::size_t place;
+  };
+  std::vector<Writer> writers_{};
 };
 
 /// Says once a run which watched metrics have no value, at the end of the first epoch that should have recorded them.
@@ -85,7 +95,7 @@ class WatchedMetrics {
     std::size_t const run = history.runs().size();
     if (run != run_) told_.clear();
     run_ = run;
-    if (std::ranges::find(told_, name) != told_.end()) return false;
+    if (holds(told_, name)) return false;
     told_.emplace_back(name);
     return true;
   }
