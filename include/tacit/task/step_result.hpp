@@ -109,10 +109,11 @@ bool host_knows_weight(Output const& output) {
   }
 }
 /// The weight that a step states as a number. Cost: waits for the device unless `host_knows_weight`.
-/// Throws: DataError for a weight that is NaN, infinite or negative.
+/// Throws: DataError for a weight that is NaN, infinite or negative, or not one element.
 template <states_weight Output>
 double host_weight(Output const& output) {
   if constexpr (states_tensor_weight<Output>) {
+    host_knows_weight(output);  // looks at its size
     return checked_weight(tensor_traits<weight_member_t<Output>>::read(output.weight));
   } else {
     return checked_weight(static_cast<double>(output.weight));
