@@ -1,0 +1,159 @@
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include "fake/tensor.hpp"
+#include "tacit/train/trainer.hpp"
+
+using namespace tacit;
+
+namespace {
+
+/// The inputs of every batch that is trained on.
+struct See {
+  std::vector<double>* seen;
+  void on(event::TrainStepStart const&, auto& context) {
+    auto const& values = context.batch().input->values;
+    seen->insert(seen->end(), values.begin(), values.end());
+  }
+};
+
+auto make_trainer(auto... callbacks) {
+  return trainer_of<fake::Linear, fake::MeanSquaredError, fake::Sgd, CallbackPack<decltype(callbacks)...>>{
+      std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, CallbackPack{callbacks...}};
+}
+
+struct Break {
+  bool* armed;
+  void on(event::TrainStepEnd const& event, auto& context) {
+    if (!*armed || event.step.value() != 1) return;
+    context.request_stop();
+    throw std::runtime_error{"on purpose"};
+  }
+};
+/// What a run leaves behind if it is broken off in the middle of a window whose update was to be skipped.
+struct Dirty {
+  bool* armed;
+  void on(event::TrainLossComputed const&, auto& context) {
+    if (*armed) context.mask_update();
+  }
+};
+struct Seen {
+  std::vector<bool> skipped;
+  std::vector<double> norms;
+  std::vector<std::int64_t> epochs;
+};
+struct Watch {
+  Seen* seen;
+  void on(event::UpdateEnd const& event, auto& context) {
+    seen->skipped.push_back(context.update_mask() != nullptr);
+    seen->norms.push_back(context.gradient_norm() == nullptr ? -1.0 : 1.0);
+    seen->epochs.push_back(event.epoch.value());
+  }
+};
+
+struct CountEvaluations {
+  int* intermediate;
+  int* whole;
+  void on(event::EvalEpochEnd const& event, auto&) { ++*(event.intermediate ? intermediate : whole); }
+};
+
+}  // namespace
+
+TEST_CASE("U5, F16: a second run goes on with the next epochs of the data's order") {
+  std::vector<double> both, one_by_one, again;
+  TrainOptions const options{.epochs = 1, .per_device_batch_size = 4};
+  make_trainer(See{&both}).train(fake::Line{16}, {.epochs = 2, .per_device_batch_size = 4});
+  auto trainer = make_trainer(See{&one_by_one});
+  trainer.train(fake::Line{16}, options);
+  trainer.train(fake::Line{16}, options);
+  CHECK(both == one_by_one);
+  std::vector<double> const first{both.begin(), both.begin() + 16};
+  CHECK(first != std::vector<double>(both.begin() + 16, both.end()));
+
+  one_by_one.clear();
+  TrainOptions from_start = options;
+  from_start.first_epoch = 0;
+  trainer.train(fake::Line{16}, from_start);
+  CHECK(one_by_one == first);
+  one_by_one.clear();
+  trainer.train(fake::Line{16}, options);  // goes on after the epoch that was named
+  CHECK(one_by_one == std::vector<double>(both.begin() + 16, both.end()));
+}
+
+TEST_CASE("U5: an evaluation does not count as an epoch, and a session does") {
+  std::vector<double> both, seen;
+  make_trainer(See{&both}).train(fake::Line{16}, {.epochs = 2, .per_device_batch_size = 4});
+  auto trainer = make_trainer(See{&seen});
+  trainer.evaluate(fake::Line{16});
+  {
+    auto session = trainer.session<fake::Batch>();
+    session.step(fake::Batch{fake::Tensor{{1.0}}, fake::Tensor{{1.0}}});
+    session.finish();
+  }
+  seen.clear();
+  trainer.train(fake::Line{16}, {.epochs = 1, .per_device_batch_size = 4});
+  CHECK(seen == std::vector<double>(both.begin() + 16, both.end()));
+}
+
+TEST_CASE("C14: a run after one that was broken off is as on a new trainer") {
+  for (std::int64_t const accumulation : {1, 2, 3}) {
+    bool armed = true;
+    Seen seen, fresh;
+    auto trainer = make_trainer(Dirty{&armed}, Break{&armed}, Watch{&seen});
+    TrainOptions const options{.epochs = 1, .per_device_batch_size = 2, .gradient_accumulation = accumulation, .first_epoch = 0};
+    CHECK_THROWS_AS(trainer.train(fake::Line{12}, options), std::runtime_error);
+    armed = false;
+    seen = {};
+    auto other = make_trainer(Dirty{&armed}, Break{&armed}, Watch{&fresh});
+    // An update that was skipped changes nothing: both models begin alike.
+    auto const result = trainer.train(fake::Line{12}, options);
+    auto const wanted = other.train(fake::Line{12}, options);
+    CHECK(result.reason == wanted.reason);
+    CHECK(result.updates == wanted.updates);
+    CHECK(result.samples == wanted.samples);
+    CHECK(result[tag::train_loss{}] == wanted[tag::train_loss{}]);
+    CHECK(trainer.model().weight.item() == other.model().weight.item());
+    CHECK(seen.skipped == fresh.skipped);
+    CHECK(seen.norms == fresh.norms);
+    CHECK(seen.epochs == fresh.epochs);
+  }
+}
+
+TEST_CASE("the norm of a run that clips is not that of the next, which does not") {
+  Seen seen;
+  auto trainer = make_trainer(Watch{&seen});
+  trainer.train(fake::Line{4}, {.epochs = 1, .per_device_batch_size = 2, .clip = {.norm = 1.0}});
+  CHECK(seen.norms == std::vector{1.0, 1.0});
+  seen = {};
+  trainer.train(fake::Line{4}, {.epochs = 1, .per_device_batch_size = 2});
+  CHECK(seen.norms == std::vector{-1.0, -1.0});
+}
+
+TEST_CASE("a call that is refused while a run is under way leaves its plan alone") {
+  auto trainer = make_trainer();
+  auto session = trainer.session<fake::Batch>({.clip = {.norm = 2.0}});
+  CHECK(trainer.plan().clip_norm == 2.0);
+  CHECK_THROWS_AS(trainer.session<fake::Batch>({.clip = {.norm = 3.0}}), UsageError);
+  CHECK_THROWS_AS(trainer.train(fake::Line{4}, {.epochs = 1}), UsageError);
+  CHECK_THROWS_AS(trainer.evaluate(fake::Line{4}), UsageError);
+  CHECK(trainer.plan().clip_norm == 2.0);
+  session.finish();
+}
+
+TEST_CASE("F29: the epoch's last update is not evaluated twice") {
+  int intermediate = 0, whole = 0;
+  auto trainer = make_trainer(CountEvaluations{&intermediate, &whole});
+  fake::Line const data{8};
+  trainer.train(data, data, {.epochs = 2, .per_device_batch_size = 2, .evaluation = {.every_updates = 2}});
+  CHECK(intermediate == 2);
+  CHECK(whole == 2);
+  intermediate = whole = 0;
+  trainer.train(data, data, {.epochs = 2, .per_device_batch_size = 2, .evaluation = {.every_epochs = 0, .every_updates = 2}});
+  CHECK(intermediate == 4);
+  CHECK(whole == 0);
+}
