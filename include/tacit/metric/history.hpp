@@ -152,8 +152,9 @@ class History {
     result.runs_.push_back(runs_.back());
     for (HistoryColumn const& column : columns_) {
       HistoryColumn copy{column.name, column.is_volatile, column.higher_is_better, {}};
-      std::ranges::copy_if(column.entries, std::back_inserter(copy.entries),
-                           [this](HistoryEntry const& entry) { return entry.run == static_cast<std::int64_t>(runs_.size()) - 1; });
+      for (HistoryEntry const& entry : column.entries) {
+        if (entry.run == static_cast<std::int64_t>(runs_.size()) - 1) copy.entries.push_back(entry);
+      }
       if (!copy.entries.empty()) result.columns_.push_back(std::move(copy));
     }
     return result;
@@ -176,12 +177,9 @@ class History {
     record(Tag::name, Tag::is_volatile, Tag::direction::better(1.0, 0.0), epoch, updates, value);
   }
   void record(std::string_view name, bool is_volatile, bool higher_is_better, EpochIndex epoch, Updates updates, double value) {
-    auto at = std::ranges::find(columns_, name, &HistoryColumn::name);
-    if (at == columns_.end()) {
-      columns_.push_back({std::string{name}, is_volatile, higher_is_better, {}});
-      at = columns_.end() - 1;
-    }
-    at->entries.push_back({static_cast<std::int64_t>(runs_.size()) - 1, epoch, updates, value});
+    std::size_t at = place_of(name);
+    if (at == columns_.size()) columns_.push_back({std::string{name}, is_volatile, higher_is_better, {}});
+    columns_[at].entries.push_back({static_cast<std::int64_t>(runs_.size()) - 1, epoch, updates, value});
   }
   void end_run(StopReason reason, Updates updates) {
     runs_.back().reason = reason;
@@ -196,9 +194,14 @@ class History {
   }
 
  private:
+  std::size_t place_of(std::string_view name) const {
+    std::size_t at = 0;
+    while (at < columns_.size() && columns_[at].name != name) ++at;
+    return at;
+  }
   std::span<HistoryEntry const> values_of(std::string_view name) const {
-    auto at = std::ranges::find(columns_, name, &HistoryColumn::name);
-    return at == columns_.end() ? std::span<HistoryEntry const>{} : std::span<HistoryEntry const>{at->entries};
+    std::size_t const at = place_of(name);
+    return at == columns_.size() ? std::span<HistoryEntry const>{} : std::span<HistoryEntry const>{columns_[at].entries};
   }
 
   static std::vector<HistoryEntry> copy_of(std::span<HistoryEntry const> entries) {
@@ -218,7 +221,9 @@ class History {
 
   std::vector<HistoryColumn> stable() const {
     std::vector<HistoryColumn> columns;
-    std::ranges::copy_if(columns_, std::back_inserter(columns), [](HistoryColumn const& column) { return !column.is_volatile; });
+    for (HistoryColumn const& column : columns_) {
+      if (!column.is_volatile) columns.push_back(column);
+    }
     return columns;
   }
 

@@ -37,6 +37,8 @@ class ModuleModes {
     return result;
   }
 
+  void clear() noexcept { modes_.clear(); }
+
   /// Puts the modes back.
   void restore() const {
     // `train(bool)` of a parent sets its children, too. The last place of a child is behind the last place of each parent.

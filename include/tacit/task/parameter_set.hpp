@@ -96,18 +96,20 @@ class basic_parameter_set {
       explicit Known(basic_parameter_set& set) : set_{set} {}
       Known(Known const&) = delete;
       Known& operator=(Known const&) = delete;
-      ~Known() { set_.model_.reset(); }
+      ~Known() { set_.model_.clear(); set_.knows_model_ = false; }
       basic_parameter_set& set_;
     };
-    auto& names = model_.emplace();
-    for (auto&& item : model.named_parameters()) names.emplace_back(item.value(), item.key());
+    knows_model_ = true;
+    for (auto&& item : model.named_parameters()) model_.push_back(parameter{item.key(), item.value(), item.value(), 0, 0, {}});
     return Known{*this};
   }
   /// The first name of a tensor in the model that the set knows, or `otherwise` where it knows none; empty: the model does not have it.
   std::string name_in_model(Tensor const& tensor, std::string const& otherwise) const {
-    if (!model_) return otherwise;
-    auto const at = std::ranges::find_if(*model_, [&](auto const& one) { return tensor_traits<Tensor>::same(one.first, tensor); });
-    return at == model_->end() ? std::string{} : at->second;
+    if (!knows_model_) return otherwise;
+    for (parameter const& one : model_) {
+      if (tensor_traits<Tensor>::same(one.model, tensor)) return one.name;
+    }
+    return {};
   }
 
   auto begin() { return parameters_.begin(); }
@@ -140,7 +142,8 @@ class basic_parameter_set {
 
  private:
   std::vector<parameter> parameters_;
-  std::optional<std::vector<std::pair<Tensor, std::string>>> model_{};  // tensors of the phase's model, while they change
+  std::vector<parameter> model_{};  // all parameters of the phase's model, while they change
+  bool knows_model_ = false;
   SlotNames slot_names_{};
 };
 

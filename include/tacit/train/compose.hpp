@@ -7,12 +7,6 @@
 #include <type_traits>
 #include <utility>
 
-#include <boost/hana/filter.hpp>
-#include <boost/hana/basic_tuple.hpp>
-#include <boost/hana/unpack.hpp>
-#include <boost/hana/tuple.hpp>
-#include <boost/hana/type.hpp>
-
 #include "tacit/concepts/callback.hpp"
 #include "tacit/concepts/device_policy.hpp"
 #include "tacit/concepts/distribution_policy.hpp"
@@ -85,10 +79,7 @@ concept known_slot = std::same_as<slot_of_t<T>, slot::device> || std::same_as<sl
 /// The arguments that fill a slot.
 template <class Slot, class... A>
 constexpr auto fill(list<A...>) {
-  constexpr auto found = boost::hana::filter(boost::hana::tuple_t<A...>, []<class T>(boost::hana::basic_type<T>) {
-    return boost::hana::bool_c<std::same_as<slot_of_t<T>, Slot>>;
-  });
-  return boost::hana::unpack(found, []<class... T>(boost::hana::basic_type<T>...) { return list<T...>{}; });
+  return concat_t<std::conditional_t<std::same_as<slot_of_t<A>, Slot>, list<A>, list<>>...>{};
 }
 template <class Slot, class List>
 using filled_by = decltype(fill<Slot>(List{}));

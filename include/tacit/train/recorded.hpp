@@ -65,21 +65,19 @@ class DynamicWriters {
  public:
   /// Throws: UsageError if another callback writes it already.
   void require_same(std::string const& name, std::size_t place) {
-    for (Writer const& writer : writers_) {
-      if (writer.name != name) continue;
-      if (writer.place == place) return;
+    for (std::size_t i = 0; i < names_.size(); ++i) {
+      if (names_[i] != name) continue;
+      if (places_[i] == place) return;
       throw UsageError{"TACIT-RU34", message({"two callbacks record '", name, "', and would write alternately into one column"}),
                        "context.record(dynamic{...})", "give each a name of its own"};
     }
-    writers_.push_back({name, place});
+    names_.push_back(name);
+    places_.push_back(place);
   }
 
  private:
-  struct Writer {
-    std::string name;
-    std::size_t place;
-  };
-  std::vector<Writer> writers_{};
+  std::vector<std::string> names_{};
+  std::vector<std::size_t> places_{};  // of the callback that writes the name
 };
 
 /// Says once a run which watched metrics have no value, at the end of the first epoch that should have recorded them.

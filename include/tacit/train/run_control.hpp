@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <optional>
 
 #include "tacit/core/units.hpp"
 #include "tacit/events/flow.hpp"
@@ -35,8 +34,8 @@ class RunControl {
   void open_stage() noexcept { ++open_stages_; }
   void close_stage() noexcept { --open_stages_; }
   int open_stages() const noexcept { return open_stages_; }
-  void enter_training_mode() { modes_.emplace(run_core_.task(), true); }
-  void leave_training_mode() { modes_.reset(); }
+  void enter_training_mode() { modes_.enter(run_core_.task(), true); }
+  void leave_training_mode() { modes_.leave(); }
 
   // --- epochs ---
 
@@ -86,7 +85,7 @@ class RunControl {
   std::int64_t epochs_begun_ = 0;
   std::int64_t updates_before_ = 0;
   int open_stages_ = 0;
-  std::optional<ModeScope<typename CoreT::task_type>> modes_{};
+  ModeScope<typename CoreT::task_type> modes_{};
 };
 
 }  // namespace tacit::inline v0::detail

@@ -66,8 +66,12 @@ class RunGuard {
 template <class Task>
 class ModeScope {
  public:
-  ModeScope(Task& task, bool training) : ModeScope{task} {
-    // The object is complete here: a `train` that throws leaves no module in the wrong mode.
+  ModeScope() = default;
+  // The object is complete before a `train` may throw: its destructor puts the modes back.
+  ModeScope(Task& task, bool training) : ModeScope{} { enter(task, training); }
+  /// Throws: what a model's `train` throws; `leave` puts back the modes then, too.
+  void enter(Task& task, bool training) {
+    for_each_model(task, [this](auto& model) { modes_.note(model); });
     if constexpr (task_phase_count<Task> == 1) {
       task_model<0>(task).train(training);
     } else {
@@ -81,13 +85,13 @@ class ModeScope {
   }
   ModeScope(ModeScope const&) = delete;
   ModeScope& operator=(ModeScope const&) = delete;
-  ~ModeScope() { modes_.restore(); }
-
- private:
-  explicit ModeScope(Task& task) {
-    for_each_model(task, [this](auto& model) { modes_.note(model); });
+  ~ModeScope() { leave(); }
+  void leave() {
+    modes_.restore();
+    modes_.clear();
   }
 
+ private:
   ModuleModes modes_{};
 };
 
