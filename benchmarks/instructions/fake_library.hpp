@@ -184,6 +184,7 @@ struct tensor_traits<library::Tensor> {
       loss.value().backward(factor);
     }
   }
+  static Tensor first_non_finite(std::vector<Tensor> const& list) { return Tensor{base::first_non_finite(values_of(list))}; }
   static Tensor weighted(Tensor const& x, Tensor const& weight) { return Tensor{base::weighted(x.value(), weight.value())}; }
   static Tensor multiply(Tensor const& loss, Tensor const& weight) { return Tensor{base::multiply(loss.value(), weight.value())}; }
   static Tensor divide(double x, Tensor const& by) { return Tensor{base::divide(x, by.value())}; }

@@ -67,8 +67,9 @@ class Count {
     value_ = detail::bounded_sum(value_, other.value_);
     return *this;
   }
+  /// No loop counts to 2^63 one by one.
   constexpr Count& operator++() noexcept {
-    value_ = detail::bounded_sum(value_, 1);
+    ++value_;
     return *this;
   }
 

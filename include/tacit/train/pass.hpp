@@ -67,7 +67,7 @@ class PassBase {
   template <std::size_t I>
   void set_output(output_type<I> const& output) {
     std::get<I>(outputs_) = &output;
-    check_loss<tensor_type>(output.loss);
+    if (core_.progress().step.value() == 0) check_loss<tensor_type>(output.loss);  // its shape is the same all along
     weigh<I>(output);
   }
   template <std::size_t I>
@@ -132,7 +132,7 @@ class PassBase {
       watch_.begin(*batch_);
     }
     weight_ = static_cast<double>(samples_);
-    is_weight_on_device_ = false;
+    if constexpr (has_tensor_weights) is_weight_on_device_ = false;
     return true;
   }
 

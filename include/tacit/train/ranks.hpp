@@ -99,24 +99,25 @@ class Ranks {
   // --- what the ranks tell each other once for each phase of a window ---
 
   /// Where the distribution can, the sum begins before the window's last backward pass and goes on beside it.
-  template <std::size_t I, class WindowT>
-  void begin_reduction([[maybe_unused]] CoreT& core, [[maybe_unused]] WindowT const& window, [[maybe_unused]] StopRequest stop) {
+  /// `own_stop()`: what this rank asks for.
+  template <std::size_t I, class WindowT, class OwnStop>
+  void begin_reduction([[maybe_unused]] CoreT& core, [[maybe_unused]] WindowT const& window, [[maybe_unused]] OwnStop const& own_stop) {
     if constexpr (!is_single) {
       if (reduction_.is_open()) return;
       reduction_.open();
       if constexpr (!WindowT::is_planned) reduction_.add_weights(window.weight(I), window.samples());
-      if (core.log_point() != nullptr) reduction_.add_requests(core.skip().by_host(), core.skip().has_flag(), stop);
+      if (core.log_point() != nullptr) reduction_.add_requests(core.skip().by_host(), core.skip().has_flag(), own_stop());
       if constexpr (sums_beside_backward) {
         if (!reduction_.numbers().empty()) core.distribution().begin_sum(reduction_.numbers());
       }
     }
   }
   /// Gradients become the mean over the ranks, weights and requests those of all ranks.
-  template <std::size_t I, class WindowT>
-  void reduce_window([[maybe_unused]] CoreT& core, [[maybe_unused]] WindowT& window, [[maybe_unused]] StopRequest stop) {
+  template <std::size_t I, class WindowT, class OwnStop>
+  void reduce_window([[maybe_unused]] CoreT& core, [[maybe_unused]] WindowT& window, [[maybe_unused]] OwnStop const& own_stop) {
     if constexpr (!is_single) {
       begin_forward<I>(core);  // a rank without a batch first takes part in what the others did in their steps
-      begin_reduction<I>(core, window, stop);
+      begin_reduction<I>(core, window, own_stop);
       core.distribution().prepare_gradients(core.template phase<I>().parameters);
       end_reduction<I>(core, window);
       if constexpr (WindowT::on_device) {

@@ -46,6 +46,8 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
   using output_of = typename base::template output_type<I>;
   static constexpr std::size_t micro_batch_callback = micro_batch_place(typename base::callback_types{});
   static constexpr bool has_evaluations = !std::same_as<Evaluate, no_evaluation>;
+  /// Handlers may skip updates; otherwise nothing asks whether one did.
+  static constexpr bool may_skip = handlers_may_skip<base>();
   /// The sum of a window's weights is known before its first step: then it goes into the loss and costs nothing.
   static constexpr bool weights_known = planned_batch_source<Source> && !base::states_weights && !handlers_may_skip_batches<base>();
 
@@ -138,7 +140,7 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
     }
     if (!this->is_weight_on_device_) window_.add(I, this->weight_);
     if constexpr (ranks_type::sums_beside_backward && !halves_batches) {
-      if (closes_window()) ranks_.template begin_reduction<I>(this->core_, window_, this->own_stop());
+      if (closes_window()) ranks_.template begin_reduction<I>(this->core_, window_, [this] { return this->own_stop(); });
     }
     differentiate<I>(output);
   }
@@ -146,7 +148,8 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
   void differentiate(output_of<I> const& output) {
     [[maybe_unused]] auto const own = shared_.template only<I>();  // a step that runs again in backward is that of phase I, too
     bool const is_left_out = this->template is_left_out<I>();
-    if ((is_left_out || this->core_.skip().by_host()) && !ranks_.is_synchronizing(this->core_)) return;
+    bool const is_skipped = may_skip && this->core_.skip().by_host();
+    if ((is_left_out || is_skipped) && !ranks_.is_synchronizing(this->core_)) return;
     if constexpr (states_tensor_weight<output_of<I>>) {
       if (this->is_weight_on_device_) return ranks_.template backward<I>(this->core_, traits::multiply(output.loss, output.weight), 1.0);
     }
@@ -161,13 +164,12 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
     this->require_untouched_data();
     if constexpr (computes_loss_again<CoreT> && !halves_batches) keep_part();
     ranks_.keep_shadow(this->core_, this->batch_);
-    is_shadow_ = false;
+    if constexpr (has_shadow_batches) is_shadow_ = false;
     this->batch_.reset();
     window_.end_micro_batch();
     ++progress.step;
     ++progress.micro_batches;
     if constexpr (is_single) progress.samples += this->samples_;
-    this->set_samples(0);
   }
 
   // --- the update ---
@@ -177,7 +179,7 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
   bool reduce_window() {
     Progress& progress = this->core_.progress();
     shared_.hold(I);
-    ranks_.template reduce_window<I>(this->core_, window_, this->own_stop());
+    ranks_.template reduce_window<I>(this->core_, window_, [this] { return this->own_stop(); });
     if constexpr (I == 0 && !is_single) progress.samples += static_cast<std::int64_t>(weights_known ? window_.weight(I) : window_.samples());
     if constexpr (I == base::token_phase) {
       bool const reads = this->core_.log_point() != nullptr || options_.limit.tokens.is_set();
@@ -195,10 +197,10 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
   template <std::size_t I>
   void apply_update() {
     if constexpr (handlers_may_skip_updates<base>()) ranks_.template unite_skips<I>(this->core_);
-    updater_.template step<I, handlers_may_skip<base>()>([this](auto... none) { return loss_again(*this, none...); });  // compiled where it is called
+    updater_.template step<I, may_skip>([this](auto... none) { return loss_again(*this, none...); });  // compiled where it is called
     losses_.keep(I, this->core_.skip());
     drop_update<I>();
-    is_updated_ = true;
+    if constexpr (!weights_known) is_updated_ = true;
     if constexpr (I + 1 == phase_count) count_update();
   }
   /// Phase I is done with its gradients.
@@ -209,13 +211,13 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
   }
   /// The next window begins; what was asked for meanwhile is heeded. Returns: false if no phase was updated.
   bool end_window() {
-    bool const is_updated = std::exchange(is_updated_, false);
+    bool const is_updated = weights_known || std::exchange(is_updated_, false);
     if constexpr (phase_count > 1) {
       if (is_updated && !is_counted_) count_update();
       closed_phases_ = 0;
       is_counted_ = false;
     }
-    this->core_.skip().reset();
+    if constexpr (may_skip) this->core_.skip().reset();
     begin_window();
     after_window();
     return is_updated;
@@ -256,7 +258,7 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
     updater_.template finish_gradients<0>();
   }
   void note_closure(double loss) {
-    if constexpr (handlers_may_skip<base>()) updater_.note_closure(loss);
+    if constexpr (may_skip) updater_.note_closure(loss);
   }
 
   // --- what callbacks ask for ---
@@ -324,7 +326,7 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
     precision.after_update();
     if constexpr (requires { precision.require_recoverable(this->core_.log_point()); }) precision.require_recoverable(this->core_.log_point());
     ++this->core_.progress().updates;
-    is_counted_ = true;
+    if constexpr (phase_count > 1) is_counted_ = true;
   }
   static constexpr bool keeps_window = halves_batches || computes_loss_again<CoreT>;
 
@@ -338,7 +340,7 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
   window_type window_;
   Updater<CoreT, window_type> updater_;
   TokenCount<tensor_type, base::has_tensor_weights> tokens_{};
-  EpochLosses<tensor_type, phase_count, handlers_may_skip<base>()> losses_{};
+  EpochLosses<tensor_type, phase_count, may_skip> losses_{};
   std::size_t closed_phases_ = 0;
   bool is_updated_ = false;
   bool is_counted_ = false;

@@ -66,15 +66,15 @@ class Updater {
   }
 
   /// One step of the optimizer, unless the update is skipped. `loss_again` is for optimizers with a closure.
-  /// `IsGuarded`: handlers skip updates that are not finite, hence such a step is taken back, whose later losses nobody else sees.
-  template <std::size_t I, bool IsGuarded, class LossAgain>
+  /// `MaySkip`: handlers may skip updates; then a step is taken back, too, whose later losses are not finite and nobody else sees.
+  template <std::size_t I, bool MaySkip, class LossAgain>
   void step(LossAgain const& loss_again) {
-    if (core_.skip().by_host()) return;
+    if (MaySkip && core_.skip().by_host()) return;
     auto& phase = core_.template phase<I>();
     using optimizer_type = typename CoreT::template Phase<I>::optimizer_type;
-    tensor_type const* const skip = core_.skip().flag(found_infinite_);
+    tensor_type const* const skip = MaySkip ? core_.skip().flag(found_infinite_) : found_infinite_;
     if constexpr (computes_loss_again<CoreT>) {
-      if (skip == nullptr || traits::read(*skip) == 0.0) step_with_closure<IsGuarded>(phase, loss_again);
+      if (skip == nullptr || traits::read(*skip) == 0.0) step_with_closure<MaySkip>(phase, loss_again);
     } else if constexpr (optimizer_type::maskable) {
       phase.optimizer.step(phase.parameters, update_input<tensor_type>{skip});
     } else if (skip == nullptr || traits::read(*skip) == 0.0) {
@@ -99,9 +99,9 @@ class Updater {
 
  private:
   /// A step whose last loss, gradient or parameters are not finite is taken back; the optimizer starts anew.
-  template <bool IsGuarded, class Phase, class LossAgain>
+  template <bool MaySkip, class Phase, class LossAgain>
   void step_with_closure(Phase& phase, LossAgain const& loss_again) {
-    if constexpr (!IsGuarded) {
+    if constexpr (!MaySkip) {
       phase.optimizer.step(phase.parameters, loss_again);
     } else {
       ParametersBefore<tensor_type> const before{phase.parameters};

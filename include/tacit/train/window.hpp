@@ -52,13 +52,12 @@ class Window {
   /// `has_device_weights`: the parameters are on a device, so that stated weights are summed there.
   explicit Window(int world_size = 1, bool has_device_weights = false) : world_{static_cast<double>(world_size)}, has_device_weights_{has_device_weights} {}
 
-  /// `is_plain`: one micro-batch, computed whole, on one process: the gradient of its loss is the update's.
+  /// `is_plain`: one micro-batch, computed whole, on one process: the gradient of its loss is the update's. Others are planned.
   void begin(bool is_plain) {
     filled_ = 0;
-    size_ = 1;
     is_plain_ = is_plain;
     if constexpr (!Planned) weights_ = {};
-    samples_ = 0.0;
+    if (!is_plain) samples_ = 0.0;
   }
   void plan(std::int64_t size) noexcept { size_ = size; }
   void plan_weight(double weight) noexcept { planned_ = weight; }

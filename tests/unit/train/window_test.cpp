@@ -63,9 +63,13 @@ TEST_CASE("micro-batches fill a window, and the last one closes it") {
   CHECK(window.is_open());
   window.end_micro_batch();
   CHECK(window.is_full());
-  window.begin(true);
+  window.begin(false);
+  window.plan(1);
   CHECK(window.is_closing());
   CHECK_FALSE(window.is_full());
+  Window<1, false> plain;
+  plain.begin(true);
+  CHECK(plain.is_closing());
 }
 
 TEST_CASE("C1: loss factors times the gradient's scale give each phase the mean over its own weights") {
