@@ -164,8 +164,9 @@ void add_source(Terms& terms, std::string const& what, Source const& source, int
   }
 }
 
-inline void add_options(Terms& terms, TrainOptions const& options) {
+inline void add_options(Terms& terms, TrainOptions const& options, std::int64_t epochs_begun) {
   terms.add("seed", Seed{options.seed.value_or(0)});
+  terms.add("first epoch", Epochs{options.first_epoch.value_or(epochs_begun)});
   terms.add("epochs", options.epochs);
   terms.add("limit.updates", options.limit.updates);
   terms.add("limit.micro_batches", options.limit.micro_batches);
@@ -263,7 +264,7 @@ void agree_on_training(Core& core, char const* call, Source const& source, Train
     if (core.world_size() == 1) return;
     Terms terms;
     terms.add("call", std::string_view{call});
-    add_options(terms, options);
+    add_options(terms, options, core.epochs_begun());
     add_source(terms, "the training data", source, core.world_size(), core.batch_limits().train.value_or(-1));
     eval_sets(terms);
     auto const add_extra = [&](auto const& one) {
