@@ -179,11 +179,19 @@ class Ranks {
     template <class StepContextT>
     ShadowScope(CoreT& core, StepContextT& context, bool is_on) {
       if (!is_on) return;
-      if constexpr (has_waiting_modules) of_modules_.emplace(core.distribution().absent());
-      if constexpr (steps_across_ranks) of_step_.emplace(context.shadow());
+      if constexpr (has_waiting_modules) of_modules_.emplace(made_by{[&] { return core.distribution().absent(); }});
+      if constexpr (steps_across_ranks) of_step_.emplace(made_by{[&] { return context.shadow(); }});
     }
 
    private:
+    /// Converts to what a call gives, where it is wanted: guards need not be movable.
+    template <class Make>
+    struct made_by {
+      Make make;
+      operator std::invoke_result_t<Make const&>() const { return make(); }
+    };
+    template <class Make>
+    made_by(Make) -> made_by<Make>;
     template <class Absent>
     static auto absent_of(Absent& distribution) {
       if constexpr (has_waiting_modules) {
