@@ -58,7 +58,7 @@ static_assert(is_in_order<tacit::AnyCallback>);
 static_assert(is_in_order<tacit::metric::Accuracy>);
 static_assert(tacit::visitable_state<Bound<tacit::TerminateOnNaN>>);
 static_assert(tacit::visitable_state<Bound<tacit::metric::Accuracy>>);
-static_assert(std::is_empty_v<tacit::TerminateOnNaN> && std::is_empty_v<tacit::PrintProgress> && std::is_empty_v<tacit::LogMetrics>);
+static_assert(std::is_empty_v<tacit::PrintProgress> && std::is_empty_v<tacit::LogMetrics>);
 
 struct Saves {
   static constexpr bool saves_state = true;
