@@ -166,7 +166,7 @@ inline std::string shown(std::string_view text) {
     std::size_t const length = shown_length(text);
     if (length == 0) result += '?';
     result += text.substr(0, length);
-    text.remove_prefix(std::max<std::size_t>(length, 1));
+    text.remove_prefix(std::max<std::size_t>(utf8_length(text), 1));
   }
   return result + (text.empty() ? "\"" : "...\"");
 }

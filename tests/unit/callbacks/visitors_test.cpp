@@ -100,7 +100,8 @@ TEST_CASE("state is hashed member by member") {
   Bound<tacit::TerminateOnNaN> nan_state{tacit::TerminateOnNaN{}};
   tacit::PrintingVisitor visitor;
   Bound<tacit::TerminateOnNaN>::visit_state(nan_state, visitor);
-  CHECK(visitor.text() == "found = false\nflag = tensor, undefined\nflagged = tensor, undefined\nsince = [0]\n");
+  CHECK(visitor.text() == "found = false\nflag = tensor, undefined\nflagged = tensor, undefined\nsince = [0]\n"
+                          "first = tensor, undefined\nlast_bad = -2\nin_a_row = tensor, undefined\nskipped = tensor, undefined\ntold = 0\n");
   CHECK(tacit::state_hash(nan_state) == tacit::state_hash(Bound<tacit::TerminateOnNaN>{tacit::TerminateOnNaN{}}));
   Bound<tacit::metric::Accuracy> accuracy{tacit::metric::Accuracy{}};
   auto const before = tacit::state_hash(accuracy);

@@ -27,7 +27,8 @@ struct Scaling {
   using slot = tacit::slot::precision;
   template <class P>
   struct bound : tacit::precision_archetype::bound<P> {
-    int scaler() const { return 1; }
+    struct Scaler {};
+    Scaler scaler() const { return {}; }
   };
   template <class P, class Device>
   bound<P> bind(Device const&) const {
