@@ -519,12 +519,12 @@ TEST_CASE("bad options and bad images are refused by number", "[transforms]") {
     auto random = generators(2);
     return error_of([&] { transform(given, std::span{random}); });
   };
-  at::Tensor const bytes = at::zeros({2, 3, 4, 4}, at::kByte);  // kind E: a value that bytes cannot have would be cut
+  at::Tensor const black = at::zeros({2, 3, 4, 4}, at::kByte);  // kind E: a value that bytes cannot have would be cut
   for (double const value : {0.5, -1.0, 256.0, nan}) {
-    CHECK(refused_for(transform::RandomErasing{.value = value}, bytes) == "TACIT-RD138");
-    CHECK(refused_for(transform::RandomCrop{.height = 4, .width = 4, .padding = 1, .fill = value}, bytes) == "TACIT-RD138");
+    CHECK(refused_for(transform::RandomErasing{.value = value}, black) == "TACIT-RD138");
+    CHECK(refused_for(transform::RandomCrop{.height = 4, .width = 4, .padding = 1, .fill = value}, black) == "TACIT-RD138");
   }
-  CHECK(refused_for(transform::RandomErasing{.value = 255}, bytes) == "none");
+  CHECK(refused_for(transform::RandomErasing{.value = 255}, black) == "none");
   CHECK(refused(transform::HorizontalFlip{.probability = 1.5}) == "TACIT-RD94");
   CHECK(refused(transform::VerticalFlip{.probability = nan}) == "TACIT-RD94");
   CHECK(refused(transform::Rotate{.degrees = Range{10, -10}}) == "TACIT-RD94");
