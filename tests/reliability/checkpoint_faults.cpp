@@ -363,7 +363,7 @@ TEST_CASE("a large file is summed while it is written; an error in the midst wai
     auto const fault = std::make_shared<Fault>(Fault{.at = at, .error = EIO});
     fake::FileSystem const failing{disk, fault};
     try {
-      tacit::CheckpointWriter writer{"c", {}, failing};
+      tacit::CheckpointWriter writer{"c", {.last = 1}, failing};  // else each round would make more calls than the one before
       writer.save(2 + at, files);
     } catch (tacit::StateError const&) {
       failed += fault->calls > at && fault->log[static_cast<std::size_t>(at)].starts_with("write") ? 1 : 0;
