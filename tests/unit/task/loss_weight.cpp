@@ -265,9 +265,9 @@ TEST_CASE("C6: ranks join their statistics as one batch") {
   // The sums of the other rank, made by a norm that sees its rows.
   at::Tensor others;
   tacit::SyncBatchNorm other(2);
-  other->join([&](at::Tensor& numbers) { return others = numbers.clone(), true; }, 2);
+  other->join([&](at::Tensor& numbers) { return others = numbers.clone(), tacit::GroupMember::Summed::all; }, 2);
   other->forward(second);
-  part->join([&](at::Tensor& numbers) { return numbers.add_(others), true; }, 2);
+  part->join([&](at::Tensor& numbers) { return numbers.add_(others), tacit::GroupMember::Summed::all; }, 2);
   at::Tensor const y = part->forward(first);
   CHECK(number((y - wanted).abs().max()) < 1e-4);
   CHECK(part->running_var.allclose(whole->running_var, 1e-6));
