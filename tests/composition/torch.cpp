@@ -1,7 +1,8 @@
 // needs: libtorch
 // What the fake tensor cannot show: autocast, the scaler, checkpointed units, norms and their buffers, real optimizers,
 // and ranks that are processes. Every pair of the values below that can be occurs once, against a loop written by hand
-// over LibTorch in float64, and, where a unit is checkpointed, against the plain child bit for bit.
+// over LibTorch in float64, and, where a unit is checkpointed, against the plain child bit for bit (1e-3 where autocast
+// sums in small types).
 #include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -573,7 +574,8 @@ std::vector<Numbers> run(Case const& c, bool saves, std::string& why) {
   return on_ranks(
       c.world,
       [&](tacit::launch::World const& world) {
-        return by_tacit(c, saves, tacit::Ddp<tacit::Gloo>{.timeout = std::chrono::seconds{20}, .world = world});
+        return by_tacit(c, saves, tacit::Ddp<tacit::Gloo>{.overlap = c.phases == 0 || c.checkpointed == 0,  // a step of two phases uses units twice
+                                                       .timeout = std::chrono::seconds{20}, .world = world});
       },
       why);
 }
@@ -680,8 +682,12 @@ TEST_CASE("compositions of what the fake tensor cannot show") {
       auto const plain = run(c, false, why);
       if (!why.empty()) {
         fail("with the plain child failed: " + why);
-      } else if (auto const found = difference(ranks[0], plain[0], 0.0); !found.empty()) {
-        fail("not the plain child's bits: " + found);
+      } else {
+        // In two phases a step uses a unit twice; autocast's one cast of a weight sums both gradients in the small type.
+        double const tolerance = c.phases > 0 && c.precision != 0 ? 1e-3 : 0.0;
+        if (auto const found = difference(ranks[0], plain[0], tolerance); !found.empty()) {
+          fail("not the plain child's numbers: " + found);
+        }
       }
     }
     if (c.precision != 0) {

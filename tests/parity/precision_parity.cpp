@@ -273,6 +273,17 @@ TEST_CASE("a parameter of two phases has no master of its own, which is an error
   CHECK(code_of([&] { tacit::Trainer trainer{task, tacit::Bf16Pure{}, tacit::CallbackPack{}}; }) == "TACIT-RC06");
 }
 
+namespace {
+/// A device of which nothing is said about Tf32.
+struct Board {
+  using slot = tacit::slot::device;
+  template <class Tensor>
+  auto bind() const {
+    return tacit::Cpu{}.bind<Tensor>();
+  }
+};
+}  // namespace
+
 TEST_CASE("Tf32 sets the switches for as long as a run lasts") {
   auto const before = switched();
   REQUIRE(before != at::Float32Precision::TF32);
@@ -285,9 +296,12 @@ TEST_CASE("Tf32 sets the switches for as long as a run lasts") {
   CHECK(switched() == before);
   static_assert(!tacit::compatible<tacit::Tf32, tacit::Cpu>);
 
-  // In a run, on a device whose kind is told at run time.
+  CHECK(code_of([&] { tacit::Trainer{std::make_shared<Net>(), tacit::loss::Mse{}, optim::Sgd{}, tacit::AutoDevice{.choice = "cpu"}, policy, tacit::CallbackPack{}}; }) ==
+        "TACIT-RC130");
+
+  // In a run, on a device of somebody's own.
   at::Float32Precision seen = at::Float32Precision::NONE;
-  tacit::Trainer trainer{std::make_shared<Net>(), tacit::loss::Mse{}, optim::Sgd{}, tacit::AutoDevice{.choice = "cpu"}, policy, tacit::CallbackPack{Look{&seen}}};
+  tacit::Trainer trainer{std::make_shared<Net>(), tacit::loss::Mse{}, optim::Sgd{}, Board{}, policy, tacit::CallbackPack{Look{&seen}}};
   trainer.train(data(), {.epochs = 1, .sink = tacit::Sink::none()});
   CHECK(seen == at::Float32Precision::TF32);
   CHECK(switched() == before);

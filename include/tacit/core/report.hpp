@@ -105,7 +105,7 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   constexpr bool ec20 = N != misuse::EC20;
   static_assert(ec20, "[TACIT-EC20] the size of micro-batches is kept behind an adapter that lets events through on some ranks or at some times only, wanted: AutoMicroBatch without the adapter, see docs/errors.md");
   constexpr bool ec23 = N != misuse::EC23;
-  static_assert(ec23, "[TACIT-EC23] a member function of a callback has a name of pytorch-accelerated, which nobody calls (renamed<\"that name\", \"what takes its place\">), wanted: void on(event::X const&, auto& context), see docs/errors.md");
+  static_assert(ec23, "[TACIT-EC23] a member function of a callback has a name that nobody calls (renamed<\"that name\", \"what takes its place\">), wanted: void on(event::X const&, auto& context), see docs/errors.md");
   constexpr bool ec24 = N != misuse::EC24;
   static_assert(ec24, "[TACIT-EC24] a handler is for a phase that the task does not have, wanted: event::Of<\"name of a phase\", event::X>, or event::X for every phase, see docs/errors.md");
   constexpr bool ec25 = N != misuse::EC25;

@@ -153,7 +153,7 @@ std::vector<ListedCheckpoint> newest_first(Files<F>& files, std::string const& r
     }
     all.emplace_back(sequence, std::move(one));
   }
-  std::ranges::stable_sort(all, {}, [](auto const& one) { return one.first; });
+  std::ranges::sort(all, {}, [](auto const& one) { return std::pair{one.first, one.second.name.number}; });
   std::vector<ListedCheckpoint> result;
   for (std::size_t i = all.size(); i-- > 0;) result.push_back(std::move(all[i].second));
   return result;

@@ -190,7 +190,7 @@ struct tensor_traits<at::Tensor> {
   }
 
   /// A loss times its weight, in the loss's graph.
-  static at::Tensor multiply(at::Tensor const& loss, at::Tensor const& weight) { return loss * weight.detach().reshape(loss.sizes()); }
+  static at::Tensor multiply(at::Tensor const& loss, at::Tensor const& weight) { return loss.mul(weight.detach().reshape(loss.sizes())); }
   static at::Tensor divide(double x, at::Tensor const& by) {
     no_grad const guard;
     return by.reciprocal().mul_(x);

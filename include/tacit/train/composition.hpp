@@ -148,7 +148,7 @@ struct evaluations_of<EvalSets, evaluates_as<A...>, evaluates_as<B...>, Rest...>
 
 template <class Tag, class... Evaluations>
 constexpr auto on_evaluations(list<Evaluations...>) {
-  if constexpr (Tag::needs_evaluation) {
+  if constexpr (requires { requires Tag::needs_evaluation; }) {
     return list<typename Evaluations::template tag<Tag>...>{};
   } else {
     return list<Tag>{};

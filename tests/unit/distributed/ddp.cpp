@@ -330,11 +330,11 @@ TEST_CASE("every way to reduce ends at the same parameters") {
   Ddp<Gloo> plain{};
   Ddp<Gloo> find{};
   find.find_unused = true;
-  Ddp<Gloo> fixed{};
-  fixed.static_graph = true;
+  Ddp<Gloo> behind{};
+  behind.overlap = false;
   Ddp<Gloo> small{};
   small.bucket = 0;  // a bucket for each parameter
-  for (Ddp<Gloo> const& policy : {plain, find, fixed, small}) {
+  for (Ddp<Gloo> const& policy : {plain, find, behind, small}) {
     CHECK(distance(same_on_all(train_ranks(2, policy, as_is, accumulation)), one.parameters) < 1e-12);
   }
 }
@@ -366,11 +366,11 @@ TEST_CASE("parameters that get no gradient are found, or the run ends with an er
   Ddp<Gloo> find{};
   find.find_unused = true;
   CHECK(distance(same_on_all(train_ranks(2, find, leave_out)), one.parameters) < 1e-12);
-  Ddp<Gloo> fixed{};
-  fixed.static_graph = true;
-  CHECK(distance(same_on_all(train_ranks(2, fixed, leave_out)), one.parameters) < 1e-12);
+  find.overlap = false;
+  CHECK(distance(same_on_all(train_ranks(2, find, leave_out)), one.parameters) < 1e-12);
   Ddp<Gloo> plain{};
   plain.timeout = std::chrono::seconds{5};
+  plain.overlap = GENERATE(true, false);
   for (Report const& report : train_ranks(2, plain, leave_out)) {
     CHECK(report.code == "TACIT-RX32");  // faults F4, F25
     CHECK_THAT(report.what, ContainsSubstring("no gradient for 'unused.weight', 'unused.bias'") && ContainsSubstring(" of 2 ") && ContainsSubstring(".find_unused"));
@@ -1117,8 +1117,10 @@ TEST_CASE("C14: after an exception on all ranks the next run is that of a new tr
       } catch (std::runtime_error const& error) {
         threw = std::string_view{error.what()}.find("on every rank") != std::string_view::npos;
       }
-      torch::NoGradGuard const no_graph;
-      for (std::size_t i = 0; i < before.size(); ++i) model->parameters()[i].copy_(before[i].to(torch::kDouble));
+      {
+        torch::NoGradGuard const no_graph;
+        for (std::size_t i = 0; i < before.size(); ++i) model->parameters()[i].copy_(before[i].to(torch::kDouble));
+      }
       // Rank 1 has no batch for the last step of an epoch.
       trainer.train(data(5), {.epochs = 3, .per_device_batch_size = 2, .seed = 7, .sink = tacit::Sink::none()});
       return std::vector<double>{threw ? 1.0 : 0.0, distance(flat(*model), expected)};
@@ -1173,7 +1175,7 @@ struct TightImpl : NetImpl {
 
 TEST_CASE("a rank that runs out of memory halves its batches, and the updates stay") {
   std::int64_t const accumulation = GENERATE(1, 3);
-  bool const is_static = GENERATE(false, true);
+  bool const overlaps = GENERATE(true, false);
   bool const in_backward = GENERATE(false, true);
   tacit::TrainOptions options{.limit = {.updates = 20}, .per_device_batch_size = 12, .gradient_accumulation = accumulation, .seed = 7};
   Outcome const one = train(std::make_shared<TightImpl>(), 50, options, CallbackPack{});
@@ -1182,7 +1184,7 @@ TEST_CASE("a rank that runs out of memory halves its batches, and the updates st
     auto model = std::make_shared<TightImpl>();
     model->rank = world.rank;
     model->in_backward = in_backward;
-    return train(model, 50, options, CallbackPack{tacit::AutoMicroBatch{}}, Ddp<Gloo>{.static_graph = is_static, .world = world}).numbers();
+    return train(model, 50, options, CallbackPack{tacit::AutoMicroBatch{}}, Ddp<Gloo>{.overlap = overlaps, .world = world}).numbers();
   });
   CHECK(distance(same_on_all(reports), one.parameters) < 1e-12);
   auto const failed = run_ranks(2, [&](tacit::launch::World const& world) {

@@ -385,7 +385,7 @@ struct Between : tacit::PosixFileSystem {
 TEST_CASE("C9: a file that is replaced while it is loaded is the old one or the new one") {
   Folder const folder;
   Holder ones{torch::ones({40})};
-  Holder twos{torch::full({40}, 2)};
+  Holder twos{torch::full({40}, 2.0)};
   int seen_old = 0;
   int seen_new = 0;
   for (int call = 0; call < 20; ++call) {

@@ -121,9 +121,9 @@ struct SmallHook {
   }
 };
 
-/// A loss that reaches every parameter and gives none of them a gradient.
+/// A loss that reaches every parameter and gives none of them a gradient. (LibTorch sees the tensors of a `TensorList`, not of a vector.)
 struct NoGradients : torch::autograd::Function<NoGradients> {
-  static at::Tensor forward(torch::autograd::AutogradContext* context, torch::autograd::variable_list const& parameters) {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, at::TensorList parameters) {
     context->saved_data["count"] = static_cast<std::int64_t>(parameters.size());
     return at::zeros({}, parameters.at(0).options());
   }
@@ -171,7 +171,6 @@ struct PhaseReducer {
   std::vector<bool> had_gradient{};  // before the window's last backward pass
   bool has_begun_forward = false;
   bool has_begun_backward = false;
-  bool is_first = true;
 };
 
 inline constexpr char const* backward_work = "computing and averaging gradients";
@@ -181,7 +180,7 @@ struct DataParallelOptions {
   Megabytes bucket;
   Megabytes first_bucket;
   bool find_unused;
-  bool static_graph;
+  bool overlap;
   bool broadcast_buffers;
 };
 
@@ -243,6 +242,7 @@ class DataParallel {
   }
   void begin_backward(parameters_type& parameters, at::Tensor const& loss) {
     if (local_depth_ > 0) return;
+    if (!options_.overlap) return;
     PhaseReducer& phase = phase_of(parameters);
     phase.has_begun_backward = true;
     phase.reached->reset();
@@ -254,38 +254,28 @@ class DataParallel {
   void prepare_gradients(parameters_type& parameters) {
     PhaseReducer& phase = phase_of(parameters);
     group_.guarded("averaging gradients", [&] {
-      bool const requires_all = !options_.find_unused && !options_.static_graph;
+      bool const requires_all = !options_.find_unused;
       if (phase.has_begun_backward) {
         if (requires_all) require_gradients(phase, parameters);
       } else {
-        // What the window has so far is of steps whose gradients stayed here; a rank without any batch has none at all.
+        // What the window has so far stayed here; a rank without any batch has nothing at all.
         if (requires_all && std::ranges::any_of(parameters, [](auto const& parameter) { return parameter.model.grad().defined(); })) {
           require_all(parameters, [&](std::size_t, auto const& parameter) { return parameter.model.grad().defined(); });
         }
-        contribute_nothing(parameters);
+        reduce_what_is_there(phase, parameters);
       }
-      // The reducer only watches the first backward pass of a static graph.
-      if (options_.static_graph && std::exchange(phase.is_first, false)) phase.reducer->delay_all_reduce();
     });
     phase.has_begun_forward = phase.has_begun_backward = false;
   }
 
  private:
-  /// A rank without a batch: the reducer gets no gradient for any parameter. None counts as used, unless it has a gradient of the window.
-  void contribute_nothing(parameters_type& parameters) {
+  /// A backward pass of its own, which brings no gradient: the reducer takes those that the window has, and zeros for the others.
+  void reduce_what_is_there(PhaseReducer& phase, parameters_type& parameters) {
     at::AutoGradMode const graph{true};
-    at::Tensor nothing;
-    if (options_.static_graph) {
-      nothing = at::zeros({}, at::kDouble);
-      for (auto const& parameter : parameters) {
-        if (parameter.model.requires_grad()) nothing = nothing + (parameter.model.sum() * 0).to(nothing.device(), at::kDouble);
-      }
-    } else {
-      std::vector<at::Tensor> all;
-      for (auto const& parameter : parameters) all.push_back(parameter.model);
-      nothing = NoGradients::apply(all);
-    }
-    begin_backward(parameters, nothing);
+    std::vector<at::Tensor> all;
+    for (auto const& parameter : parameters) all.push_back(parameter.model);
+    at::Tensor const nothing = NoGradients::apply(at::TensorList{all});
+    phase.reducer->prepare_for_backward(options_.find_unused ? std::vector<at::Tensor>{nothing} : std::vector<at::Tensor>{});
     nothing.backward();
   }
   /// A parameter that the last backward pass of the window did not reach has kept the reducer, and with it the other ranks, waiting.
@@ -301,7 +291,7 @@ class DataParallel {
     }
     if (late.empty()) return;
     at::AutoGradMode const graph{true};
-    NoGradients::apply(late).backward();
+    NoGradients::apply(at::TensorList{late}).backward();
   }
   template <class HasGradient>
   void require_all(parameters_type& parameters, HasGradient const& has_gradient) {
@@ -362,14 +352,13 @@ class DataParallel {
       std::size_t const first_bytes = static_cast<std::size_t>(options_.first_bucket.value()) * mebibyte;
       std::vector<bool> const sparse(tensors.size(), false);
       // Buckets are made anew in the order in which gradients came, unless parameters may stay unused.
-      std::vector<std::size_t> const limits = options_.find_unused && !options_.static_graph ? std::vector{first_bytes, bytes} : std::vector{std::size_t{1} << 40};
+      std::vector<std::size_t> const limits = options_.find_unused ? std::vector{first_bytes, bytes} : std::vector{std::size_t{1} << 40};
       auto buckets = std::get<0>(c10d::compute_bucket_assignment_by_size(tensors, limits, sparse));
       std::ranges::reverse(buckets);
       phase.reducer = make_reducer<c10d::Reducer>(tensors, buckets, sparse, static_cast<std::int64_t>(bytes), static_cast<std::int64_t>(first_bytes), names);
       phase.logger = std::make_shared<c10d::Logger>(phase.reducer);
       phase.reducer->set_logger(phase.logger);
       phase.reached = std::make_shared<ReachedParameters>(tensors);
-      if (options_.static_graph) phase.reducer->set_static_graph();
       if (hook_) hook_(*phase.reducer, group_.group());
     });
     return phases_.emplace_back(std::move(phase));
@@ -417,7 +406,7 @@ struct Ddp {
   Megabytes bucket = 25;           ///< gradients that are reduced together
   Megabytes first_bucket = 1;      ///< the first of them, so that reducing begins early; with `find_unused` only
   bool find_unused = false;        ///< some parameters get no gradient in some updates; without it that is an error
-  bool static_graph = false;       ///< the same parameters get one in every step; allows parameters that are used several times
+  bool overlap = true;             ///< gradients are averaged beside the backward pass; without it behind, and a checkpointed unit may be used several times in a step
   bool broadcast_buffers = true;   ///< running statistics are rank 0's before each window's last step, in evaluations and at the end of a run
   std::chrono::milliseconds timeout = std::chrono::seconds{30};       ///< of one collective: when a rank is missing that long, the others fail
   std::chrono::milliseconds start_timeout = std::chrono::minutes{5};  ///< for all ranks to arrive, at the start of the program and of each run
@@ -434,7 +423,7 @@ struct Ddp {
 
   /// For policies that are made of this one: joins the other ranks.
   std::shared_ptr<detail::DataParallel> join(c10::Device device) const {
-    return std::make_shared<detail::DataParallel>(detail::DataParallelOptions{bucket, first_bucket, find_unused, static_graph, broadcast_buffers}, add_hook(),
+    return std::make_shared<detail::DataParallel>(detail::DataParallelOptions{bucket, first_bucket, find_unused, overlap, broadcast_buffers}, add_hook(),
                                                   world ? *world : launch::world(), backend, device, timeout, start_timeout);
   }
 
@@ -442,7 +431,7 @@ struct Ddp {
     visit("bucket", self.bucket);
     visit("first_bucket", self.first_bucket);
     visit("find_unused", self.find_unused);
-    visit("static_graph", self.static_graph);
+    visit("overlap", self.overlap);
     visit("broadcast_buffers", self.broadcast_buffers);
   }
 

@@ -407,7 +407,7 @@ class ProcessGroup {
       if (!is_foreign || dynamic_cast<c10::OutOfMemoryError const*>(&error) != nullptr) throw;
       std::string_view cause = first_line(error);
       // LibTorch's advice is Python's.
-      if (cause.find("mark a variable ready only once") != std::string_view::npos) cause = "a parameter got its gradient twice; set `.static_graph = true` if every step uses the same ones";
+      if (cause.find("mark a variable ready only once") != std::string_view::npos) cause = "a parameter got its gradient twice in one backward pass; set `.overlap = false` in Ddp";
       if (cause.find("finished reduction in the prior iteration") != std::string_view::npos) cause = "parameters got no gradient; set `.find_unused = true` if the loss does not depend on all of them in every step";
       std::string const word = word_of_others();
       throw DistributedError{"TACIT-RX20", message({"rank ", rank(), " of ", world_size(), " failed while ", doing, ": ", word.empty() ? "" : word, word.empty() ? "" : " (", cause, word.empty() ? "" : ")"}), "distribution",

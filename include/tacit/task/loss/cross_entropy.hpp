@@ -38,7 +38,7 @@ struct CrossEntropy {
         return library_loss(prediction, target, weight_on_host(target) == 0.0 ? at::Reduction::Sum : at::Reduction::Mean);
       }
       at::Tensor const divisor = weight(prediction, target);
-      return library_loss(prediction, target, at::Reduction::Sum) / divisor.masked_fill(divisor.eq(0), 1);
+      return library_loss(prediction, target, at::Reduction::Sum).div(divisor.masked_fill(divisor.eq(0), 1));
     } catch (c10::Error const&) {
       // LibTorch names the label but no row. (A kernel on CUDA does not throw: it kills the context.)
       if (target.is_cpu()) check(prediction, target);

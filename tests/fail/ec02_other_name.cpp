@@ -6,7 +6,7 @@ struct Watch {
 #ifdef FIX
   void on(tacit::event::TrainStepEnd const&, auto&) {}
 #else
-  void On(tacit::event::TrainStepEnd const&, auto&) {}
+  void handle(tacit::event::TrainStepEnd const&, auto&) {}
 #endif
 };
 
