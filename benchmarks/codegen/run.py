@@ -3,7 +3,7 @@
 FILE is compiled with -O2 and -DCALLBACKS=0, 1, 4, 16 (callbacks that handle nothing in a step). In each object
 - no class but exceptions has a vtable of ours;
 - no function of the loop or the loader calls through a pointer, except in handlers of exceptions (`what()` is virtual in
-  std). Set-up and tear-down are not looked at: a compiler may put the virtual calls of std::shared_ptr there; nor is what
+  std). Set-up and tear-down, and what switches modules to a mode and back, are not looked at: a compiler may put the virtual calls of std::shared_ptr there; nor is what
   starts and asks worker threads, for std::thread and std::function call through pointers;
 - the functions of STEP have the same size for every pack.
 Then FILE is compiled with -DVIRTUAL, where a callback calls a virtual function: both of the first two must be noticed.
@@ -18,7 +18,7 @@ import tempfile
 import tool
 
 PACKS = (0, 1, 4, 16)
-STEP = r"tacit::v0::detail::(?:update|train_epoch)<"
+STEP = r"tacit::v0::detail::(?:train_run|Updater)<"
 LOOP = r"(?:[\w:<>(), &*]*? )?tacit::v0::(?:detail::|data::Loader<)"
 # libraries' own, and the exceptions, which derive from std::exception
 OTHERS = r"(?:std|__gnu_cxx|__cxxabiv1)::|tacit::v0::\w*Error$"
@@ -44,6 +44,15 @@ def vtables(symbols):
     return [name for name in found if not re.match(OTHERS, name)]
 
 
+def name_of(function):
+    """Without its template arguments."""
+    text, depth = "", 0
+    for sign in function:
+        depth += (sign == "<") - (sign == ">")
+        text += sign if depth == 0 else ""
+    return text
+
+
 def indirect_calls(disassembly):
     """Calls and jumps through a register or memory in functions of LOOP, outside handlers of exceptions."""
     found, function, cold, last_call = [], None, False, ""
@@ -59,7 +68,7 @@ def indirect_calls(disassembly):
             if not instruction.group(2):
                 last_call = "direct" if instruction.group(1) == "call" else last_call
                 continue
-            ours = function and re.match(LOOP, function) and "worker" not in function
+            ours = function and re.match(LOOP, function) and not re.search("worker|ModeScope|ModuleModes", name_of(function))
             # A jump by a table is a `switch`: its operand is scaled by the entry's size, or preceded by notrack.
             table = instruction.group(1) == "jmp" and ("notrack" in line or re.search(r",8\)", line))
             if ours and not cold and not table and not last_call.startswith("__cxa_begin_catch"):

@@ -29,7 +29,7 @@
 #include "tacit/train/trainer.hpp"
 #include "twin.hpp"
 
-// The trainer against its twin on LibTorch, one thread: the quickstart's model at batch 32, and a model of one parameter,
+// The trainer against `LongTwin`, the loop by hand with the same duties, on LibTorch, one thread: the quickstart's model at batch 32, and a model of one parameter,
 // where the loop's own cost weighs most.
 
 namespace {
@@ -99,7 +99,10 @@ template <class Model>
 void run_twin(std::int64_t steps) {
   auto const model = std::make_shared<Model>();
   FusedSgd optimizer{model->parameters()};
-  twin::train(*model, &Model::loss, Gather{Model::inputs(), Model::targets()}, optimizer, {.batch_size = batch_size, .updates = steps});
+  Gather const data{Model::inputs(), Model::targets()};
+  twin::Run run{};
+  twin::LongPlan const plan{.plan = {.batch_size = batch_size, .updates = steps}};
+  twin::LongTwin{*model, &Model::loss, data, optimizer, plan, run}.train();
 }
 
 /// Handles nothing that happens in a step.
@@ -130,7 +133,7 @@ constexpr benchmark::Variant variants[] = {{"mlp.twin", run_twin<Mlp>, 20, 60},
 // LibTorch's own copies and tables take some 30 instructions more or less, by the addresses that they meet.
 // Beside what the fake tensor's limits name, the model of one parameter shows the checks of layouts and shapes that a step makes.
 constexpr benchmark::Limit limits[] = {
-    {"mlp.empty", "mlp.twin", "1.001", "2000"}, {"mlp.pack16", "mlp.empty", "1.0001", "-"}, {"one.empty", "one.twin", "1.006", "2000"},
+    {"mlp.empty", "mlp.twin", "1.001", "2000"}, {"mlp.pack16", "mlp.empty", "1.0001", "-"}, {"one.empty", "one.twin", "-", "1000"},
     {"one.pack1", "one.empty", "1.0003", "-"},  {"one.pack4", "one.empty", "1.0003", "-"},  {"one.pack16", "one.empty", "1.0003", "-"}};
 
 }  // namespace

@@ -2,8 +2,8 @@
 `run.py TOOLCHAIN (gcc|clang) --precompile` makes a precompiled header that all files without LibTorch share afterwards.
 It changes no message but the lines that say by which header a header was included.
 
-The file must compile without a warning under -DFIX. Without it the compiler must fail, the first line with `error:` must
-carry the number of the line `// expect: TACIT-E...`, and the whole output must stay within 20 lines (`// max-lines: N`
+The file must compile without a warning under -DFIX; that is asked of clang alone, which is twice as quick, where it is
+there. Without it the compiler must fail, the first line with `error:` must carry the number of the line `// expect: TACIT-E...`, and the whole output must stay within 20 lines (`// max-lines: N`
 lowers that). Quoted source lines are not counted: they repeat what the user wrote. Where the compiler's own words must do,
 `// expect-text: words` stands in place of a number.
 """
@@ -51,6 +51,10 @@ def use_precompiled(toolchain, compiler):
     return ["-include-pch", prefix.with_suffix(".pch")] if prefix.with_suffix(".pch").exists() else []
 
 
+def compiles_fixed(toolchain, compiler):
+    return compiler == "clang" or "clang" not in toolchain.compilers
+
+
 def check(toolchain, compiler, path):
     """The problems of a pair; none if it is right."""
     text = path.read_text()
@@ -70,11 +74,12 @@ def check(toolchain, compiler, path):
         command += use_precompiled(toolchain, compiler)
 
     problems = []
-    fixed = tool.run([*command, "-DFIX", path])
-    if fixed.returncode != 0:
-        problems.append("does not compile with -DFIX:\n" + fixed.stdout)
-    elif fixed.stdout.strip():
-        problems.append("compiles with -DFIX, but not silently:\n" + fixed.stdout)
+    if compiles_fixed(toolchain, compiler):
+        fixed = tool.run([*command, "-DFIX", path])
+        if fixed.returncode != 0:
+            problems.append("does not compile with -DFIX:\n" + fixed.stdout)
+        elif fixed.stdout.strip():
+            problems.append("compiles with -DFIX, but not silently:\n" + fixed.stdout)
 
     broken = tool.run([*command, path])
     lines = [line for line in broken.stdout.splitlines() if line.strip()]
@@ -115,6 +120,9 @@ SELF_TEST = {
 }
 
 
+OF_FIXED = ("does not compile with -DFIX", "not silently")
+
+
 def self_test(toolchain):
     failures = 0
     with tempfile.TemporaryDirectory() as directory:
@@ -123,6 +131,8 @@ def self_test(toolchain):
                 path = pathlib.Path(directory) / f"{name}.cpp"
                 path.write_text(text)
                 problems = "\n".join(check(toolchain, compiler, path))
+                if wanted in OF_FIXED and not compiles_fixed(toolchain, compiler):
+                    continue
                 if (wanted not in problems) if wanted else problems:
                     failures += 1
                     print(f"{compiler}: {name}: wanted {wanted!r}, got {problems!r}")

@@ -34,7 +34,7 @@ def survives(toolchain, unit_core, patch):
         return f"{found[0][0]} does not exist"
     if tool.needs(file.read_text(), "libtorch"):
         return f"{found[0][0]} needs LibTorch; name a test that does not, for it builds in seconds"
-    compiler = toolchain.compilers.get("gcc") or toolchain.compilers["clang"]
+    compiler = toolchain.compilers.get("clang") or toolchain.compilers["gcc"]  # clang is the quicker one
 
     with tempfile.TemporaryDirectory() as name_of_directory:
         directory = pathlib.Path(name_of_directory)
@@ -54,7 +54,7 @@ def survives(toolchain, unit_core, patch):
             return "the file still compiles" if result.returncode == 0 else None
         if kind == "fail":
             runner = fail_runner(toolchain.source)
-            name_of_compiler = "gcc" if "gcc" in toolchain.compilers else "clang"
+            name_of_compiler = "clang" if "clang" in toolchain.compilers else "gcc"
             runner.use_precompiled = lambda *_: []  # it has the headers as they were before the mutation
             if runner.check(toolchain, name_of_compiler, file):
                 return "the pair is not right before the mutation"

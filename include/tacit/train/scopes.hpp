@@ -66,11 +66,12 @@ class RunGuard {
 template <class Task>
 class ModeScope {
  public:
+  // Not inline: what is done once an epoch stays out of the functions of its steps.
   ModeScope() = default;
   // The object is complete before a `train` may throw: its destructor puts the modes back.
   ModeScope(Task& task, bool training) : ModeScope{} { enter(task, training); }
   /// Throws: what a model's `train` throws; `leave` puts back the modes then, too.
-  void enter(Task& task, bool training) {
+  [[gnu::noinline]] void enter(Task& task, bool training) {
     for_each_model(task, [this](auto& model) { modes_.note(model); });
     if constexpr (task_phase_count<Task> == 1) {
       task_model<0>(task).train(training);
@@ -85,8 +86,8 @@ class ModeScope {
   }
   ModeScope(ModeScope const&) = delete;
   ModeScope& operator=(ModeScope const&) = delete;
-  ~ModeScope() { leave(); }
-  void leave() {
+  [[gnu::noinline]] ~ModeScope() { leave(); }
+  [[gnu::noinline]] void leave() {
     modes_.restore();
     modes_.clear();
   }
