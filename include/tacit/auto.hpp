@@ -17,8 +17,8 @@ namespace tacit::inline v0 {
 
 /// Device, precision and distribution chosen at run time: the same binary runs on CPU and GPU with no change.
 ///
-/// Reads `--device`, `--precision` and the launcher's variables; where they are not given it takes the first CUDA device that can be
-/// used, else the CPU, fp32, and this process alone. A policy named beside it wins its slot. Once the trainer is made it says in one
+/// Reads `--device`, `--precision`, `--threads` and the launcher's variables; where they are not given it takes the first CUDA device
+/// that can be used, else the CPU, with one thread or all by the work of the first batch, fp32, and this process alone. A policy named beside it wins its slot. Once the trainer is made it says in one
 /// line what it chose and why. Cost: one predictable branch per use of a policy.
 /// Throws: ConfigError for a command line that does not fit, or `--help` where the program does not answer it.
 /// Example:
@@ -40,11 +40,13 @@ class Auto {
       : sink_{sink},
         device_given_{arguments.has("device")},
         precision_given_{arguments.has("precision")},
-        device_{arguments.text("device", "auto")},
+        threads_given_{arguments.has("threads")},
+        device_{arguments.text("device", "auto"), arguments.text("threads", "auto")},
         precision_{arguments.text("precision", "auto")} {
     launch::detail::refuse_unanswered_help(arguments);
     detail::parse_device(device_.choice, "--device");
     detail::parse_precision(precision_.choice, "--precision");
+    detail::parse_threads(device_.threads, "--threads");
   }
 
   AutoDevice make_device() const { return device_; }
@@ -58,15 +60,18 @@ class Auto {
     std::string line = "[tacit] auto:";
     if constexpr (std::same_as<typename Core::composition::device, AutoDevice>) {
       line += " device " + core.device().name() + " (" + core.device().reason() + "),";
-    } else if (device_given_) {
-      throw named("device", core.device().name());
+      if (std::string const threads = core.device().threads().text(); !threads.empty()) line += " " + threads + ",";
+      if (core.rank() == 0) core.device().threads().report_to(sink_);
+    } else {
+      if (device_given_) throw named("device", "device", core.device().name());
+      if (threads_given_) throw named("threads", "device", core.device().name());
     }
     if constexpr (std::same_as<typename Core::composition::precision, AutoPrecision>) {
       line.append(" precision ")
           .append(core.precision().name())
           .append(precision_.choice == "auto" ? " (the default)," : " (asked for),");
     } else if (precision_given_) {
-      throw named("precision", core.precision().name());
+      throw named("precision", "precision", core.precision().name());
     }
     if constexpr (std::same_as<typename Core::composition::distribution, AutoDistribution>) {
       line.append(" ").append(core.distribution().name()).append(",");
@@ -77,16 +82,17 @@ class Auto {
   }
 
  private:
-  static ConfigError named(std::string const& option, std::string_view policy) {
+  static ConfigError named(std::string_view option, std::string_view slot, std::string_view policy) {
     return ConfigError{"TACIT-RX13",
-                       detail::message({"--", option, " is given, but the program names its ", option, ": ", policy}),
+                       detail::message({"--", option, " is given, but the program names its ", slot, ": ", policy}),
                        "command line", "leave the option out, or the policy"};
   }
 
   Sink sink_{};
   bool device_given_ = false;
   bool precision_given_ = false;
-  AutoDevice device_{};
+  bool threads_given_ = false;
+  AutoDevice device_{.threads = "auto"};
   AutoPrecision precision_{};
 };
 

@@ -51,7 +51,7 @@ def learns(source, program, data, calibrate):
 
 
 COMMAND_LINES = [
-    (["--help"], 0, ["usage:", "--data DIR", "--epochs N", "--device", "--precision"]),
+    (["--help"], 0, ["usage:", "--data DIR", "--epochs N", "--device", "--precision", "--threads N"]),
     (["--epochs", "1"], 0, ["precision fp32 (the default)", "accuracy 0."]),
     (["--epochs=1", "--precision", "fp64"], 0, ["precision fp64 (asked for)", "accuracy 0."]),
     (["--epoch", "3"], 1, ["no option --epoch", "--epochs N", "--device"]),
@@ -60,7 +60,9 @@ COMMAND_LINES = [
     (["--epochs", "0"], 1, ["0 epochs"]),
     (["--epochs=-1"], 1, ["-1"]),
     (["--epochs", "1", "--epochs", "2"], 1, ["given twice"]),
+    (["--epochs", "1", "--threads", "1"], 0, ["1 thread (asked for)", "accuracy 0."]),
     (["--precision", "fp8"], 1, ["'fp8'", "fp32"]),
+    (["--threads", "0"], 1, ["'0'", "measured"]),
     (["--device", "tpu"], 1, ["'tpu'", "cuda"]),
     (["--data", "/nowhere"], 1, ["/nowhere"]),
     (["mnist"], 1, ["'mnist' is no option"]),

@@ -29,6 +29,11 @@ concept bound_device = requires(Bound& bound, Bound const& fixed, Tensor const& 
 template <class Bound>
 concept releases_memory = requires(Bound& bound) { bound.release_memory(); };
 
+/// One that looks at forward passes: `forward_scope()`, an RAII guard around each. It may also have `run_scope()`, a guard for as long
+/// as a run lasts, and `after_update()`.
+template <class Bound>
+concept scopes_forward = requires(Bound& bound) { requires std::is_class_v<decltype(bound.forward_scope())>; };
+
 /// Where training computes: `policy.bind<Tensor>()` gives a bound device.
 template <class Policy, class Tensor>
 concept device_policy = std::same_as<slot_of_t<Policy>, slot::device> && requires(Policy const& policy) {

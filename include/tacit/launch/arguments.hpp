@@ -24,14 +24,14 @@ struct Option {
   std::string help;
 };
 
-/// For a program that names its policies: no `--device` and no `--precision` beside its own options.
+/// For a program that names its policies: no `--device`, `--precision` and `--threads` beside its own options.
 struct own_options_t {};
 inline constexpr own_options_t own_options{};
 
 /// A command line, read once and whole: what is unknown, malformed or given twice is an error that lists what is known.
 ///
-/// Besides the options listed there are `--device` and `--precision`, which `Auto` and `run` read (listing one of them
-/// replaces its help), and `--help`. Nothing is printed here and nothing exits.
+/// Besides the options listed there are `--device` and `--precision`, which `Auto` and `run` read, and `--threads`, which `Auto`
+/// reads (listing one of them replaces its help), and `--help`. Nothing is printed here and nothing exits.
 /// Example:
 ///     tacit::launch::Arguments const arguments{argc, argv, {{"epochs", "N", "passes over the data (8)"}}};
 ///     if (arguments.help_requested()) return std::puts(arguments.help().c_str()), 0;
@@ -96,6 +96,7 @@ class Arguments {
     if (with_policies) {
       declare_default({"device", "NAME", "where to train: auto, cpu, cuda or cuda:N (auto)"});
       declare_default({"precision", "NAME", "in what precision: auto, fp32, fp64 or bf16 (auto)"});
+      declare_default({"threads", "N", "threads on the CPU: auto, a number, all or measured (auto)"});
     }
     declare({"help", "", "this text"});
     for (int i = 1; i < argc; ++i) help_ = help_ || std::string_view{argv[i]} == "--help";

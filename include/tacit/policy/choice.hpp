@@ -46,4 +46,24 @@ inline precision_kind parse_precision(std::string_view text, std::string_view wh
                     "give auto, fp32, fp64, bf16 or fp16"};
 }
 
+enum class threads_kind : std::uint8_t { as_they_are, automatic, number, all, measured };
+
+struct ThreadsWanted {
+  threads_kind kind = threads_kind::as_they_are;
+  std::int64_t number = 0;
+};
+
+/// Throws: ConfigError that names `where`, for anything but auto, all, measured, a number from 1 to 1024 and the empty text.
+inline ThreadsWanted parse_threads(std::string_view text, std::string_view where) {
+  if (text.empty()) return {};
+  if (text == "auto") return {threads_kind::automatic, 0};
+  if (text == "all") return {threads_kind::all, 0};
+  if (text == "measured") return {threads_kind::measured, 0};
+  std::int64_t number = 0;
+  auto const [stop, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error == std::errc{} && stop == text.data() + text.size() && number >= 1 && number <= 1024) return {threads_kind::number, number};
+  throw ConfigError{"TACIT-RC160", detail::message({"'", text, "' is no number of threads"}), where,
+                    "give auto, all, measured, or a number from 1 to 1024"};
+}
+
 }  // namespace tacit::inline v0::detail

@@ -56,6 +56,8 @@ class TrainerView {
   auto& optimizer() const {
     return core_->template phase<I>().optimizer;
   }
+  /// The bound device: with `Auto`, `device().threads()` is the number of threads as a part of a state.
+  auto& device() const { return core_->device(); }
   /// The bound precision: with `Fp16`, `precision().scaler().scale()` is the loss scale.
   auto const& precision() const { return core_->precision(); }
 

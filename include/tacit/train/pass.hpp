@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "tacit/concepts/batch_source.hpp"
+#include "tacit/concepts/device_policy.hpp"
 #include "tacit/core/error.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/events/dispatch.hpp"
@@ -139,7 +140,12 @@ class PassBase {
   template <std::size_t I>
   output_type<I> forward() {
     [[maybe_unused]] auto const autocast = core_.precision().autocast();
-    return task_step<I, Training>(core_.task(), *batch_, context_);
+    if constexpr (scopes_forward<typename CoreT::device_type>) {
+      auto const scope = core_.device().forward_scope();
+      return task_step<I, Training>(core_.task(), *batch_, context_);
+    } else {
+      return task_step<I, Training>(core_.task(), *batch_, context_);
+    }
   }
 
   /// Adds the step's loss: the true loss, whatever the accumulation.

@@ -38,7 +38,7 @@ std::string code_of(Line const& line) {
     read(line);
   } catch (tacit::ConfigError const& error) {
     // Every one of them lists what is known.
-    for (char const* known : {"--data DIR", "--epochs N", "--verbose", "--device NAME", "--precision NAME", "--help"}) {
+    for (char const* known : {"--data DIR", "--epochs N", "--verbose", "--device NAME", "--precision NAME", "--threads N", "--help"}) {
       CAPTURE(error.what(), known);
       CHECK(error.fix().find(known) != std::string::npos);
     }
@@ -118,6 +118,7 @@ TEST_CASE("help is a text, and neither printed nor the end of the program") {
         "  --verbose         says more\n"
         "  --device NAME     where to train: auto, cpu, cuda or cuda:N (auto)\n"
         "  --precision NAME  in what precision: auto, fp32, fp64 or bf16 (auto)\n"
+        "  --threads N       threads on the CPU: auto, a number, all or measured (auto)\n"
         "  --help            this text\n");
   CHECK(Arguments{0, nullptr}.help().starts_with("usage: program "));
 }

@@ -57,4 +57,29 @@ TEST_CASE("a text that names no precision is refused with what would do") {
   }
 }
 
+TEST_CASE("numbers of threads are read") {
+  using tacit::detail::parse_threads;
+  using tacit::detail::threads_kind;
+  CHECK(parse_threads("", "").kind == threads_kind::as_they_are);
+  CHECK(parse_threads("auto", "").kind == threads_kind::automatic);
+  CHECK(parse_threads("all", "").kind == threads_kind::all);
+  CHECK(parse_threads("measured", "").kind == threads_kind::measured);
+  CHECK(parse_threads("1", "").number == 1);
+  CHECK(parse_threads("1024", "").kind == threads_kind::number);
+  CHECK(parse_threads("1024", "").number == 1024);
+}
+
+TEST_CASE("a text that is no number of threads is refused with what would do") {
+  auto const text = GENERATE("0", "-1", "1025", "x", "2x", "2.0", " 2", "All", "99999999999999999999");
+  CAPTURE(text);
+  try {
+    tacit::detail::parse_threads(text, "--threads");
+    FAIL("accepted");
+  } catch (tacit::ConfigError const& error) {
+    CHECK(error.code() == "TACIT-RC160");
+    CHECK(error.where() == "--threads");
+    CHECK(error.fix() == "give auto, all, measured, or a number from 1 to 1024");
+  }
+}
+
 }  // namespace
