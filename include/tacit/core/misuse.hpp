@@ -17,7 +17,7 @@ enum class misuse {
   EC14, EC15, EC16, EC17, EC18, EC19, EC20, EC23, EC24, EC25, EC26, EC27, EC28,
   EC29,
   // metrics
-  EM01, EM02, EM03, EM04, EM05, EM06, EM12, EM13, EM14,
+  EM01, EM02, EM03, EM04, EM05, EM06, EM12, EM13, EM14, EM20, EM21,
   // policies: device, precision, distribution, pairs
   EP01, EP02, EP03, EP04, EP05, EP06,
   EP11, EP12, EP13, EP14, EP15, EP16, EP17, EP18,
@@ -28,7 +28,7 @@ enum class misuse {
   // state
   EV01, EV02, EV03, EV04, EV05, EV06, EV07,
   // runs
-  ER01, ER02, ER03, ER04, ER05, ER06,
+  ER01, ER02, ER03, ER04, ER05, ER06, ER13,
   // data
   ED01, ED02, ED03, ED04, ED05, ED06
 };

@@ -140,6 +140,10 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(em13, "[TACIT-EM13] a metric or an eval set has an empty name, wanted: struct tag : tacit::Metric<\"name\"> {}, eval_sets<\"name\">, see docs/errors.md");
   constexpr bool em14 = N != misuse::EM14;
   static_assert(em14, "[TACIT-EM14] `evaluates_as` of a callback is no list of names, wanted: using evaluates_as = tacit::evaluates_as<\"name\">, see docs/errors.md");
+  constexpr bool em20 = N != misuse::EM20;
+  static_assert(em20, "[TACIT-EM20] context.record is given a value that is no number, wanted: a tacit::Mean for a mean over samples and ranks, context.loss() for the loss, or a number, see docs/errors.md");
+  constexpr bool em21 = N != misuse::EM21;
+  static_assert(em21, "[TACIT-EM21] the first argument of context.record is no metric tag, wanted: context.record(hits{}, value) with struct hits : tacit::Metric<\"hits\"> {}, see docs/errors.md");
   constexpr bool ep01 = N != misuse::EP01;
   static_assert(ep01, "[TACIT-EP01] a device policy gives no bound device, wanted: auto bind<Tensor>() const, see docs/errors.md");
   constexpr bool ep02 = N != misuse::EP02;
@@ -264,6 +268,8 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(er05, "[TACIT-ER05] a run without options, wanted: train(data, options) or train(data, valid, options), options as in {.epochs = 8}, see docs/errors.md");
   constexpr bool er06 = N != misuse::ER06;
   static_assert(er06, "[TACIT-ER06] a schedule is for a field that no optimizer of the task has, wanted: lr(schedule), or members field(name<\"x\">{}) and set_field(name<\"x\">{}, double) of the bound optimizer, see docs/errors.md");
+  constexpr bool er13 = N != misuse::ER13;
+  static_assert(er13, "[TACIT-ER13] a plain number is no length of a schedule, wanted: Updates{100}, Epochs{1}, schedule::Fraction{0.1}, or a sum of those, see docs/errors.md");
   constexpr bool ed01 = N != misuse::ED01;
   static_assert(ed01, "[TACIT-ED01] a dataset does not tell how many samples it has, wanted: std::int64_t size() const, see docs/errors.md");
   constexpr bool ed02 = N != misuse::ED02;

@@ -73,6 +73,11 @@ class Count {
     value_ = detail::bounded_sum(value_, other.value_);
     return *this;
   }
+  /// Unset where either is. A plain number is no operand: `Updates{5} + Updates{1}`.
+  template <std::same_as<Count> A, std::same_as<Count> B>
+  friend constexpr Count operator+(A a, B b) noexcept {
+    return a.is_set() && b.is_set() ? a += b : Count{unset};
+  }
   /// No loop counts to 2^63 one by one.
   constexpr Count& operator++() noexcept {
     ++value_;
