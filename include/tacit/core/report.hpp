@@ -28,6 +28,8 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(es07, "[TACIT-ES07] a policy or callback written into Trainer<...> has no default value, wanted: it as an argument too, see docs/errors.md");
   constexpr bool es08 = N != misuse::ES08;
   static_assert(es08, "[TACIT-ES08] an argument of Trainer cannot be copied, wanted: std::move(argument), see docs/errors.md");
+  constexpr bool es15 = N != misuse::ES15;
+  static_assert(es15, "[TACIT-ES15] nothing that is included says how these tensors are saved, wanted: #include <tacit/state/torch/tensor.hpp> for the tensors of LibTorch, see docs/errors.md");
   constexpr bool et01 = N != misuse::ET01;
   static_assert(et01, "[TACIT-ET01] a step's result has no tensor `loss`, wanted: a struct with a member `Tensor loss`, see docs/errors.md");
   constexpr bool et02 = N != misuse::ET02;
@@ -120,6 +122,8 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(ec28, "[TACIT-EC28] a callback that sizes micro-batches lacks a part of that, or it has another form, wanted: Samples micro_batch_rows() const and void halved(Samples most, Sink const&, Progress const&), see docs/errors.md");
   constexpr bool ec29 = N != misuse::EC29;
   static_assert(ec29, "[TACIT-EC29] `batch_limits` of a callback has the wrong form, wanted: public BatchLimits batch_limits() const, see docs/errors.md");
+  constexpr bool ec40 = N != misuse::EC40;
+  static_assert(ec40, "[TACIT-EC40] a handler takes any number of arguments, wanted: void on(event::X const&, auto& context); a class inside a function cannot have `auto&`, write it outside of the function, see docs/errors.md");
   constexpr bool ec18 = N != misuse::EC18;
   static_assert(ec18, "[TACIT-EC18] a callback that records stands in OnMainProcess, but all ranks record together, wanted: the callback without OnMainProcess, see docs/errors.md");
   constexpr bool ec19 = N != misuse::EC19;

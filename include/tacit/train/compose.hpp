@@ -448,6 +448,8 @@ constexpr auto check_callback() {
     return refuse<misuse::EC23, written, original_name_t<asked>>{};
   } else if constexpr (!names_on_v<asked> || names_no_events<asked>) {
     return refuse<misuse::EC02, written>{};
+  } else if constexpr (takes_any_number<asked>) {
+    return refuse<misuse::EC40, written>{};
   } else {
     return first_unsound<decltype(check_handlers<asked, Tensor, Task>()), decltype(check_silent_handlers<asked, Tensor, Task>()),
                          refuse_if<half_in_callback<asked>(), written>>();
