@@ -13,6 +13,16 @@ using tacit::Updates;
 
 constexpr schedule::RunLength run{.updates = 100, .updates_per_epoch = 10};
 
+// T17: sums of lengths.
+static_assert((Epochs{1} + Updates{5}).updates(run) == 15 && (Updates{5} + Epochs{2}).updates(run) == 25);
+static_assert((schedule::Fraction{0.1} + Updates{1}).updates(run) == 11 && (Epochs{1} + schedule::Fraction{0.5}).updates(run) == 60);
+static_assert((schedule::Fraction{0.1} + schedule::Fraction{0.2}).updates(run) == 30);
+static_assert((Epochs{1} + Updates{5} + schedule::Fraction{0.1}).updates(run) == 25);
+static_assert(Updates{5} + Updates{6} == Updates{11} && !(Updates{5} + Updates{tacit::unset}).is_set());
+template <class A, class B>
+concept can_be_summed = requires(A a, B b) { a + b; };
+static_assert(!can_be_summed<Updates, int> && !can_be_summed<int, Epochs> && !can_be_summed<tacit::Samples, Updates> && !can_be_summed<tacit::Tokens, Epochs>);
+
 constexpr double at(auto const& bound, std::int64_t update) { return bound(UpdateIndex{update}); }
 constexpr bool falls(auto const& bound, std::int64_t from, std::int64_t to) {
   for (; from + 1 <= to; ++from) {
@@ -59,9 +69,9 @@ constexpr auto field = tacit::lr(schedule::constant(), "heads");
 static_assert(field.name.view() == "lr" && field.group == "heads");
 static_assert(tacit::detail::is_field_schedule_v<decltype(tacit::lr(schedule::constant()))> && !tacit::detail::is_field_schedule_v<int>);
 
-// A number alone is no length, and neither are samples.
+// Samples are no length; a number alone is refused with ER13 (tests/fail).
 template <class T>
 concept a_length = requires(T value) { schedule::warmup(value); };
-static_assert(a_length<Updates> && a_length<Epochs> && a_length<schedule::Fraction> && !a_length<int> && !a_length<tacit::Samples>);
+static_assert(a_length<Updates> && a_length<Epochs> && a_length<schedule::Fraction> && !a_length<tacit::Samples>);
 
 }  // namespace

@@ -18,7 +18,7 @@ namespace tacit::inline v0 {
 /// `host_reads_free()`: reading a scalar on the host waits for nothing. Besides, it may have `releases_memory`.
 template <class Bound, class Tensor>
 concept bound_device = requires(Bound& bound, Bound const& fixed, Tensor const& tensor) {
-  { Bound::is_host } -> std::convertible_to<bool>;
+  typename std::bool_constant<static_cast<bool>(Bound::is_host)>;
   { fixed.to(tensor) } -> std::convertible_to<Tensor>;
   { fixed.host_reads_free() } -> std::same_as<bool>;
   { fixed.name() } -> std::convertible_to<std::string>;
@@ -44,7 +44,7 @@ namespace detail {
 
 template <class Bound, class Tensor>
 consteval misuse missing_in_bound_device() {
-  if constexpr (!requires { { Bound::is_host } -> std::convertible_to<bool>; }) {
+  if constexpr (!requires { typename std::bool_constant<static_cast<bool>(Bound::is_host)>; }) {
     return misuse::EP02;
   } else if constexpr (!requires(Bound const& fixed, Tensor const& tensor) { { fixed.to(tensor) } -> std::convertible_to<Tensor>; }) {
     return misuse::EP03;

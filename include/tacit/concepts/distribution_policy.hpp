@@ -39,7 +39,7 @@ template <class Bound, class Parameters>
 concept bound_distribution =
     requires(Bound& bound, typename Parameters::tensor_type& tensor, typename Parameters::tensor_type const& fixed, Parameters& parameters,
              std::span<double> numbers, std::int64_t wish, std::string_view text, int root) {
-      { Bound::is_single } -> std::convertible_to<bool>;
+      typename std::bool_constant<static_cast<bool>(Bound::is_single)>;
       { bound.rank() } -> std::same_as<int>;
       { bound.local_rank() } -> std::same_as<int>;
       { bound.world_size() } -> std::same_as<int>;
@@ -51,7 +51,7 @@ concept bound_distribution =
       { bound.sum(fixed) } -> std::same_as<typename Parameters::tensor_type>;
       bound.broadcast(tensor, root);
       bound.barrier();
-      bound.no_sync();
+      requires !std::is_void_v<decltype(bound.no_sync())>;
       bound.prepare_parameters(parameters);
       bound.prepare_gradients(parameters);
       { bound.name() } -> std::convertible_to<std::string>;
@@ -96,7 +96,7 @@ namespace detail {
 template <class Bound, class Parameters>
 consteval misuse missing_in_bound_distribution() {
   using tensor_type = typename Parameters::tensor_type;
-  if constexpr (!requires { { Bound::is_single } -> std::convertible_to<bool>; }) {
+  if constexpr (!requires { typename std::bool_constant<static_cast<bool>(Bound::is_single)>; }) {
     return misuse::EP22;
   } else if constexpr (!requires(Bound& bound) { { bound.rank() } -> std::same_as<int>; }) {
     return misuse::EP23;
@@ -118,7 +118,7 @@ consteval misuse missing_in_bound_distribution() {
     return misuse::EP31;
   } else if constexpr (!requires(Bound& bound) { bound.barrier(); }) {
     return misuse::EP32;
-  } else if constexpr (!requires(Bound& bound) { bound.no_sync(); }) {
+  } else if constexpr (!requires(Bound& bound) { requires !std::is_void_v<decltype(bound.no_sync())>; }) {
     return misuse::EP33;
   } else if constexpr (!requires(Bound& bound, Parameters& parameters) { bound.prepare_parameters(parameters); }) {
     return misuse::EP34;

@@ -27,9 +27,9 @@ class LogPoint;
 /// `scales_losses`. To name one member of a group and not the others does not compile.
 template <class Bound, class Parameters>
 concept bound_precision = requires(Bound& bound, typename Parameters::tensor_type const& tensor, Parameters& parameters, double factor) {
-  { Bound::casts } -> std::convertible_to<bool>;
+  typename std::bool_constant<static_cast<bool>(Bound::casts)>;
   { bound.cast(tensor) } -> std::convertible_to<typename Parameters::tensor_type>;
-  bound.autocast();
+  requires !std::is_void_v<decltype(bound.autocast())>;
   bound.backward(tensor, factor);
   { bound.unscale(parameters) } -> std::same_as<typename Parameters::tensor_type const*>;
   bound.after_update();
@@ -71,11 +71,11 @@ namespace detail {
 template <class Bound, class Parameters>
 consteval misuse missing_in_bound_precision() {
   using tensor_type = typename Parameters::tensor_type;
-  if constexpr (!requires { { Bound::casts } -> std::convertible_to<bool>; }) {
+  if constexpr (!requires { typename std::bool_constant<static_cast<bool>(Bound::casts)>; }) {
     return misuse::EP12;
   } else if constexpr (!requires(Bound& bound, tensor_type const& tensor) { { bound.cast(tensor) } -> std::convertible_to<tensor_type>; }) {
     return misuse::EP13;
-  } else if constexpr (!requires(Bound& bound) { bound.autocast(); }) {
+  } else if constexpr (!requires(Bound& bound) { requires !std::is_void_v<decltype(bound.autocast())>; }) {
     return misuse::EP14;
   } else if constexpr (!requires(Bound& bound, tensor_type const& loss, double factor) { bound.backward(loss, factor); }) {
     return misuse::EP15;

@@ -28,6 +28,8 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(es07, "[TACIT-ES07] a policy or callback written into Trainer<...> has no default value, wanted: it as an argument too, see docs/errors.md");
   constexpr bool es08 = N != misuse::ES08;
   static_assert(es08, "[TACIT-ES08] an argument of Trainer cannot be copied, wanted: std::move(argument), see docs/errors.md");
+  constexpr bool es15 = N != misuse::ES15;
+  static_assert(es15, "[TACIT-ES15] nothing that is included says how these tensors are saved, wanted: #include <tacit/state/torch/tensor.hpp> for the tensors of LibTorch, see docs/errors.md");
   constexpr bool et01 = N != misuse::ET01;
   static_assert(et01, "[TACIT-ET01] a step's result has no tensor `loss`, wanted: a struct with a member `Tensor loss`, see docs/errors.md");
   constexpr bool et02 = N != misuse::ET02;
@@ -62,6 +64,8 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(et23, "[TACIT-ET23] a member function of a task has a name of pytorch-accelerated, which nobody calls (renamed<\"that name\", \"what takes its place\">), wanted: train_step, eval_step, forward or loss, a policy, or a callback, see docs/errors.md");
   constexpr bool et24 = N != misuse::ET24;
   static_assert(et24, "[TACIT-ET24] `visit_tensors` of a task or a loss has the wrong form, wanted: public void visit_tensors(auto const& visit), one visit(tensor) per tensor, see docs/errors.md");
+  constexpr bool et30 = N != misuse::ET30;
+  static_assert(et30, "[TACIT-ET30] context.emit stands in a task's step, wanted: context.emit(event) in a callback's handler, as of event::TrainStepEnd; what the step found goes there as a member of its result, context.output(), see docs/errors.md");
   constexpr bool et14 = N != misuse::ET14;
   static_assert(et14, "[TACIT-ET14] the `weight` of a step's result is neither a number nor a tensor, wanted: a public member `double weight` or `Tensor weight` of one element, see docs/errors.md");
   constexpr bool et15 = N != misuse::ET15;
@@ -118,6 +122,8 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(ec28, "[TACIT-EC28] a callback that sizes micro-batches lacks a part of that, or it has another form, wanted: Samples micro_batch_rows() const and void halved(Samples most, Sink const&, Progress const&), see docs/errors.md");
   constexpr bool ec29 = N != misuse::EC29;
   static_assert(ec29, "[TACIT-EC29] `batch_limits` of a callback has the wrong form, wanted: public BatchLimits batch_limits() const, see docs/errors.md");
+  constexpr bool ec40 = N != misuse::EC40;
+  static_assert(ec40, "[TACIT-EC40] a handler takes any number of arguments, wanted: void on(event::X const&, auto& context); a class inside a function cannot have `auto&`, write it outside of the function, see docs/errors.md");
   constexpr bool ec18 = N != misuse::EC18;
   static_assert(ec18, "[TACIT-EC18] a callback that records stands in OnMainProcess, but all ranks record together, wanted: the callback without OnMainProcess, see docs/errors.md");
   constexpr bool ec19 = N != misuse::EC19;
@@ -140,6 +146,10 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(em13, "[TACIT-EM13] a metric or an eval set has an empty name, wanted: struct tag : tacit::Metric<\"name\"> {}, eval_sets<\"name\">, see docs/errors.md");
   constexpr bool em14 = N != misuse::EM14;
   static_assert(em14, "[TACIT-EM14] `evaluates_as` of a callback is no list of names, wanted: using evaluates_as = tacit::evaluates_as<\"name\">, see docs/errors.md");
+  constexpr bool em20 = N != misuse::EM20;
+  static_assert(em20, "[TACIT-EM20] context.record is given a value that is no number, wanted: a tacit::Mean for a mean over samples and ranks, context.loss() for the loss, or a number, see docs/errors.md");
+  constexpr bool em21 = N != misuse::EM21;
+  static_assert(em21, "[TACIT-EM21] the first argument of context.record is no metric tag, wanted: context.record(hits{}, value) with struct hits : tacit::Metric<\"hits\"> {}, see docs/errors.md");
   constexpr bool ep01 = N != misuse::EP01;
   static_assert(ep01, "[TACIT-EP01] a device policy gives no bound device, wanted: auto bind<Tensor>() const, see docs/errors.md");
   constexpr bool ep02 = N != misuse::EP02;
@@ -264,6 +274,8 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(er05, "[TACIT-ER05] a run without options, wanted: train(data, options) or train(data, valid, options), options as in {.epochs = 8}, see docs/errors.md");
   constexpr bool er06 = N != misuse::ER06;
   static_assert(er06, "[TACIT-ER06] a schedule is for a field that no optimizer of the task has, wanted: lr(schedule), or members field(name<\"x\">{}) and set_field(name<\"x\">{}, double) of the bound optimizer, see docs/errors.md");
+  constexpr bool er13 = N != misuse::ER13;
+  static_assert(er13, "[TACIT-ER13] a plain number is no length of a schedule, wanted: Updates{100}, Epochs{1}, schedule::Fraction{0.1}, or a sum of those, see docs/errors.md");
   constexpr bool ed01 = N != misuse::ED01;
   static_assert(ed01, "[TACIT-ED01] a dataset does not tell how many samples it has, wanted: std::int64_t size() const, see docs/errors.md");
   constexpr bool ed02 = N != misuse::ED02;

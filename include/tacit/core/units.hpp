@@ -44,6 +44,12 @@ constexpr std::int64_t bounded_sum(std::int64_t a, std::int64_t b) noexcept {
 /// How many parts of that size, the last one incomplete, a count has.
 /// Requires: part > 0.
 constexpr std::int64_t quotient_up(std::int64_t count, std::int64_t part) noexcept { return count / part + (count % part != 0 ? 1 : 0); }
+/// A std::ostream or one like it: our types can be written to it, and no header of ours includes one.
+template <class T>
+concept output_stream = requires {
+  typename T::char_type;
+  typename T::traits_type;
+};
 }  // namespace detail
 
 /// How many of a unit: implicit from any integer, never negative, and possibly not given at all.
@@ -67,6 +73,11 @@ class Count {
     value_ = detail::bounded_sum(value_, other.value_);
     return *this;
   }
+  /// Unset where either is. A plain number is no operand: `Updates{5} + Updates{1}`.
+  template <std::same_as<Count> A, std::same_as<Count> B>
+  friend constexpr Count operator+(A a, B b) noexcept {
+    return a.is_set() && b.is_set() ? a += b : Count{unset};
+  }
   /// No loop counts to 2^63 one by one.
   constexpr Count& operator++() noexcept {
     ++value_;
@@ -75,6 +86,16 @@ class Count {
 
   friend constexpr bool operator==(Count, Count) = default;
   friend constexpr auto operator<=>(Count, Count) = default;
+  /// Writes the number, or "unset".
+  template <detail::output_stream Stream>
+  friend Stream& operator<<(Stream& out, Count count) {
+    if (count.is_set()) {
+      out << count.value_;
+    } else {
+      out << "unset";
+    }
+    return out;
+  }
 
  private:
   template <class Integer>
@@ -115,6 +136,11 @@ class Index {
 
   friend constexpr bool operator==(Index, Index) = default;
   friend constexpr auto operator<=>(Index, Index) = default;
+  template <detail::output_stream Stream>
+  friend Stream& operator<<(Stream& out, Index index) {
+    out << index.value_;
+    return out;
+  }
 
  private:
   [[noreturn]] static void refuse() {

@@ -280,6 +280,8 @@ template <class Run, unsigned Parts, std::size_t Phase>
 class Context : public detail::emit_part<Run, Parts, Phase> {
  public:
   explicit Context(Run& run) : detail::emit_part<Run, Parts, Phase>{run} {}
+  Context(Context const&) = delete;  // said here: an error about the whole chain of bases is long
+  Context& operator=(Context const&) = delete;
 };
 
 namespace detail {
@@ -388,6 +390,11 @@ class StepContext : public detail::step_ranks_part<Core> {
   int rank() const { return core_->rank(); }
   int world_size() const { return core_->world_size(); }
   LogPoint const* log_point() const { return core_->log_point(); }
+  /// Not of a step: callbacks emit events, at the events where they record.
+  template <class Event>
+  void emit(Event const&) const {
+    detail::report(bad<misuse::ET30, Event>{});
+  }
   /// Brings a tensor to the device, in the precision's dtype.
   tensor_type to_device(tensor_type const& tensor) const { return core_->to_device(tensor); }
 

@@ -2,7 +2,7 @@
 
 #include <string_view>
 
-#include "tacit/version.hpp"
+#include "tacit/core/units.hpp"
 
 namespace tacit::inline v0 {
 
@@ -26,6 +26,25 @@ constexpr std::string_view to_string(StopReason reason) noexcept {
     case StopReason::non_finite: return "loss is not finite";
   }
   return "unknown";
+}
+constexpr std::string_view to_string(Flow flow) noexcept {
+  switch (flow) {
+    case Flow::proceed: return "proceed";
+    case Flow::skip_batch: return "skip batch";
+    case Flow::end_epoch: return "end epoch";
+    case Flow::stop_run: return "stop run";
+  }
+  return "unknown";
+}
+template <detail::output_stream Stream>
+Stream& operator<<(Stream& out, StopReason reason) {
+  out << to_string(reason);
+  return out;
+}
+template <detail::output_stream Stream>
+Stream& operator<<(Stream& out, Flow flow) {
+  out << to_string(flow);
+  return out;
 }
 
 }  // namespace tacit::inline v0

@@ -149,6 +149,10 @@ inline constexpr bool hides_handlers<T, Context, Events> = [] {
          (made_of<T, hidden, any_context_by_value, any_context_by_value> && !made_of<T, not_a_base, any_context_by_value, any_context_by_value>);
 }();
 
+/// A handler that takes `...`: what g++ makes of `auto&` in a class inside a function, and then calls for every event.
+template <class Callback>
+concept takes_any_number = requires(Callback& c, no_event e) { c.on(e, e, e, e, e, e, e, e); };
+
 /// The callback that is asked: the bound form where it has one, what a reference refers to, else itself.
 template <class Callback>
 struct unwrap {

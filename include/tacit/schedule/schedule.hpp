@@ -7,8 +7,11 @@
 #include <limits>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "tacit/core/error.hpp"
+#include "tacit/core/misuse.hpp"
+#include "tacit/core/report.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/schedule/math.hpp"
 #include "tacit/version.hpp"
@@ -27,6 +30,11 @@ struct Fraction {
   double of_run = 0.0;
 };
 
+namespace detail {
+template <class T>
+inline constexpr bool is_length_unit = std::is_same_v<T, Updates> || std::is_same_v<T, Epochs> || std::is_same_v<T, Fraction>;
+}  // namespace detail
+
 /// A length in updates, epochs, or parts of the run, or a sum of those; a plain number is none.
 /// Throws: ConfigError for a count that is not given, or a fraction outside [0, 1].
 class Length {
@@ -37,6 +45,13 @@ class Length {
     if (!(part.of_run >= 0.0 && part.of_run <= 1.0)) {
       throw ConfigError{"TACIT-RC90", "a part of the run is a number from 0 to 1", "schedule::Fraction", "give 0.1 for a tenth"};
     }
+  }
+
+  /// A number without its unit: refused, with the units in the message.
+  template <class Number>
+    requires(std::is_arithmetic_v<Number>)
+  constexpr Length(Number) {
+    tacit::detail::report(bad<misuse::ER13, Number>{});
   }
 
   friend constexpr Length operator+(Length a, Length b) {
@@ -86,6 +101,13 @@ class Length {
   std::int64_t epochs_ = 0;
   double part_ = 0.0;
 };
+
+/// A sum of unlike lengths; that of two counts of one unit is a count.
+template <class A, class B>
+  requires(detail::is_length_unit<A> && detail::is_length_unit<B> && (!std::is_same_v<A, B> || std::is_same_v<A, Fraction>))
+constexpr Length operator+(A a, B b) {
+  return Length{a} + Length{b};
+}
 
 /// The shape of a phase.
 enum class Shape { constant, linear, cosine, inverse_decay, sqrt_decay, polynomial, exponential, step, inverse_sqrt };
@@ -414,3 +436,7 @@ constexpr Schedule<2 * Checkpoints + 1> wsd(WsdOptions options = {}) {
 }
 
 }  // namespace tacit::inline v0::schedule
+
+namespace tacit::inline v0 {
+using schedule::operator+;  // of counts, whose namespace is this one
+}  // namespace tacit::inline v0

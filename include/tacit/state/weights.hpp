@@ -14,6 +14,8 @@
 #include <vector>
 
 #include "tacit/core/error.hpp"
+#include "tacit/core/misuse.hpp"
+#include "tacit/core/report.hpp"
 #include "tacit/state/file_system.hpp"
 #include "tacit/state/module_state.hpp"
 #include "tacit/state/safetensors.hpp"
@@ -310,6 +312,25 @@ WeightPlan plan(Tensors const& tensors, WeightFiles<F> const& files, std::string
 }
 
 }  // namespace detail
+
+/// In their place where the header that says how the module's tensors are saved is not included.
+template <class Model, file_system F = PosixFileSystem>
+  requires(!detail::saved_tensor<detail::tensor_of_model<Model>>)
+WeightsReport plan_weights(std::filesystem::path const&, Model&, LoadWeightsOptions const& = {}, F = {}) {
+  detail::report(bad<misuse::ES15, detail::tensor_of_model<Model>>{});
+  return {};
+}
+template <class Model, file_system F = PosixFileSystem>
+  requires(!detail::saved_tensor<detail::tensor_of_model<Model>>)
+WeightsReport load_weights(std::filesystem::path const&, Model&, LoadWeightsOptions const& = {}, F = {}) {
+  detail::report(bad<misuse::ES15, detail::tensor_of_model<Model>>{});
+  return {};
+}
+template <class Model, file_system F = PosixFileSystem>
+  requires(!detail::saved_tensor<detail::tensor_of_model<Model>>)
+void save_weights(std::filesystem::path const&, Model&, SaveWeightsOptions const& = {}, F = {}) {
+  detail::report(bad<misuse::ES15, detail::tensor_of_model<Model>>{});
+}
 
 /// What `load_weights` would do: reads the headers of the files and changes nothing.
 /// Throws: StateError for files that are no safetensors files, or damaged.

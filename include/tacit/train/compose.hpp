@@ -448,6 +448,8 @@ constexpr auto check_callback() {
     return refuse<misuse::EC23, written, original_name_t<asked>>{};
   } else if constexpr (!names_on_v<asked> || names_no_events<asked>) {
     return refuse<misuse::EC02, written>{};
+  } else if constexpr (takes_any_number<asked>) {
+    return refuse<misuse::EC40, written>{};
   } else {
     return first_unsound<decltype(check_handlers<asked, Tensor, Task>()), decltype(check_silent_handlers<asked, Tensor, Task>()),
                          refuse_if<half_in_callback<asked>(), written>>();
@@ -763,7 +765,11 @@ constexpr auto check_policies() {
     if constexpr (!precision_policy<Precision, parameters, bound_device>) {
       return refuse<missing_in_precision<Precision, parameters, bound_device>(), Precision>{};
     } else if constexpr (!distribution_policy<Distribution, parameters, bound_device>) {
-      return refuse<missing_in_distribution<Distribution, parameters, bound_device>(), Distribution>{};
+      if constexpr (requires { requires !Distribution::template serves<bound_device>; }) {
+        return refuse<misuse::EP41, Device, Distribution>{};
+      } else {
+        return refuse<missing_in_distribution<Distribution, parameters, bound_device>(), Distribution>{};
+      }
     } else if constexpr (!compatible<Device, Precision> || !compatible<Precision, Device>) {
       return refuse<misuse::EP41, Device, Precision>{};
     } else if constexpr (!compatible<Device, Distribution> || !compatible<Distribution, Device>) {
@@ -823,6 +829,19 @@ template <class T>
 concept raw_model = !has_slot<T> && std::is_void_v<model_of_t<T>> &&
                     (module_like<T> || requires(T const& t) { (*t).named_parameters(); });
 
+/// Something before what may be a loss and an optimizer, as a std::reference_wrapper, a std::weak_ptr or a nullptr.
+template <class First, class... Rest>
+consteval bool stands_for_model() {
+  if constexpr (sizeof...(Rest) < 2 || !std::is_void_v<model_of_t<First>>) {
+    return false;
+  } else {
+    return []<class Loss, class Optimizer, class... Policies>(list<Loss, Optimizer, Policies...>) {
+      return !(has_slot<First> || has_slot<Loss> || known_slot<Optimizer>) && std::is_void_v<model_of_t<Loss>> &&
+             std::is_void_v<model_of_t<Optimizer>>;
+    }(list<Rest...>{});
+  }
+}
+
 template <class Model, class Loss, class Optimizer, class... Policies>
 constexpr auto compose_supervised(list<Model, Loss, Optimizer, Policies...>) {
   if constexpr (known_slot<Loss> || known_slot<Optimizer>) {
@@ -839,7 +858,7 @@ template <class First, class... Rest>
 constexpr auto compose_arguments(list<First, Rest...> arguments) {
   if constexpr (std::same_as<slot_of_t<First>, slot::task>) {
     return compose_task<First>(list<Rest...>{});
-  } else if constexpr (raw_model<First>) {
+  } else if constexpr (raw_model<First> || stands_for_model<First, Rest...>()) {
     return type<refused<bad<misuse::ES04, First>>>{};
   } else if constexpr (std::is_void_v<model_of_t<First>> || sizeof...(Rest) < 2) {
     return type<refused<bad<misuse::ES03, First, list<Rest...>>>>{};

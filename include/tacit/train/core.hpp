@@ -217,7 +217,7 @@ class Core {
 
   template <class Tag, class Value>
   void record(Tag const& tag, Value const& value) {
-    record_number(tag, common(value));
+    if constexpr (may_record<Tag>()) record_number(tag, common(value));
   }
   /// In a step, where another rank may have no batch: nothing that all ranks must do together.
   template <class Tag, class Value>
@@ -225,7 +225,7 @@ class Core {
     if constexpr (!is_single) {
       if (world_size() > 1) require_recordable_in_step<Tag, Value>();
     }
-    record_number(tag, reduced(value));
+    if constexpr (may_record<Tag>()) record_number(tag, reduced(value));
   }
 
   // --- all ranks together; one process gets back what it gave ---
@@ -400,6 +400,21 @@ class Core {
     requires(std::is_arithmetic_v<Value>)
   double reduced(Value value) const {
     return static_cast<double>(value);
+  }
+  template <class Value>
+    requires(!std::is_convertible_v<Value const&, double>)
+  double reduced(Value const&) const {
+    detail::report(bad<misuse::EM20, Value>{});
+    return 0.0;
+  }
+  template <class Tag>
+  static consteval bool may_record() {
+    if constexpr (metric_tag<Tag> || std::is_same_v<Tag, dynamic>) {
+      return true;
+    } else {
+      detail::report(bad<misuse::EM21, Tag>{});
+      return false;
+    }
   }
 
   template <class Callback>

@@ -10,6 +10,18 @@
 
 namespace tacit::inline v0 {
 
+namespace detail {
+/// The latest value of every metric, behind `before`; nothing where there is none.
+template <class Stream>
+void write_latest(Stream& out, History const& metrics, char const* before) {
+  for (HistoryColumn const& column : metrics.columns()) {
+    if (column.entries.empty()) continue;
+    out << before << column.name << ' ' << column.entries.back().value;
+    before = ", ";
+  }
+}
+}  // namespace detail
+
 /// What an evaluation found: `result[tag::accuracy{}]`.
 class EvalResult {
  public:
@@ -23,6 +35,13 @@ class EvalResult {
   }
   History const& metrics() const& noexcept { return metrics_; }
   History metrics() const&& { return metrics_; }
+
+  /// `eval_loss 0.25, accuracy 0.9`.
+  template <detail::output_stream Stream>
+  friend Stream& operator<<(Stream& out, EvalResult const& result) {
+    detail::write_latest(out, result.metrics_, "");
+    return out;
+  }
 
  private:
   History metrics_;
@@ -43,6 +62,13 @@ class RunResult {
   template <class Tag>
   double operator[](Tag const& tag) const {
     return metrics.latest(tag);
+  }
+  /// `completed after 2 epochs, 8 updates: train_loss 0.25, eval_loss 0.5`.
+  template <detail::output_stream Stream>
+  friend Stream& operator<<(Stream& out, RunResult const& result) {
+    out << result.reason << " after " << result.epochs << " epochs, " << result.updates << " updates";
+    detail::write_latest(out, result.metrics, ": ");
+    return out;
   }
 };
 

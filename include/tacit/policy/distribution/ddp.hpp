@@ -415,6 +415,9 @@ struct Ddp {
   template <class Parameters>
   class bound;
 
+  /// False: the backend averages no gradients on that device, and the pair is refused (EP41).
+  template <class Device>
+  static constexpr bool serves = Backend::template serves<Device>;
   template <class Parameters, class Device>
     requires(Backend::template serves<Device>)
   bound<Parameters> bind(Device const& device) const {

@@ -1,0 +1,12 @@
+// expect: TACIT-ES04
+#include "fake/tensor.hpp"
+#include "tacit/train/trainer.hpp"
+
+int main() {
+  auto model = std::make_shared<fake::Linear>();
+#ifdef FIX
+  tacit::Trainer trainer{model, fake::MeanSquaredError{}, fake::Sgd{}, tacit::CallbackPack{}};
+#else
+  tacit::Trainer trainer{std::ref(*model), fake::MeanSquaredError{}, fake::Sgd{}, tacit::CallbackPack{}};
+#endif
+}
