@@ -30,6 +30,13 @@ inline thread_local std::int64_t device_reads = 0;  // reads that a real device 
 class Tensor;
 struct Node;
 
+/// An error of the library, to which places can be added.
+struct Error : std::exception {
+  explicit Error(std::string what) : text{std::move(what)} {}
+  char const* what() const noexcept override { return text.c_str(); }
+  std::string text;
+};
+
 class Tensor {
  public:
   Tensor() = default;
@@ -315,6 +322,10 @@ struct tensor_traits<fake::Tensor> {
     return result;
   }
   static bool out_of_memory(std::exception const& error) { return dynamic_cast<std::bad_alloc const*>(&error) != nullptr; }
+  static void add_context(std::exception& error, std::string const& text) {
+    if (auto* const own = dynamic_cast<fake::Error*>(&error)) own->text += "\n  " + text;
+  }
+  static std::string shape(Tensor const& t) { return "[" + std::to_string(t.defined() ? t->values.size() : 0) + "]"; }
   static std::int64_t threads() { return fake::thread_count; }
   static void set_threads(std::int64_t count) { fake::thread_count = count; }
   static bool host_readable(Tensor const& t) { return !t->on_device; }

@@ -28,6 +28,7 @@
 #include <exception>
 #include <limits>
 #include <new>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -76,6 +77,19 @@ struct tensor_traits<at::Tensor> {
   static bool out_of_memory(std::exception const& error) {
     return dynamic_cast<c10::OutOfMemoryError const*>(&error) != nullptr || dynamic_cast<std::bad_alloc const*>(&error) != nullptr ||
            std::string_view{error.what()}.find("DefaultCPUAllocator: ") != std::string_view::npos;
+  }
+  /// Adds a line to an error of LibTorch; nothing to other errors, and nothing where memory did not suffice.
+  static void add_context(std::exception& error, std::string text) {
+    auto* const own = dynamic_cast<c10::Error*>(&error);
+    if (own != nullptr && !out_of_memory(error)) own->add_context(std::move(text));
+  }
+  /// `[8, 5]`
+  static std::string shape(at::Tensor const& t) {
+    std::string text = "[";
+    if (t.defined()) {
+      for (std::int64_t const size : t.sizes()) text.append(text.size() > 1 ? ", " : "").append(std::to_string(size));
+    }
+    return text + "]";
   }
   static std::int64_t threads() { return at::get_num_threads(); }
   static void set_threads(std::int64_t count) { at::set_num_threads(static_cast<int>(count)); }

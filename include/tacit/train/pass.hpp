@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <limits>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
@@ -140,11 +142,30 @@ class PassBase {
   template <std::size_t I>
   output_type<I> forward() {
     [[maybe_unused]] auto const autocast = core_.precision().autocast();
-    if constexpr (scopes_forward<typename CoreT::device_type>) {
-      auto const scope = core_.device().forward_scope();
-      return task_step<I, Training>(core_.task(), *batch_, context_);
-    } else {
-      return task_step<I, Training>(core_.task(), *batch_, context_);
+    try {
+      if constexpr (scopes_forward<typename CoreT::device_type>) {
+        auto const scope = core_.device().forward_scope();
+        return task_step<I, Training>(core_.task(), *batch_, context_);
+      } else {
+        return task_step<I, Training>(core_.task(), *batch_, context_);
+      }
+    } catch (std::exception& error) {
+      add_place(error, phase_name<I>.view());
+      throw;
+    }
+  }
+
+  /// An error of the tensor library says in which step it arose, and of which shapes the batch is; its type stays, and other errors as they are.
+  [[gnu::cold, gnu::noinline]] void add_place(std::exception& error, std::string_view phase) const noexcept {
+    if constexpr (requires(std::string text) { traits::add_context(error, text); }) {
+      try {
+        std::string text = message({Training ? "in the step" : "in the evaluation's step", phase.empty() ? "" : " of phase ", phase, ", epoch ",
+                                    core_.progress().epoch.value(), Training ? ", batch " : "", Training ? std::to_string(core_.progress().step.value()) : "",
+                                    "; shapes of the batch:"});
+        for_each_tensor<tensor_type>(*batch_, [&text](tensor_type const& tensor) { text.append(" ").append(traits::shape(tensor)); });
+        traits::add_context(error, std::move(text));
+      } catch (...) {  // the error itself is what counts
+      }
     }
   }
 

@@ -98,7 +98,7 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
 
   bool closes_window() const noexcept { return window_.is_closing(); }
   bool window_is_full() const noexcept { return window_.is_full(); }
-  /// After the epoch's last micro-batch. Data that tell their size are planned so that no window is.
+  /// After the epoch's last micro-batch. Data that tell their size are planned so that none is.
   bool window_is_open() const noexcept { return !sized_batch_source<Source> && window_.is_open(); }
   auto& window() noexcept { return window_; }
 
@@ -238,11 +238,8 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
     if constexpr (has_evaluations) evaluate_(this->core_, is_intermediate, std::string_view{});
   }
   void evaluate_nested(std::string_view as) {
-    if constexpr (has_evaluations) {
-      evaluate_(this->core_, true, as);
-    } else {
-      throw UsageError{"TACIT-RU03", "this run has no eval set", "context.evaluate()", "call train(train, valid, options)"};
-    }
+    if constexpr (has_evaluations) return evaluate_(this->core_, true, as);
+    throw UsageError{"TACIT-RU03", "this run has no eval set", "context.evaluate()", "call train(train, valid, options)"};
   }
 
   // --- windows that are computed again (recompute.hpp) ---
@@ -282,11 +279,8 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
     if (log_every_ != 1) this->core_.set_log_point((this->updates().value() + 1) % log_every_ == 0);
   }
   bool is_in_parts() const noexcept {
-    if constexpr (halves_batches) {
-      return this->core_.callbacks().template get<micro_batch_callback>().micro_batch_rows().is_set();
-    } else {
-      return false;
-    }
+    if constexpr (halves_batches) return this->core_.callbacks().template get<micro_batch_callback>().micro_batch_rows().is_set();
+    return false;
   }
   void plan_window() {
     CoreT& core = this->core_;
@@ -305,12 +299,10 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
     heed(is_single ? core.pending_stop() : ranks_.take_stop());
   }
   bool is_at_epoch_end() const {
-    if (this->end_.is_epoch_over()) return true;
     if constexpr (sized_batch_source<Source>) {
-      return this->source_.position() >= this->source_.size(this->core_.world_size());
-    } else {
-      return false;
+      if (this->source_.position() >= this->source_.size(this->core_.world_size())) return true;
     }
+    return this->end_.is_epoch_over();
   }
 
   void heed(StopRequest request) {

@@ -128,7 +128,7 @@ TEST_CASE("options out of range are errors when the optimizer is bound") {
 TEST_CASE("parameters that cannot be updated are errors when the optimizer is bound") {
   ParameterSet none;
   CHECK_THAT(message_of([&] { Sgd{}.bind(none); }, "TACIT-RC20"), ContainsSubstring("register"));
-  message_of([&] { AdamW{}.bind(none); }, "TACIT-RC20");
+  CHECK_THAT(message_of([&] { AdamW{}.bind(none); }, "TACIT-RC20"), ContainsSubstring("frozen"));  // U7
   message_of([&] { from_torch<torch::optim::SGD>(torch::optim::SGDOptions(0.1)).bind(none); }, "TACIT-RC20");
 
   at::Tensor const shared = at::ones({2});
