@@ -94,9 +94,7 @@ struct CrossEntropy {
   }
 
   static at::Tensor host_scalar(double value) {
-    // The last one again where nobody holds it any more: a step then allocates nothing for its weight.
-    static thread_local at::Tensor scalar;
-    if (!scalar.defined() || scalar.use_count() != 1) scalar = at::detail::empty_cpu({}, at::kDouble);
+    at::Tensor const scalar = at::detail::empty_cpu({}, at::kDouble);
     *static_cast<double*>(scalar.mutable_data_ptr()) = value;
     return scalar;
   }
