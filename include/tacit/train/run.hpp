@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tacit/concepts/batch_source.hpp"
+#include "tacit/concepts/device_policy.hpp"
 #include "tacit/task/step_result.hpp"
 #include "tacit/train/core.hpp"
 #include "tacit/train/handler_rights.hpp"
@@ -324,7 +325,7 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
   void count_update() {
     auto& precision = this->core_.precision();
     precision.after_update();
-    if constexpr (requires { this->core_.device().after_update(); }) this->core_.device().after_update();
+    if constexpr (scopes_steps<typename CoreT::device_type>) this->core_.device().after_update();
     if constexpr (requires { precision.require_recoverable(this->core_.log_point()); }) precision.require_recoverable(this->core_.log_point());
     ++this->core_.progress().updates;
     if constexpr (phase_count > 1) is_counted_ = true;

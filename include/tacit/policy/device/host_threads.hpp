@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "tacit/core/error.hpp"
 #include "tacit/core/sink.hpp"
 #include "tacit/policy/choice.hpp"
 #include "tacit/policy/device/thread_trials.hpp"
