@@ -29,10 +29,14 @@ concept bound_device = requires(Bound& bound, Bound const& fixed, Tensor const& 
 template <class Bound>
 concept releases_memory = requires(Bound& bound) { bound.release_memory(); };
 
-/// One that looks at forward passes: `forward_scope()`, an RAII guard around each. It may also have `run_scope()`, a guard for as long
-/// as a run lasts, and `after_update()`.
+/// One that looks at the work: `run_scope()`, an RAII guard for as long as a run lasts, `forward_scope()`, a guard around each forward pass,
+/// and `after_update()`. One with some of them is taken as one with none.
 template <class Bound>
-concept scopes_forward = requires(Bound& bound) { requires std::is_class_v<decltype(bound.forward_scope())>; };
+concept scopes_steps = requires(Bound& bound) {
+  requires std::is_class_v<decltype(bound.run_scope())>;
+  requires std::is_class_v<decltype(bound.forward_scope())>;
+  bound.after_update();
+};
 
 /// Where training computes: `policy.bind<Tensor>()` gives a bound device.
 template <class Policy, class Tensor>

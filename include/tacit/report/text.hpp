@@ -6,19 +6,10 @@
 #include <string>
 #include <string_view>
 
-#include "tacit/core/sink.hpp"
+#include "tacit/core/text.hpp"
 
 /// Numbers and lines as people read them; the same on every machine and in every locale.
 namespace tacit::inline v0::report {
-
-/// A number with so many decimals.
-inline std::string fixed_text(double value, int decimals) {
-  if (std::isnan(value)) return "nan";
-  if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
-  char text[400];  // the largest double has 309 digits before the point
-  auto const [end, error] = std::to_chars(text, text + sizeof text, value, std::chars_format::fixed, decimals);
-  return {text, end};
-}
 
 /// A metric with about five digits: "0.4321", "12.3456", "1.234e-06".
 inline std::string metric_text(double value) {
@@ -65,22 +56,9 @@ inline std::string duration_text(double seconds) {
   return minutes + ":" + two(whole % 60);
 }
 
-/// A number of things: "1 epoch", "2 epochs", "3 batches".
-inline std::string count_text(std::int64_t number, std::string_view one) {
-  std::string text = std::to_string(number) + " ";
-  text.append(one).append(number == 1 ? "" : one.ends_with("tch") ? "es" : "s");
-  return text;
-}
-
 /// `text` on `width` columns, flushed right.
 inline std::string right_text(std::string_view text, std::size_t width) {
   return std::string(text.size() < width ? width - text.size() : 0, ' ').append(text);
-}
-
-/// Writes a whole line; on a terminal it takes the place of a progress bar that stands there.
-inline void write_line(Sink const& sink, std::string_view text) {
-  std::string line{sink.is_terminal() ? "\r\x1b[K" : ""};
-  sink.write(line.append(text).append("\n"));
 }
 
 }  // namespace tacit::inline v0::report

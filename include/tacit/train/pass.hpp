@@ -143,7 +143,7 @@ class PassBase {
   output_type<I> forward() {
     [[maybe_unused]] auto const autocast = core_.precision().autocast();
     try {
-      if constexpr (scopes_forward<typename CoreT::device_type>) {
+      if constexpr (scopes_steps<typename CoreT::device_type>) {
         auto const scope = core_.device().forward_scope();
         return task_step<I, Training>(core_.task(), *batch_, context_);
       } else {

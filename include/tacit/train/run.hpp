@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tacit/concepts/batch_source.hpp"
+#include "tacit/concepts/device_policy.hpp"
 #include "tacit/task/step_result.hpp"
 #include "tacit/train/core.hpp"
 #include "tacit/train/handler_rights.hpp"
@@ -316,7 +317,7 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
   void count_update() {
     auto& precision = this->core_.precision();
     precision.after_update();
-    if constexpr (requires { this->core_.device().after_update(); }) this->core_.device().after_update();
+    if constexpr (scopes_steps<typename CoreT::device_type>) this->core_.device().after_update();
     if constexpr (requires { precision.require_recoverable(this->core_.log_point()); }) precision.require_recoverable(this->core_.log_point());
     ++this->core_.progress().updates;
     if constexpr (phase_count > 1) is_counted_ = true;
@@ -337,7 +338,6 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
   std::size_t closed_phases_ = 0;
   bool is_updated_ = false;
   bool is_counted_ = false;
-
   // A vector that is never used would still cost each step four instructions.
   struct nothing {};
   [[no_unique_address]] std::conditional_t<keeps_window, std::vector<Part<typename base::batch_type>>, nothing> parts_{};

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "tacit/concepts/device_policy.hpp"
 #include "tacit/concepts/tensor.hpp"
 #include "tacit/concepts/precision_policy.hpp"
 #include "tacit/core/error.hpp"
@@ -18,11 +19,21 @@ namespace tacit::inline v0::detail {
 
 struct no_scope {};
 
-/// What a bound device or precision changes for as long as a run lasts.
-template <class Bound>
-auto run_scope(Bound& bound) {
-  if constexpr (scopes_runs<Bound>) {
-    return bound.run_scope();
+/// What the precision changes for as long as a run lasts.
+template <class Precision>
+auto run_scope(Precision& precision) {
+  if constexpr (scopes_runs<Precision>) {
+    return precision.run_scope();
+  } else {
+    return no_scope{};
+  }
+}
+
+/// What the device changes for as long as a run lasts.
+template <class Device>
+auto device_scope(Device& device) {
+  if constexpr (scopes_steps<Device>) {
+    return device.run_scope();
   } else {
     return no_scope{};
   }
@@ -32,7 +43,7 @@ auto run_scope(Bound& bound) {
 template <class Core>
 class RunGuard {
  public:
-  explicit RunGuard(Core& core) : core_{core}, device_scope_(run_scope(core.device())), scope_{run_scope(core.precision())} {
+  explicit RunGuard(Core& core) : core_{core}, device_scope_(device_scope(core.device())), scope_{run_scope(core.precision())} {
     if (core.running()) {
       throw UsageError{"TACIT-RU10", "this trainer is running already", "train or evaluate", "do not call it from a callback; use context.evaluate()"};
     }
@@ -57,7 +68,7 @@ class RunGuard {
 
  private:
   Core& core_;
-  decltype(run_scope(std::declval<typename Core::device_type&>())) device_scope_;
+  decltype(device_scope(std::declval<typename Core::device_type&>())) device_scope_;
   decltype(run_scope(std::declval<typename Core::precision_type&>())) scope_;
 };
 

@@ -8,10 +8,11 @@
 #include <string_view>
 #include <utility>
 
+#include "tacit/core/error.hpp"
 #include "tacit/core/sink.hpp"
+#include "tacit/core/text.hpp"
 #include "tacit/policy/choice.hpp"
 #include "tacit/policy/device/thread_trials.hpp"
-#include "tacit/report/text.hpp"
 
 /// How many threads the tensor library computes with on the host, for devices that are chosen at run time.
 namespace tacit::inline v0::detail {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -27,12 +28,16 @@ struct reveal {
 };
 template struct reveal<inputs_of_call, &at::RecordFunction::inputs_>;
 
+class OperatorWork;
+/// The one that lives: LibTorch hands its callbacks nothing of the caller's, and one run at a time is in a process.
+inline OperatorWork* operator_work = nullptr;
+
 /// Tells the work of every operator that this thread calls while it lives, until the listener has heard enough.
 ///
 /// LibTorch calls it back; it computes nothing, and reads shapes only. Once it is done nobody is called.
 class OperatorWork {
  public:
-  explicit OperatorWork(WorkListener listener) : listener_{listener}, outer_{std::exchange(current(), this)} {
+  explicit OperatorWork(WorkListener listener) : listener_{listener}, outer_{std::exchange(operator_work, this)} {
     handle_ = at::addThreadLocalCallback(at::RecordFunctionCallback{&started, &ended}
                                              .needsInputs(true)
                                              .needsOutputs(true)
@@ -42,7 +47,7 @@ class OperatorWork {
   OperatorWork& operator=(OperatorWork const&) = delete;
   ~OperatorWork() {
     stop();
-    current() = outer_;
+    operator_work = outer_;
   }
 
  private:
@@ -51,21 +56,22 @@ class OperatorWork {
     double each = ThreadRule::element_work;
   };
 
-  static OperatorWork*& current() {
-    thread_local OperatorWork* watch = nullptr;
-    return watch;
+  /// Null in threads to which LibTorch hands the callbacks of this one.
+  static OperatorWork* current() {
+    bool const is_heard = operator_work != nullptr && operator_work->thread_ == std::this_thread::get_id() &&
+                          operator_work->handle_ != at::INVALID_CALLBACK_HANDLE;
+    return is_heard ? operator_work : nullptr;
   }
 
   static std::unique_ptr<at::ObserverContext> started(at::RecordFunction const& call) {
-    OperatorWork* const watch = current();
-    if (watch == nullptr || watch->handle_ == at::INVALID_CALLBACK_HANDLE) return nullptr;
+    if (current() == nullptr) return nullptr;
     auto known = std::make_unique<Known>();
     if (double const products = products_of(call.name(), call.*member_of(inputs_of_call{})); products > 0.0) known->each = products;
     return known;
   }
   static void ended(at::RecordFunction const& call, at::ObserverContext* context) {
     OperatorWork* const watch = current();
-    if (watch == nullptr || context == nullptr || watch->handle_ == at::INVALID_CALLBACK_HANDLE) return;
+    if (watch == nullptr || context == nullptr) return;
     double elements = 0.0;
     for (c10::IValue const& output : call.outputs()) {
       if (output.isTensor() && output.toTensor().defined() && is_new(call, output.toTensor())) elements += static_cast<double>(output.toTensor().numel());
@@ -113,6 +119,7 @@ class OperatorWork {
 
   WorkListener listener_;
   OperatorWork* outer_;
+  std::thread::id thread_ = std::this_thread::get_id();
   at::CallbackHandle handle_ = at::INVALID_CALLBACK_HANDLE;
 };
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "tacit/report/text.hpp"
+#include "tacit/core/text.hpp"
 
 namespace tacit::inline v0 {
 
