@@ -13,13 +13,13 @@
 
 namespace tacit::inline v0::detail {
 
-/// A source whose batches are nobody else's once they were given out: what a step does to them is lost on nobody.
+/// A source whose batches share no memory with its data: a step may work in place on them.
 template <class Source>
 concept gives_batches_away = requires { requires Source::gives_batches_away; };
 
 /// Notices a step that works in place on a batch whose memory is the data set's: the next pass would read what the step left.
 ///
-/// Cost: for tensors of their own memory two looks at a count of references a batch. Nothing where tensors do not tell.
+/// Cost: for tensors of their own memory two reads of a reference count a batch. Nothing where tensors do not tell.
 template <class Tensor, class Source>
 class BatchWatch {
   using traits = tensor_traits<Tensor>;

@@ -16,7 +16,7 @@ struct RunLimit {
   MicroBatches micro_batches = unset;    ///< of one process; the window in work is closed early
   Samples samples = unset;               ///< over all ranks
   Tokens tokens = unset;                 ///< the sum of the step results' `weight`, over all ranks
-  std::chrono::nanoseconds duration{0};  ///< 0: none; checked at log points
+  std::chrono::nanoseconds duration{0};  ///< 0: none; looked at after each update, on several ranks at log points and ends of epochs
 };
 
 /// Gradient clipping, once per update on whole gradients.

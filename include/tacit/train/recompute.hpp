@@ -18,7 +18,7 @@
 /// Such runs keep the batches of the window in work; others keep nothing.
 namespace tacit::inline v0::detail {
 
-/// A micro-batch of the window in work. A shadow batch keeps other ranks company: nothing of it counts.
+/// A micro-batch of the window in work. A shadow batch runs because other ranks wait for its modules: nothing of it counts.
 template <class Batch>
 struct Part {
   Batch batch;

@@ -51,8 +51,7 @@ class EvaluationMetrics {
   std::vector<std::string> evaluated_{};  // names that any evaluation recorded
 };
 
-/// A metric whose name is made at run time has no name that a tag has.
-/// Throws: UsageError if it has.
+/// Throws: UsageError if a metric whose name is made at run time has the name of a declared tag.
 template <class... Tags>
 void require_dynamic_name(std::string_view name, std::string_view full, list<Tags...>) {
   if (!(((Tags::name == name) || (Tags::name == full)) || ...)) return;

@@ -36,7 +36,7 @@ struct no_evaluation {};
 
 /// A training run as the loop sees it: each verb of `loop.hpp` is a member.
 ///
-/// What a verb does stands in parts of its own: the window and its weights (`window.hpp`), the update (`update.hpp`), the limits
+/// The work is done by: the window and its weights (`window.hpp`), the update (`update.hpp`), the limits
 /// (`limits.hpp`), the work with other ranks (`ranks.hpp`), windows that are computed again (`recompute.hpp`).
 /// `Evaluate` is a callable (core, intermediate, name) that evaluates the run's eval sets, or `no_evaluation`.
 template <class CoreT, class Source, class Evaluate, class Schedules = Scheduled<CoreT>>
@@ -99,7 +99,7 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
 
   bool closes_window() const noexcept { return window_.is_closing(); }
   bool window_is_full() const noexcept { return window_.is_full(); }
-  /// After the epoch's last micro-batch. Data that tell their size are planned so that none is.
+  /// True if data of unknown length ended inside a window; windows of sized data are planned to end with them.
   bool window_is_open() const noexcept { return !sized_batch_source<Source> && window_.is_open(); }
   auto& window() noexcept { return window_; }
 
@@ -175,7 +175,7 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
 
   // --- the update ---
 
-  /// Sums the window's gradients and weights of phase I over the ranks. Returns: false if nothing in it counts, on no rank.
+  /// Sums the window's gradients and weights of phase I over the ranks. Returns: true if any rank has weight in the window.
   template <std::size_t I>
   bool reduce_window() {
     Progress& progress = this->core_.progress();
@@ -198,7 +198,7 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
   template <std::size_t I>
   void apply_update() {
     if constexpr (handlers_may_skip_updates<base>()) ranks_.template unite_skips<I>(this->core_);
-    updater_.template step<I, may_skip>([this](auto... none) { return loss_again(*this, none...); });  // compiled where it is called
+    updater_.template step<I, may_skip>([this](auto... none) { return loss_again(*this, none...); });  // generic: instantiated for optimizers with a closure alone
     losses_.keep(I, this->core_.skip());
     drop_update<I>();
     if constexpr (!weights_known) is_updated_ = true;
@@ -229,7 +229,7 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
   // --- evaluation ---
 
   bool has_evaluation() const noexcept { return has_evaluations; }
-  /// The epoch's last update is followed by the evaluation of the epoch, where there is one.
+  /// False at the last update of an epoch that is evaluated itself: no set is evaluated twice.
   bool evaluates_inside_epoch() const {
     if constexpr (!has_evaluations) return false;
     return this->evaluations_.are_after_update(this->updates()) && !(is_at_epoch_end() && evaluates_after_epoch());

@@ -65,11 +65,6 @@ class SharedParameters {
     holder_ = phase;
   }
 
-  /// Forgets the gradients that are kept here: for a window that is not going to be applied.
-  void drop_gradients() {
-    for (Shared& one : shared_) one.gradients = {};
-  }
-
   /// Calls `change`, which may add parameters to the phases and remove them.
   ///
   /// A phase that keeps a parameter keeps its gradient of the window in work, whatever another phase does with that parameter.

@@ -11,7 +11,7 @@ class UpdateSkip {
 
  public:
   void skip() noexcept { by_host_ = true; }
-  /// Nobody waits for the flag.
+  /// Does not wait for the device.
   void skip_if(Tensor const& flag) {
     if (!traits::defined(flag_)) flag_ = traits::flag_like(0.0, flag);
     traits::max_(flag_, flag);
@@ -37,7 +37,7 @@ class UpdateSkip {
     traits::max_(of_phase_, *found_infinite);
     return &of_phase_;
   }
-  /// The same for who asks the device alone: a skip by the host is a flag of 1.
+  /// The same where only the flag is read: a skip by the host is a flag of 1.
   Tensor const* device_flag(Tensor const* found_infinite, Tensor const& like) {
     if (!by_host_) return flag(found_infinite);
     of_phase_ = traits::flag_like(1.0, like);

@@ -81,7 +81,7 @@ struct AutoDevice {
   using slot = slot::device;
 
   std::string choice = "auto";
-  std::string threads{};  ///< on the host: auto, all, measured, or a number; where empty, what the library uses
+  std::string threads{};  ///< a number, and on the host also auto, all or measured; where empty, what the library uses
 
   template <class Tensor>
     requires std::same_as<Tensor, at::Tensor>

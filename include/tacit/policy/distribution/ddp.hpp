@@ -404,9 +404,9 @@ struct Ddp {
   Backend backend{};
   Hook hook{};
   Megabytes bucket = 25;           ///< gradients that are reduced together
-  Megabytes first_bucket = 1;      ///< the first of them, so that reducing begins early; with `find_unused` only
+  Megabytes first_bucket = 1;      ///< the first of them, so that reducing begins early
   bool find_unused = false;        ///< some parameters get no gradient in some updates; without it that is an error
-  bool overlap = true;             ///< gradients are averaged beside the backward pass; without it behind, and a checkpointed unit may be used several times in a step
+  bool overlap = true;             ///< averages gradients during the backward pass; false: after it, which a checkpointed unit needs that is used several times in a step
   bool broadcast_buffers = true;   ///< running statistics are rank 0's before each window's last step, in evaluations and at the end of a run
   std::chrono::milliseconds timeout = std::chrono::seconds{30};       ///< of one collective: when a rank is missing that long, the others fail
   std::chrono::milliseconds start_timeout = std::chrono::minutes{5};  ///< for all ranks to arrive, at the start of the program and of each run
