@@ -95,7 +95,7 @@ class Arguments {
     for (Option const& option : own) declare(option);
     if (with_policies) {
       declare_default({"device", "NAME", "where to train: auto, cpu, cuda or cuda:N (auto)"});
-      declare_default({"precision", "NAME", "in what precision: auto, fp32, fp64 or bf16 (auto)"});
+      declare_default({"precision", "NAME", "in what precision: auto, fp32, fp64, bf16 or fp16 (auto)"});
       declare_default({"threads", "N", "threads on the CPU: auto, a number, all or measured (auto)"});
     }
     declare({"help", "", "this text"});

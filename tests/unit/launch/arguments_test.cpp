@@ -117,7 +117,7 @@ TEST_CASE("help is a text, and neither printed nor the end of the program") {
         "  --epochs N        passes over the data (8)\n"
         "  --verbose         says more\n"
         "  --device NAME     where to train: auto, cpu, cuda or cuda:N (auto)\n"
-        "  --precision NAME  in what precision: auto, fp32, fp64 or bf16 (auto)\n"
+        "  --precision NAME  in what precision: auto, fp32, fp64, bf16 or fp16 (auto)\n"
         "  --threads N       threads on the CPU: auto, a number, all or measured (auto)\n"
         "  --help            this text\n");
   CHECK(Arguments{0, nullptr}.help().starts_with("usage: program "));
