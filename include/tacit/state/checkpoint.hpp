@@ -491,12 +491,12 @@ class CheckpointWriter {
         files_.sync_directory(root_);
         committed = true;
       });
+      note_newest(wanted, manifest);
     } catch (std::exception const&) {
       if (group_.rank() == 0 && !committed) undo(work, final_path, renamed);
+      if (committed) note_newest(wanted, manifest);  // a rank failed after the commit: the checkpoint is there
       throw;
     }
-    newest_ = {.number = wanted, .sequence = manifest.sequence, .forks = std::move(manifest.forks), .world_size = 1, .metric = {}, .files = {}};
-
     together([&] {
       if (group_.rank() != 0) return;
       try {
@@ -647,6 +647,10 @@ class CheckpointWriter {
     detail::Files<F>::check(error, "lock", root_ + "/lock");
   }
 
+  /// What the next save counts on.
+  void note_newest(std::uint64_t number, Manifest& committed) {
+    newest_ = {.number = number, .sequence = committed.sequence, .forks = std::move(committed.forks), .world_size = 1, .metric = {}, .files = {}};
+  }
   /// After a failure before the commit: takes away what is there, if that can be done at all.
   void undo(std::string const& work, std::string const& final_path, bool renamed) {
     try {

@@ -141,10 +141,15 @@ class GradientFlags {
   /// While it lives, they are as they were noted; then as before.
   class Scope {
    public:
-    explicit Scope(GradientFlags& flags) : flags_{flags} { flags_.exchange(); }
+    explicit Scope(GradientFlags& flags) : flags_{flags} {
+      for (auto& one : flags.flags_) exchange(one);
+    }
     Scope(Scope const&) = delete;
     Scope& operator=(Scope const&) = delete;
-    ~Scope() { flags_.exchange(); }
+    ~Scope() {
+      // Backwards: a tied tensor is noted twice.
+      for (std::size_t i = flags_.flags_.size(); i-- > 0;) exchange(flags_.flags_[i]);
+    }
 
    private:
     GradientFlags& flags_;
@@ -156,12 +161,11 @@ class GradientFlags {
       if (tensor.defined() && tensor.is_leaf()) flags_.emplace_back(tensor, tensor.requires_grad());
     }
   }
-  void exchange() {
-    for (auto& [tensor, required] : flags_) {
-      if (bool const now = tensor.requires_grad(); now != required) {
-        tensor.set_requires_grad(required);
-        required = now;
-      }
+  static void exchange(std::pair<at::Tensor, bool>& one) {
+    auto& [tensor, required] = one;
+    if (bool const now = tensor.requires_grad(); now != required) {
+      tensor.set_requires_grad(required);
+      required = now;
     }
   }
 

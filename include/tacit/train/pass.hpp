@@ -75,6 +75,7 @@ class PassBase {
   }
   template <std::size_t I>
   void weigh([[maybe_unused]] output_type<I> const& output) {
+    if constexpr (has_tensor_weights) is_weight_on_device_ = false;  // it was of the phase before
     if constexpr (states_weight<output_type<I>>) {
       if constexpr (states_tensor_weight<output_type<I>>) {
         // Where the loss can be read, so can the weight: nothing waits for the other device.
@@ -104,6 +105,7 @@ class PassBase {
   }
   void clear_batch() { batch_.reset(); }
   void set_samples(std::int64_t samples) {
+    if constexpr (has_tensor_weights) is_weight_on_device_ = false;
     samples_ = samples;
     weight_ = static_cast<double>(samples);
   }
@@ -117,7 +119,7 @@ class PassBase {
 
   /// False at the end of the data; true without a batch where this rank has none for the step.
   bool next_batch() {
-    if constexpr (!CoreT::is_single && !sized_batch_source<Source> && !requires { Source::is_given; }) {
+    if constexpr (asks_for_every_batch) {
       if (!next_of_unknown(core_, source_, batch_)) return false;
     } else {
       if (!source_.next(batch_)) return false;
@@ -205,6 +207,8 @@ class PassBase {
     [[maybe_unused]] bool const found = ((states_tokens<output_type<I>> || (++first, false)) || ...);
     return first;
   }(std::make_index_sequence<phase_count>{});
+  /// Nobody knows how many batches there are: the ranks ask each other before each.
+  static constexpr bool asks_for_every_batch = !CoreT::is_single && !sized_batch_source<Source> && !requires { Source::is_given; };
   static constexpr bool has_tensor_weights = []<std::size_t... I>(std::index_sequence<I...>) {
     return (states_tensor_weight<output_type<I>> || ...);
   }(std::make_index_sequence<phase_count>{});
@@ -281,7 +285,10 @@ class EvalPass : public PassBase<CoreT, Source, false> {
     this->template add_loss<I>(losses_.open(I), output);
   }
   bool epoch_is_over() const {
-    bool const is_ended = this->core_.pending_stop() != stop_before_ && !steps_across_ranks;  // other ranks wait for all of its steps
+    bool is_ended = this->core_.pending_stop() != stop_before_;
+    if constexpr (steps_across_ranks || base::asks_for_every_batch) {
+      is_ended = is_ended && this->core_.world_size() == 1;  // other ranks wait for all of its steps
+    }
     return is_ended || this->core_.progress().step.value() >= this->epoch_limit_;
   }
   void end_step() {

@@ -155,7 +155,7 @@ class Ranks {
       core.distribution().reduce_sum(reduction_.numbers());
     }
     if (reduction_.has_weights()) {
-      window.set_weight(I, reduction_.weight());
+      if (!window.has_device_weights()) window.set_weight(I, reduction_.weight());  // else it goes into their sum, of all ranks
       if constexpr (I == 0) window.set_samples(reduction_.samples());
     }
     if (reduction_.has_requests()) {

@@ -43,31 +43,41 @@ auto device_scope(Device& device) {
 template <class Core>
 class RunGuard {
  public:
-  explicit RunGuard(Core& core) : core_{core}, device_scope_(device_scope(core.device())), scope_{run_scope(core.precision())} {
-    if (core.running()) {
-      throw UsageError{"TACIT-RU10", "this trainer is running already", "train or evaluate", "do not call it from a callback; use context.evaluate()"};
-    }
-    if (core.owner() != std::this_thread::get_id()) {
-      throw UsageError{"TACIT-RU11", "called on another thread than the one that made the trainer", "train or evaluate",
-                       "make and use the trainer on one thread; only request_stop() may be called from others"};
-    }
-    if constexpr (!shares_process<typename Core::composition::distribution>) {
-      if (run_in_process.exchange(true)) {
-        throw UsageError{"TACIT-RU12", "another trainer is running in this process", "train or evaluate", "run one after the other, or in processes of their own"};
-      }
-    }
-    core.running() = true;
-  }
+  /// Throws: UsageError where a run cannot begin now; nothing is changed then.
+  explicit RunGuard(Core& core) : in_work_{core}, device_scope_(device_scope(core.device())), scope_{run_scope(core.precision())} {}
   RunGuard(RunGuard const&) = delete;
   RunGuard& operator=(RunGuard const&) = delete;
-  ~RunGuard() {
-    core_.running() = false;
-    core_.end_run();
-    if constexpr (!shares_process<typename Core::composition::distribution>) run_in_process.store(false);
-  }
 
  private:
-  Core& core_;
+  class InWork {
+   public:
+    explicit InWork(Core& core) : core_{core} {
+      if (core.running()) {
+        throw UsageError{"TACIT-RU10", "this trainer is running already", "train or evaluate", "do not call it from a callback; use context.evaluate()"};
+      }
+      if (core.owner() != std::this_thread::get_id()) {
+        throw UsageError{"TACIT-RU11", "called on another thread than the one that made the trainer", "train or evaluate",
+                         "make and use the trainer on one thread; only request_stop() may be called from others"};
+      }
+      if constexpr (!shares_process<typename Core::composition::distribution>) {
+        if (run_in_process.exchange(true)) {
+          throw UsageError{"TACIT-RU12", "another trainer is running in this process", "train or evaluate", "run one after the other, or in processes of their own"};
+        }
+      }
+      core.running() = true;
+    }
+    InWork(InWork const&) = delete;
+    InWork& operator=(InWork const&) = delete;
+    ~InWork() {
+      core_.running() = false;
+      core_.end_run();
+      if constexpr (!shares_process<typename Core::composition::distribution>) run_in_process.store(false);
+    }
+
+   private:
+    Core& core_;
+  };
+  InWork in_work_;
   decltype(device_scope(std::declval<typename Core::device_type&>())) device_scope_;
   decltype(run_scope(std::declval<typename Core::precision_type&>())) scope_;
 };

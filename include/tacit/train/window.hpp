@@ -55,9 +55,9 @@ class Window {
   /// `is_plain`: one micro-batch, computed whole, on one process: the gradient of its loss is the update's. Others are planned.
   void begin(bool is_plain) {
     filled_ = 0;
-    is_plain_ = is_plain;
+    is_plain_ = is_plain && !has_device_weights();  // the gradients are divided by the weights that are summed there
     if constexpr (!Planned) weights_ = {};
-    if (!is_plain) samples_ = 0.0;
+    if (!is_plain_) samples_ = 0.0;
   }
   void plan(std::int64_t size) noexcept { size_ = size; }
   void plan_weight(double weight) noexcept { planned_ = weight; }
@@ -84,9 +84,10 @@ class Window {
     if constexpr (!Planned) weights_[phase].host += weight;
   }
   void add(std::size_t phase, Tensor const& weight) {
-    Tensor& sum = weights_[phase].device;
-    if (!traits::defined(sum)) sum = traits::scalar_like(0.0, weight);
+    Tensor sum = traits::scalar_like(0.0, weight);  // a new one: a copy of the window keeps the last
+    if (traits::defined(weights_[phase].device)) traits::add_(sum, weights_[phase].device, 1.0);
     traits::add_(sum, weight, 1.0);
+    weights_[phase].device = std::move(sum);
   }
   void add_samples(std::int64_t samples) noexcept { samples_ += static_cast<double>(samples); }
 

@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <forward_list>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -205,4 +206,23 @@ TEST_CASE("A5 on two ranks: an optimizer with another rate on one rank") {
   });
   CAPTURE(ends[0], ends[1]);
   for (std::string const& end : ends) CHECK(end.starts_with("TACIT-RX28"));
+}
+
+namespace {
+struct EndOnOneRank {
+  tacit::Flow on(event::EvalStepEnd const&, auto& context) { return context.rank() == 0 ? tacit::Flow::end_epoch : tacit::Flow::proceed; }
+};
+}  // namespace
+
+TEST_CASE("two ranks evaluate data of unknown length to their end, though one of them asks to stop") {
+  std::array<double, 2> loss{};
+  auto const ends = ends_of([&](fake::Rank rank) {
+    std::forward_list<fake::Batch> const data(6, fake::Batch{fake::Tensor{std::vector<double>{1.0}}, fake::Tensor{std::vector<double>{1.0}}});
+    loss[static_cast<std::size_t>(rank.number)] = trainer_on(rank, EndOnOneRank{}).evaluate(data, {.sink = tacit::Sink::none()})[tacit::tag::eval_loss{}];
+  });
+  CAPTURE(ends[0], ends[1]);
+  CHECK(ends[0] == "none");
+  CHECK(ends[1] == "none");
+  CHECK(loss[0] == 0.25);  // (0.5 * 1 - 1)^2
+  CHECK(loss[1] == loss[0]);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -83,6 +84,7 @@ class HostThreads {
     explicit ForwardScope(HostThreads& threads) : threads_{threads} {
       if (!threads.is_counting_) [[likely]] return;
       threads.is_counting_ = false;
+      exceptions_ = std::uncaught_exceptions();
       watch_.emplace(WorkListener{&threads, [](void* self, double work) { return static_cast<HostThreads*>(self)->add(work); }});
     }
     ForwardScope(ForwardScope const&) = delete;
@@ -90,11 +92,16 @@ class HostThreads {
     ~ForwardScope() {
       if (!watch_) [[likely]] return;
       watch_.reset();
-      threads_.decide();
+      if (std::uncaught_exceptions() > exceptions_) {
+        threads_.is_counting_ = true;  // a pass that did not come to its end decides nothing
+      } else {
+        threads_.decide();
+      }
     }
 
    private:
     HostThreads& threads_;
+    int exceptions_ = 0;
     std::optional<Watch> watch_{};
   };
   ForwardScope forward_scope() { return ForwardScope{*this}; }
@@ -146,7 +153,7 @@ class HostThreads {
     switch (wanted_.kind) {
       case threads_kind::number: threads_ = wanted_.number; break;
       case threads_kind::measured:
-        if (!was_measured) trials_ = ThreadTrials{all};
+        if (!was_measured || trials_.most() > all) trials_ = ThreadTrials{all};
         threads_ = trials_.threads();
         break;
       case threads_kind::automatic: threads_ = all == 1 ? 1 : std::min(threads_, all); break;

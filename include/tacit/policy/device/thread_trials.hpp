@@ -30,6 +30,7 @@ class ThreadTrials {
   std::int64_t threads() const { return is_decided() ? chosen_ : candidates_[block() % candidates_.size()]; }
   bool is_decided() const noexcept { return chosen_ > 0; }
   bool fell_back() const noexcept { return fell_back_; }
+  std::int64_t most() const { return candidates_.back(); }
 
   /// An update with that many took so long. Returns: true if something was decided by it.
   bool add(double seconds) {

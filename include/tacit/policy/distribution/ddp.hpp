@@ -85,12 +85,13 @@ struct SmallHook {
     at::NoGradGuard const no_graph;
     at::Tensor const whole = bucket.getBuffer();
     auto const ranks = static_cast<double>(group->getSize());
-    bool const is_wide = whole.scalar_type() == at::kFloat || whole.scalar_type() == at::kDouble;
+    bool const is_wide = whole.scalar_type() != Small;  // bfloat16 reaches further than float16
+    at::Tensor const wide = is_wide && at::isReducedFloatingType(whole.scalar_type()) ? whole.to(at::kFloat) : whole;
     at::Tensor unit;
     double margin = 1.0;  // a power of two
     std::vector<at::Tensor> small;
     if (is_wide) {
-      std::vector<at::Tensor> most{at::linalg_vector_norm(whole, std::numeric_limits<double>::infinity()).reshape({1})};
+      std::vector<at::Tensor> most{at::linalg_vector_norm(wide, std::numeric_limits<double>::infinity()).reshape({1})};
       c10d::AllreduceOptions largest;
       largest.reduceOp = c10d::ReduceOp::MAX;
       group->allreduce(most, largest)->wait();
@@ -98,7 +99,7 @@ struct SmallHook {
       // The sum of all ranks stays below 2^15.
       margin = 16384.0;
       for (double sum = 1.0; sum < ranks; sum *= 2.0) margin /= 2.0;
-      small.push_back(whole.div(unit).mul_(margin).to(Small));
+      small.push_back(wide.div(unit).mul_(margin).to(Small));
     } else {
       small.push_back(whole.div(ranks).to(Small));
     }
