@@ -1,7 +1,7 @@
 """Shows that a test bites: `run.py TOOLCHAIN UNIT_CORE PATCH` or `run.py TOOLCHAIN --self-test`.
 
 The patch breaks include/ in a copy; its line `# kills: tests/<file> [:: <Catch2 test name or tag>]` names what must notice:
-  tests/unit/..., laws, order, reliability :: name   the named test, built from that one file, must fail
+  tests/unit/..., laws, order, composition, reliability :: name   the named test, built from that one file, must fail
   tests/static/...                                   the file must not compile any more
   tests/fail/...                                     the pair must be reported by its runner
 A patch that does not apply, a test that does not exist and a file that cannot be built are errors, not kills.
@@ -72,7 +72,7 @@ def survives(toolchain, unit_core, patch):
         if built.returncode != 0:
             return f"the mutant does not compile, so no test ran (a kill by compiling is named tests/static/ or tests/fail/):\n{built.stdout}"
         try:
-            result = tool.run([directory / "test", name], timeout=60)
+            result = tool.run([directory / "test", name, "--abort"], timeout=60)
         except tool.subprocess.TimeoutExpired:
             print("the test does not end")
             return None
