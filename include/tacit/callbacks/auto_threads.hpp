@@ -89,9 +89,7 @@ class AutoThreads::bound {
   }
   void tell(auto& context) const {
     if constexpr (Composition::bound_device::is_host) {
-      std::string const count = report::count_text(trials_.threads(), "thread");
-      report::write_line(context.sink(), trials_.fell_back() ? "[tacit] AutoThreads: updates became much slower; " + count + " from here on"
-                                                             : "[tacit] AutoThreads: " + count + " (an update with " + trials_.report() + ")");
+      report::write_line(context.sink(), "[tacit] AutoThreads: " + trials_.text());
     }
   }
 

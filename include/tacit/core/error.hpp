@@ -53,6 +53,13 @@ inline std::string message(std::initializer_list<piece> pieces) {
   for (piece const& one : pieces) one.append_to(text);
   return text;
 }
+/// `[8, 5]`
+template <class Sizes>
+std::string sizes_text(Sizes const& sizes) {
+  std::string text{"["};
+  for (auto const size : sizes) text.append(text.size() > 1 ? ", " : "").append(std::to_string(size));
+  return text + "]";
+}
 }  // namespace detail
 
 /// An error that says what is wrong, where, and what to do; `code()` is a number of docs/errors.md.

@@ -163,11 +163,7 @@ class Accuracy::bound {
   }
   template <class Prediction, class Target>
   [[noreturn]] static std::int64_t refuse(Prediction const& prediction, Target const& target, std::string_view fix) {
-    auto const text = [](auto const& tensor) {
-      std::string sizes = "[";
-      for (std::int64_t size : without(tensor, -1)) sizes.append(sizes.size() == 1 ? "" : ", ").append(std::to_string(size));
-      return sizes + "]";
-    };
+    auto const text = [](auto const& tensor) { return detail::sizes_text(without(tensor, -1)); };
     throw DataError{"TACIT-RD60", detail::message({"the prediction has sizes ", text(prediction), ", the target ", text(target)}), "metric::Accuracy",
                     detail::message({"give ", fix})};
   }

@@ -100,11 +100,7 @@ inline constexpr std::string_view another_copy = "the file is damaged; take anot
   throw StateError{code, what, json::detail::at_offset(file, offset), fix};
 }
 
-inline std::string shape_text(Shape const& shape) {
-  std::string text{"["};
-  for (std::size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
-  return text + "]";
-}
+inline std::string shape_text(Shape const& shape) { return tacit::detail::sizes_text(shape); }
 
 /// Files that people take for tensor files, by their first bytes.
 inline void refuse_other_formats(std::span<std::byte const> first, std::string_view file) {

@@ -84,13 +84,7 @@ struct tensor_traits<at::Tensor> {
     if (own != nullptr && !out_of_memory(error)) own->add_context(std::move(text));
   }
   /// `[8, 5]`
-  static std::string shape(at::Tensor const& t) {
-    std::string text = "[";
-    if (t.defined()) {
-      for (std::int64_t const size : t.sizes()) text.append(text.size() > 1 ? ", " : "").append(std::to_string(size));
-    }
-    return text + "]";
-  }
+  static std::string shape(at::Tensor const& t) { return detail::sizes_text(t.defined() ? t.sizes() : at::IntArrayRef{}); }
   static std::int64_t threads() { return at::get_num_threads(); }
   static void set_threads(std::int64_t count) { at::set_num_threads(static_cast<int>(count)); }
   static bool host_readable(at::Tensor const& t) { return t.is_cpu(); }

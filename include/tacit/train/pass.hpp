@@ -145,28 +145,27 @@ class PassBase {
   output_type<I> forward() {
     [[maybe_unused]] auto const autocast = core_.precision().autocast();
     try {
-      if constexpr (scopes_steps<typename CoreT::device_type>) {
-        auto const scope = core_.device().forward_scope();
-        return task_step<I, Training>(core_.task(), *batch_, context_);
-      } else {
-        return task_step<I, Training>(core_.task(), *batch_, context_);
-      }
+      [[maybe_unused]] auto const scope = forward_scope(core_.device());
+      return task_step<I, Training>(core_.task(), *batch_, context_);
     } catch (std::exception& error) {
       add_place(error, phase_name<I>.view());
       throw;
     }
   }
 
-  /// An error of the tensor library says in which step it arose, and of which shapes the batch is; its type stays, and other errors as they are.
+  /// An error of the tensor library says in which step it arose, and of which shapes the batch is; its type stays, and
+  /// other errors as they are.
   [[gnu::cold, gnu::noinline]] void add_place(std::exception& error, std::string_view phase) const noexcept {
     if constexpr (requires(std::string text) { traits::add_context(error, text); }) {
       try {
-        std::string text = message({Training ? "in the step" : "in the evaluation's step", phase.empty() ? "" : " of phase ", phase, ", epoch ",
-                                    core_.progress().epoch.value(), Training ? ", batch " : "", Training ? std::to_string(core_.progress().step.value()) : "",
-                                    "; shapes of the batch:"});
+        std::string text =
+            message({Training ? "in the step" : "in the evaluation's step", phase.empty() ? "" : " of phase ", phase,
+                     ", epoch ", core_.progress().epoch.value(), Training ? ", batch " : "",
+                     Training ? std::to_string(core_.progress().step.value()) : "", "; shapes of the batch:"});
         auto const show = [&text](tensor_type const& tensor) { text.append(" ").append(traits::shape(tensor)); };
         if constexpr (requires { show(batch_->input), show(batch_->target); }) {
-          show(batch_->input), show(batch_->target);  // as most have: to take a struct apart costs each compilation more
+          // As most have: to take a struct apart costs each compilation more.
+          show(batch_->input), show(batch_->target);
         } else {
           for_each_tensor<tensor_type>(*batch_, show);
         }
@@ -208,7 +207,8 @@ class PassBase {
     return first;
   }(std::make_index_sequence<phase_count>{});
   /// Nobody knows how many batches there are: the ranks ask each other before each.
-  static constexpr bool asks_for_every_batch = !CoreT::is_single && !sized_batch_source<Source> && !requires { Source::is_given; };
+  static constexpr bool asks_for_every_batch =
+      !CoreT::is_single && !sized_batch_source<Source> && !requires { Source::is_given; };
   static constexpr bool has_tensor_weights = []<std::size_t... I>(std::index_sequence<I...>) {
     return (states_tensor_weight<output_type<I>> || ...);
   }(std::make_index_sequence<phase_count>{});

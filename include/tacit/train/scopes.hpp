@@ -39,12 +39,23 @@ auto device_scope(Device& device) {
   }
 }
 
+/// What the device changes or looks at in a forward pass.
+template <class Device>
+auto forward_scope([[maybe_unused]] Device& device) {
+  if constexpr (scopes_steps<Device>) {
+    return device.forward_scope();
+  } else {
+    return no_scope{};
+  }
+}
+
 /// One run in the process, on the trainer's thread; released on every way out.
 template <class Core>
 class RunGuard {
  public:
   /// Throws: UsageError where a run cannot begin now; nothing is changed then.
-  explicit RunGuard(Core& core) : in_work_{core}, device_scope_(device_scope(core.device())), scope_{run_scope(core.precision())} {}
+  explicit RunGuard(Core& core)
+      : in_work_{core}, device_scope_(device_scope(core.device())), scope_{run_scope(core.precision())} {}
   RunGuard(RunGuard const&) = delete;
   RunGuard& operator=(RunGuard const&) = delete;
 
@@ -53,15 +64,18 @@ class RunGuard {
    public:
     explicit InWork(Core& core) : core_{core} {
       if (core.running()) {
-        throw UsageError{"TACIT-RU10", "this trainer is running already", "train or evaluate", "do not call it from a callback; use context.evaluate()"};
+        throw UsageError{"TACIT-RU10", "this trainer is running already", "train or evaluate",
+                         "do not call it from a callback; use context.evaluate()"};
       }
       if (core.owner() != std::this_thread::get_id()) {
-        throw UsageError{"TACIT-RU11", "called on another thread than the one that made the trainer", "train or evaluate",
+        throw UsageError{"TACIT-RU11", "called on another thread than the one that made the trainer",
+                         "train or evaluate",
                          "make and use the trainer on one thread; only request_stop() may be called from others"};
       }
       if constexpr (!shares_process<typename Core::composition::distribution>) {
         if (run_in_process.exchange(true)) {
-          throw UsageError{"TACIT-RU12", "another trainer is running in this process", "train or evaluate", "run one after the other, or in processes of their own"};
+          throw UsageError{"TACIT-RU12", "another trainer is running in this process", "train or evaluate",
+                           "run one after the other, or in processes of their own"};
         }
       }
       core.running() = true;

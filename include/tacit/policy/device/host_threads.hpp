@@ -26,8 +26,9 @@ struct WorkListener {
 
 /// The rule: all threads if one operator of the first batch's forward pass has at least `enough` work, else one thread.
 ///
-/// Work is the number of multiply-adds of a product or a convolution, else `element_work` for each element of the result. Nothing is
-/// measured, so that two runs decide alike. The value of `enough` was measured once: see docs/design/threads.md.
+/// Work is the number of multiply-adds of a product or a convolution, else `element_work` for each element of the
+/// result. Nothing is measured, so that two runs decide alike. The value of `enough` was measured once: see
+/// docs/design/threads.md.
 class ThreadRule {
  public:
   static constexpr double enough = 4e6;
@@ -45,19 +46,22 @@ class ThreadRule {
   double largest_ = 0.0;
 };
 
-/// The number of threads of a trainer's runs on the host: chosen before or in the first forward pass, given back after each run.
+/// The number of threads of a trainer's runs on the host: chosen before or in the first forward pass, given back after
+/// each run.
 ///
 /// `Traits` is `tensor_traits` of the tensor; `Watch` counts operators while it lives, and tells a `WorkListener`.
 /// Without effect until `wanted` says something. Cost: one predictable branch a forward pass and one an update.
 template <class Traits, class Watch>
 class HostThreads {
  public:
-  HostThreads(ThreadsWanted wanted, bool is_host) : wanted_{is_host || wanted.kind == threads_kind::number ? wanted : ThreadsWanted{}} {}
+  HostThreads(ThreadsWanted wanted, bool is_host)
+      : wanted_{is_host || wanted.kind == threads_kind::number ? wanted : ThreadsWanted{}} {}
 
   /// Sets the number for as long as it lives.
   class Scope {
    public:
-    explicit Scope(HostThreads& threads) : threads_{threads}, is_outer_{!threads.is_running_ && threads.wanted_.kind != threads_kind::as_they_are} {
+    explicit Scope(HostThreads& threads)
+        : threads_{threads}, is_outer_{!threads.is_running_ && threads.wanted_.kind != threads_kind::as_they_are} {
       if (!is_outer_) return;
       before_ = Traits::threads();
       threads_.begin(before_);
@@ -82,15 +86,18 @@ class HostThreads {
   class ForwardScope {
    public:
     explicit ForwardScope(HostThreads& threads) : threads_{threads} {
-      if (!threads.is_counting_) [[likely]] return;
+      if (!threads.is_counting_) [[likely]]
+        return;
       threads.is_counting_ = false;
       exceptions_ = std::uncaught_exceptions();
-      watch_.emplace(WorkListener{&threads, [](void* self, double work) { return static_cast<HostThreads*>(self)->add(work); }});
+      watch_.emplace(
+          WorkListener{&threads, [](void* self, double work) { return static_cast<HostThreads*>(self)->add(work); }});
     }
     ForwardScope(ForwardScope const&) = delete;
     ForwardScope& operator=(ForwardScope const&) = delete;
     ~ForwardScope() {
-      if (!watch_) [[likely]] return;
+      if (!watch_) [[likely]]
+        return;
       watch_.reset();
       if (std::uncaught_exceptions() > exceptions_) {
         threads_.is_counting_ = true;  // a pass that did not come to its end decides nothing
@@ -108,7 +115,8 @@ class HostThreads {
 
   /// An update is over.
   void after_update() {
-    if (is_timing_) [[unlikely]] time_update();
+    if (is_timing_) [[unlikely]]
+      time_update();
   }
 
   /// The number of threads of the run in work or of the last one; 0 where nothing is decided.
@@ -117,11 +125,16 @@ class HostThreads {
   /// What is wanted, for the line that tells the choices; empty where nothing is.
   std::string text() const {
     switch (wanted_.kind) {
-      case threads_kind::as_they_are: return {};
-      case threads_kind::number: return report::count_text(wanted_.number, "thread") + " (asked for)";
-      case threads_kind::all: return report::count_text(Traits::threads(), "thread") + " (all, asked for)";
-      case threads_kind::measured: return "threads by measurement (asked for)";
-      case threads_kind::automatic: break;
+      case threads_kind::as_they_are:
+        return {};
+      case threads_kind::number:
+        return report::count_text(wanted_.number, "thread") + " (asked for)";
+      case threads_kind::all:
+        return report::count_text(Traits::threads(), "thread") + " (all, asked for)";
+      case threads_kind::measured:
+        return "threads by measurement (asked for)";
+      case threads_kind::automatic:
+        break;
     }
     if (Traits::threads() == 1) return "1 thread (the only one)";
     return detail::message({"1 or ", Traits::threads(), " threads (by the first batch)"});
@@ -151,13 +164,18 @@ class HostThreads {
     is_measured_ = wanted_.kind == threads_kind::measured;
     is_timing_ = is_measured_;
     switch (wanted_.kind) {
-      case threads_kind::number: threads_ = wanted_.number; break;
+      case threads_kind::number:
+        threads_ = wanted_.number;
+        break;
       case threads_kind::measured:
         if (!was_measured || trials_.most() > all) trials_ = ThreadTrials{all};
         threads_ = trials_.threads();
         break;
-      case threads_kind::automatic: threads_ = all == 1 ? 1 : std::min(threads_, all); break;
-      default: threads_ = all;
+      case threads_kind::automatic:
+        threads_ = all == 1 ? 1 : std::min(threads_, all);
+        break;
+      default:
+        threads_ = all;
     }
     if (loaded > 0 && (loaded != threads_ || was_measured != is_measured_)) tell_inexact(loaded, was_measured);
     use(std::max<std::int64_t>(threads_, 1));
@@ -182,17 +200,15 @@ class HostThreads {
     }
   }
   void tell_rule() const {
-    tell(detail::message({"[tacit] auto: ", report::count_text(threads_, "thread"), " of ", all_, " (the largest operator of the first batch has ",
-                          report::fixed_text(rule_.largest() / 1e6, 1), " million multiply-adds, ", threads_ > 1 ? "" : "less than ",
-                          report::fixed_text(ThreadRule::enough / 1e6, 1), threads_ > 1 ? " are enough)" : ")"}));
+    tell(
+        detail::message({"[tacit] auto: ", report::count_text(threads_, "thread"), " of ", all_,
+                         " (the largest operator of the first batch has ", report::fixed_text(rule_.largest() / 1e6, 1),
+                         " million multiply-adds, ", threads_ > 1 ? "" : "less than ",
+                         report::fixed_text(ThreadRule::enough / 1e6, 1), threads_ > 1 ? " are enough)" : ")"}));
   }
   void time_update() {
     auto const now = clock::now();
-    if (trials_.add(std::chrono::duration<double>(now - started_).count())) {
-      std::string const count = report::count_text(trials_.threads(), "thread");
-      tell(trials_.fell_back() ? "[tacit] auto: updates became much slower; " + count + " from here on"
-                               : "[tacit] auto: " + count + " (an update with " + trials_.report() + ")");
-    }
+    if (trials_.add(std::chrono::duration<double>(now - started_).count())) tell("[tacit] auto: " + trials_.text());
     threads_ = trials_.threads();
     use(threads_);
     started_ = clock::now();
@@ -201,10 +217,11 @@ class HostThreads {
     if (sink_) report::write_line(*sink_, text);
   }
   void tell_inexact(std::int64_t loaded, bool was_measured) const {
-    tell(detail::message({"[tacit] auto: the resumed run is inexact: its state was computed with ", report::count_text(loaded, "thread"),
-                          was_measured ? " (measured), it goes on with " : ", it goes on with ",
-                          is_measured_ ? std::string{"a number that is measured"} : report::count_text(threads_, "thread"),
-                          "; the last bits may differ"}));
+    tell(detail::message(
+        {"[tacit] auto: the resumed run is inexact: its state was computed with ", report::count_text(loaded, "thread"),
+         was_measured ? " (measured), it goes on with " : ", it goes on with ",
+         is_measured_ ? std::string{"a number that is measured"} : report::count_text(threads_, "thread"),
+         "; the last bits may differ"}));
   }
 
   ThreadsWanted wanted_;

@@ -8,15 +8,14 @@
 
 #include "tacit/core/text.hpp"
 
-namespace tacit::inline v0 {
+namespace tacit::inline v0::detail {
 
-namespace detail {
-
-/// Which number of threads makes updates fast: tries 1, 2, 4, ... in blocks, then keeps the smallest that is nearly as fast as the best.
+/// Which number of threads makes updates fast: tries 1, 2, 4, ... in blocks, then keeps the smallest that is nearly as
+/// fast as the best.
 ///
-/// Each block begins with an update that does not count, for the threads are made in it. Two rounds of blocks: a disturbance
-/// hits one of them. After the choice an update that takes many times as long, several times in a row, means that other programs want
-/// the processor; then threads that wait for each other are worse than none.
+/// Each block begins with an update that does not count, for the threads are made in it. Two rounds of blocks: a
+/// disturbance hits one of them. After the choice an update that takes many times as long, several times in a row,
+/// means that other programs want the processor; then threads that wait for each other are worse than none.
 class ThreadTrials {
  public:
   explicit ThreadTrials(std::int64_t most) {
@@ -42,13 +41,17 @@ class ThreadTrials {
     return true;
   }
 
-  std::string report() const {
-    std::string text;
+  /// What was decided, as a sentence.
+  std::string text() const {
+    std::string const count = report::count_text(threads(), "thread");
+    if (fell_back_) return "updates became much slower; " + count + " from here on";
+    std::string tried;
     for (std::size_t i = 0; i < candidates_.size(); ++i) {
       if (times_[i].empty()) continue;
-      text += (text.empty() ? "" : ", ") + std::to_string(candidates_[i]) + ": " + report::fixed_text(1000.0 * median(times_[i]), 3) + " ms";
+      tried += (tried.empty() ? "" : ", ") + std::to_string(candidates_[i]) + ": " +
+               report::fixed_text(1000.0 * median(times_[i]), 3) + " ms";
     }
-    return text;
+    return count + " (an update with " + tried + ")";
   }
 
   static void visit_state(auto& self, auto&& visit) {
@@ -101,6 +104,4 @@ class ThreadTrials {
   bool fell_back_ = false;
 };
 
-}  // namespace detail
-
-}  // namespace tacit::inline v0
+}  // namespace tacit::inline v0::detail

@@ -122,7 +122,8 @@ struct SmallHook {
   }
 };
 
-/// A loss that reaches every parameter and gives none of them a gradient. (LibTorch sees the tensors of a `TensorList`, not of a vector.)
+/// A loss that reaches every parameter and gives none of them a gradient. (LibTorch sees the tensors of a `TensorList`,
+/// not of a vector.)
 struct NoGradients : torch::autograd::Function<NoGradients> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, at::TensorList parameters) {
     context->saved_data["count"] = static_cast<std::int64_t>(parameters.size());
@@ -270,13 +271,15 @@ class DataParallel {
   }
 
  private:
-  /// A backward pass of its own, which brings no gradient: the reducer takes those that the window has, and zeros for the others.
+  /// A backward pass of its own, which brings no gradient: the reducer takes those that the window has, and zeros for
+  /// the others.
   void reduce_what_is_there(PhaseReducer& phase, parameters_type& parameters) {
     at::AutoGradMode const graph{true};
     std::vector<at::Tensor> all;
     for (auto const& parameter : parameters) all.push_back(parameter.model);
     at::Tensor const nothing = NoGradients::apply(at::TensorList{all});
-    phase.reducer->prepare_for_backward(options_.find_unused ? std::vector<at::Tensor>{nothing} : std::vector<at::Tensor>{});
+    phase.reducer->prepare_for_backward(options_.find_unused ? std::vector<at::Tensor>{nothing}
+                                                             : std::vector<at::Tensor>{});
     nothing.backward();
   }
   /// A parameter that the last backward pass of the window did not reach has kept the reducer, and with it the other ranks, waiting.
@@ -312,10 +315,7 @@ class DataParallel {
   }
 
   static std::string describe(std::string_view name, at::Tensor const& tensor) {
-    std::string text{name};
-    text.append(" ").append(c10::toString(tensor.scalar_type())).append(" [");
-    for (std::int64_t size : tensor.sizes()) text.append(text.back() == '[' ? "" : ", ").append(std::to_string(size));
-    return text + "]\n";
+    return message({name, " ", c10::toString(tensor.scalar_type()), " ", sizes_text(tensor.sizes()), "\n"});
   }
   /// Throws: DistributedError that shows the first difference to rank 0.
   void require_same(std::string const& description) {
@@ -353,7 +353,8 @@ class DataParallel {
       std::size_t const first_bytes = static_cast<std::size_t>(options_.first_bucket.value()) * mebibyte;
       std::vector<bool> const sparse(tensors.size(), false);
       // Buckets are made anew in the order in which gradients came, unless parameters may stay unused.
-      std::vector<std::size_t> const limits = options_.find_unused ? std::vector{first_bytes, bytes} : std::vector{std::size_t{1} << 40};
+      std::vector<std::size_t> const limits =
+          options_.find_unused ? std::vector{first_bytes, bytes} : std::vector{std::size_t{1} << 40};
       auto buckets = std::get<0>(c10d::compute_bucket_assignment_by_size(tensors, limits, sparse));
       std::ranges::reverse(buckets);
       phase.reducer = make_reducer<c10d::Reducer>(tensors, buckets, sparse, static_cast<std::int64_t>(bytes), static_cast<std::int64_t>(first_bytes), names);
@@ -407,7 +408,8 @@ struct Ddp {
   Megabytes bucket = 25;           ///< gradients that are reduced together
   Megabytes first_bucket = 1;      ///< the first of them, so that reducing begins early
   bool find_unused = false;        ///< some parameters get no gradient in some updates; without it that is an error
-  bool overlap = true;             ///< averages gradients during the backward pass; false: after it, which a checkpointed unit needs that is used several times in a step
+  bool overlap = true;  ///< averages gradients during the backward pass; false: after it, which a checkpointed unit
+                        ///< needs that is used several times in a step
   bool broadcast_buffers = true;   ///< running statistics are rank 0's before each window's last step, in evaluations and at the end of a run
   std::chrono::milliseconds timeout = std::chrono::seconds{30};       ///< of one collective: when a rank is missing that long, the others fail
   std::chrono::milliseconds start_timeout = std::chrono::minutes{5};  ///< for all ranks to arrive, at the start of the program and of each run
@@ -427,8 +429,9 @@ struct Ddp {
 
   /// For policies that are made of this one: joins the other ranks.
   std::shared_ptr<detail::DataParallel> join(c10::Device device) const {
-    return std::make_shared<detail::DataParallel>(detail::DataParallelOptions{bucket, first_bucket, find_unused, overlap, broadcast_buffers}, add_hook(),
-                                                  world ? *world : launch::world(), backend, device, timeout, start_timeout);
+    return std::make_shared<detail::DataParallel>(
+        detail::DataParallelOptions{bucket, first_bucket, find_unused, overlap, broadcast_buffers}, add_hook(),
+        world ? *world : launch::world(), backend, device, timeout, start_timeout);
   }
 
   static void visit_config(auto& self, auto&& visit) {
