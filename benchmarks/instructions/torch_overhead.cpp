@@ -29,8 +29,8 @@
 #include "tacit/train/trainer.hpp"
 #include "twin.hpp"
 
-// The trainer against `LongTwin`, the loop by hand with the same duties, on LibTorch, one thread: the quickstart's model at batch 32, and a model of one parameter,
-// where the loop's own cost weighs most.
+// The trainer against `LongTwin`, the loop by hand with the same duties, on LibTorch, one thread: the quickstart's
+// model at batch 32, and a model of one parameter, where the loop's own cost weighs most.
 
 namespace {
 
@@ -134,8 +134,9 @@ constexpr benchmark::Variant variants[] = {{"mlp.twin", run_twin<Mlp>, 20, 60},
 // Beside what the fake tensor's limits name, the model of one parameter shows the checks of layouts and shapes that a step makes.
 // The quickstart's loss states how many labels it is a mean over: a scalar tensor, three calls of operator new.
 constexpr benchmark::Limit limits[] = {
-    {"mlp.empty", "mlp.twin", "1.002", "4000", 3.5}, {"mlp.pack16", "mlp.empty", "1.0001", "-"}, {"one.empty", "one.twin", "-", "1000"},
-    {"one.pack1", "one.empty", "1.0003", "-"},  {"one.pack4", "one.empty", "1.0003", "-"},  {"one.pack16", "one.empty", "1.0003", "-"}};
+    {"mlp.empty", "mlp.twin", "1.002", "4000", 3.5}, {"mlp.pack16", "mlp.empty", "1.0001", "-"},
+    {"one.empty", "one.twin", "-", "1000"},          {"one.pack1", "one.empty", "1.0003", "-"},
+    {"one.pack4", "one.empty", "1.0003", "-"},       {"one.pack16", "one.empty", "1.0003", "-"}};
 
 }  // namespace
 

@@ -38,7 +38,9 @@ struct Mlp : torch::nn::Module {
   static constexpr std::int64_t samples = 5'000;
   using library_loss = tacit::loss::CrossEntropy;
   static Data data(std::int64_t count) { return images(count); }
-  static torch::Tensor loss(torch::Tensor const& y, torch::Tensor const& target) { return torch::cross_entropy_loss(y, target); }
+  static torch::Tensor loss(torch::Tensor const& y, torch::Tensor const& target) {
+    return torch::cross_entropy_loss(y, target);
+  }
 
   torch::nn::Linear first{register_module("first", torch::nn::Linear(784, 128))};
   torch::nn::Linear second{register_module("second", torch::nn::Linear(128, 64))};
@@ -53,11 +55,14 @@ struct Cnn : torch::nn::Module {
   static constexpr std::int64_t samples = 1'600;
   using library_loss = tacit::loss::CrossEntropy;
   static Data data(std::int64_t count) { return images(count); }
-  static torch::Tensor loss(torch::Tensor const& y, torch::Tensor const& target) { return torch::cross_entropy_loss(y, target); }
+  static torch::Tensor loss(torch::Tensor const& y, torch::Tensor const& target) {
+    return torch::cross_entropy_loss(y, target);
+  }
 
   torch::nn::Conv2d first{register_module("first", torch::nn::Conv2d(torch::nn::Conv2dOptions(1, 16, 3).padding(1)))};
   torch::nn::BatchNorm2d norm{register_module("norm", torch::nn::BatchNorm2d(16))};
-  torch::nn::Conv2d second{register_module("second", torch::nn::Conv2d(torch::nn::Conv2dOptions(16, 32, 3).padding(1)))};
+  torch::nn::Conv2d second{
+      register_module("second", torch::nn::Conv2d(torch::nn::Conv2dOptions(16, 32, 3).padding(1)))};
   torch::nn::Linear third{register_module("third", torch::nn::Linear(32 * 7 * 7, 10))};
 
   torch::Tensor forward(torch::Tensor const& x) {
@@ -79,7 +84,8 @@ struct BlockImpl : torch::nn::Module {
     std::int64_t const rows = x.size(0);
     std::int64_t const length = x.size(1);
     auto const parts = mix(before(x)).view({rows, length, 3, 2, 32}).permute({2, 0, 3, 1, 4});
-    torch::Tensor const seen = at::scaled_dot_product_attention(parts[0], parts[1], parts[2], {}, 0.0, /*is_causal=*/true);
+    torch::Tensor const seen =
+        at::scaled_dot_product_attention(parts[0], parts[1], parts[2], {}, 0.0, /*is_causal=*/true);
     torch::Tensor const h = x + out(seen.transpose(1, 2).reshape({rows, length, 64}));
     return h + down(torch::gelu(up(between(h))));
   }
@@ -96,7 +102,9 @@ struct Gpt : torch::nn::Module {
     auto const tokens = torch::randint(65, {count, 65}, torch::kLong);
     return {tokens.slice(1, 0, 64).contiguous(), tokens.slice(1, 1, 65).contiguous()};
   }
-  static torch::Tensor loss(torch::Tensor const& y, torch::Tensor const& target) { return torch::cross_entropy_loss(y, target); }
+  static torch::Tensor loss(torch::Tensor const& y, torch::Tensor const& target) {
+    return torch::cross_entropy_loss(y, target);
+  }
 
   torch::nn::Embedding token{register_module("token", torch::nn::Embedding(65, 64))};
   torch::nn::Embedding place{register_module("place", torch::nn::Embedding(64, 64))};

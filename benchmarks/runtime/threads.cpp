@@ -1,4 +1,5 @@
-// How many threads LibTorch should have: one, all, what `Auto` decides from the first batch, and what it measures; alone and beside busy processes.
+// How many threads LibTorch should have: one, all, what `Auto` decides from the first batch, and what it measures;
+// alone and beside busy processes.
 // `--model NAME` takes one model, `--rounds N` sets how often each is timed (3), whose shortest time counts.
 // needs: libtorch
 #include <signal.h>
@@ -83,9 +84,11 @@ template <class Model>
 Timed train(models::Data const& data, std::string const& threads) {
   torch::manual_seed(1);
   tacit::data::TensorDataset const samples{data.inputs, data.targets};
-  tacit::Trainer trainer{std::make_shared<Model>(), typename Model::library_loss{}, tacit::optim::Sgd{.lr = 1e-3, .momentum = 0.9},
+  tacit::Trainer trainer{std::make_shared<Model>(), typename Model::library_loss{},
+                         tacit::optim::Sgd{.lr = 1e-3, .momentum = 0.9},
                          tacit::AutoDevice{.choice = "cpu", .threads = threads}, tacit::CallbackPack{}};
-  auto const result = trainer.train(samples, {.epochs = 1, .per_device_batch_size = Model::batch, .sink = tacit::Sink::none()});
+  auto const result =
+      trainer.train(samples, {.epochs = 1, .per_device_batch_size = Model::batch, .sink = tacit::Sink::none()});
   double const seconds = std::chrono::duration<double>(result.duration).count();
   return {1e6 * seconds / static_cast<double>(result.updates.value()), trainer.view().device().threads().count()};
 }
@@ -103,7 +106,8 @@ std::array<Timed, ways.size()> compare(models::Data const& data, char const* sce
     }
   }
   std::printf("%-5s %-12s", Model::title, scene);
-  for (std::size_t i = 0; i < ways.size(); ++i) std::printf("  %s %9.1f us (%lld)", ways[i], best[i].time, static_cast<long long>(best[i].threads));
+  for (std::size_t i = 0; i < ways.size(); ++i)
+    std::printf("  %s %9.1f us (%lld)", ways[i], best[i].time, static_cast<long long>(best[i].threads));
   std::printf("\n");
   std::fflush(stdout);
   return best;
@@ -129,7 +133,10 @@ bool look_at(std::string const& only, std::int64_t rounds) {
 
 int main(int argc, char** argv) try {
   tacit::launch::Arguments const arguments{
-      tacit::launch::own_options, argc, argv, {{"model", "NAME", "mlp, cnn, gpt, one or wide (all)"}, {"rounds", "N", "times of each (3)"}}};
+      tacit::launch::own_options,
+      argc,
+      argv,
+      {{"model", "NAME", "mlp, cnn, gpt, one or wide (all)"}, {"rounds", "N", "times of each (3)"}}};
   if (arguments.help_requested()) return std::puts(arguments.help().c_str()), 0;
   std::string const only = arguments.text("model", "");
   std::int64_t const rounds = arguments.integer("rounds", 3);

@@ -18,8 +18,9 @@ namespace tacit::inline v0 {
 /// Device, precision and distribution chosen at run time: the same binary runs on CPU and GPU with no change.
 ///
 /// Reads `--device`, `--precision`, `--threads` and the launcher's variables; where they are not given it takes the first CUDA device
-/// that can be used, else the CPU, with one thread or all by the work of the first batch, fp32, and this process alone. A policy named beside it wins its slot. Once the trainer is made it says in one
-/// line what it chose and why. Cost: one predictable branch per use of a policy.
+/// that can be used, else the CPU, with one thread or all by the work of the first batch, fp32, and this process alone. A policy
+/// named beside it wins its slot. Once the trainer is made it says in one line what it chose and why.
+/// Cost: one predictable branch per use of a policy.
 /// Throws: ConfigError for a command line that does not fit, or `--help` where the program does not answer it.
 /// Example:
 ///     tacit::Trainer trainer{model, loss, optimizer, tacit::Auto{argc, argv}};

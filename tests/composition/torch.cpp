@@ -574,8 +574,11 @@ std::vector<Numbers> run(Case const& c, bool saves, std::string& why) {
   return on_ranks(
       c.world,
       [&](tacit::launch::World const& world) {
-        return by_tacit(c, saves, tacit::Ddp<tacit::Gloo>{.overlap = c.phases == 0 || c.checkpointed == 0,  // a step of two phases uses units twice
-                                                       .timeout = std::chrono::seconds{20}, .world = world});
+        return by_tacit(c, saves,
+                        tacit::Ddp<tacit::Gloo>{
+                            .overlap = c.phases == 0 || c.checkpointed == 0,  // a step of two phases uses units twice
+                            .timeout = std::chrono::seconds{20},
+                            .world = world});
       },
       why);
 }
@@ -683,7 +686,8 @@ TEST_CASE("compositions of what the fake tensor cannot show") {
       if (!why.empty()) {
         fail("with the plain child failed: " + why);
       } else {
-        // In two phases a step uses a unit twice; autocast's one cast of a weight sums both gradients in the small type.
+        // In two phases a step uses a unit twice; autocast's one cast of a weight sums both gradients in the small
+        // type.
         double const tolerance = c.phases > 0 && c.precision != 0 ? 1e-3 : 0.0;
         if (auto const found = difference(ranks[0], plain[0], tolerance); !found.empty()) {
           fail("not the plain child's numbers: " + found);

@@ -13,6 +13,7 @@ struct Count {
 };
 
 int main() {
-  tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, tacit::CallbackPack{Count{}}};
+  tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{},
+                         tacit::CallbackPack{Count{}}};
   trainer.train(fake::Line{8}, {.epochs = 1});
 }

@@ -19,4 +19,5 @@ struct Fp8 {
   }
 };
 
-static_assert(tacit::require_precision_policy<Fp8, tacit::basic_parameter_set<fake::Tensor>, tacit::device_archetype::bound<fake::Tensor>>());
+static_assert(tacit::require_precision_policy<Fp8, tacit::basic_parameter_set<fake::Tensor>,
+                                              tacit::device_archetype::bound<fake::Tensor>>());

@@ -19,4 +19,5 @@ struct Ring {
   }
 };
 
-static_assert(tacit::require_distribution_policy<Ring, tacit::basic_parameter_set<fake::Tensor>, tacit::device_archetype::bound<fake::Tensor>>());
+static_assert(tacit::require_distribution_policy<Ring, tacit::basic_parameter_set<fake::Tensor>,
+                                                 tacit::device_archetype::bound<fake::Tensor>>());

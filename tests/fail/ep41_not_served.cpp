@@ -12,12 +12,11 @@ struct Fabric {
   static constexpr bool serves = !Device::is_host;
 #endif
   template <class Parameters, class Device>
-    requires(serves<Device>)
-  tacit::distribution_archetype::bound<Parameters> bind(Device const&) const {
-    return {};
-  }
+  requires(serves<Device>) tacit::distribution_archetype::bound<Parameters> bind(Device const&)
+  const { return {}; }
 };
 
 int main() {
-  tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, Fabric{}, tacit::CallbackPack{}};
+  tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, Fabric{},
+                         tacit::CallbackPack{}};
 }

@@ -12,7 +12,9 @@ struct tacit::state_tensor<fake::Tensor> {
   static safetensors::Shape shape(fake::Tensor const& tensor) { return {tensor.values().size()}; }
   static std::string identity(fake::Tensor const&) { return {}; }
   static void copy_to(fake::Tensor const&, std::span<std::byte>) {}
-  static std::optional<std::span<std::byte const>> borrow(fake::Tensor const& tensor) { return std::as_bytes(std::span{tensor.values()}); }
+  static std::optional<std::span<std::byte const>> borrow(fake::Tensor const& tensor) {
+    return std::as_bytes(std::span{tensor.values()});
+  }
 };
 #endif
 

@@ -16,6 +16,7 @@ int main() {
     void on(tacit::event::TrainEpochEnd const&, auto&) {}
   };
 #endif
-  tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, tacit::CallbackPack{Local{}}};
+  tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{},
+                         tacit::CallbackPack{Local{}}};
   trainer.train(fake::Line{8}, {.epochs = 1});
 }

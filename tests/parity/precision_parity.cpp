@@ -296,12 +296,16 @@ TEST_CASE("Tf32 sets the switches for as long as a run lasts") {
   CHECK(switched() == before);
   static_assert(!tacit::compatible<tacit::Tf32, tacit::Cpu>);
 
-  CHECK(code_of([&] { tacit::Trainer{std::make_shared<Net>(), tacit::loss::Mse{}, optim::Sgd{}, tacit::AutoDevice{.choice = "cpu"}, policy, tacit::CallbackPack{}}; }) ==
-        "TACIT-RC130");
+  CHECK(code_of([&] {
+          tacit::Trainer{
+              std::make_shared<Net>(), tacit::loss::Mse{}, optim::Sgd{}, tacit::AutoDevice{.choice = "cpu"}, policy,
+              tacit::CallbackPack{}};
+        }) == "TACIT-RC130");
 
   // In a run, on a device of somebody's own.
   at::Float32Precision seen = at::Float32Precision::NONE;
-  tacit::Trainer trainer{std::make_shared<Net>(), tacit::loss::Mse{}, optim::Sgd{}, Board{}, policy, tacit::CallbackPack{Look{&seen}}};
+  tacit::Trainer trainer{std::make_shared<Net>(),         tacit::loss::Mse{}, optim::Sgd{}, Board{}, policy,
+                         tacit::CallbackPack{Look{&seen}}};
   trainer.train(data(), {.epochs = 1, .sink = tacit::Sink::none()});
   CHECK(seen == at::Float32Precision::TF32);
   CHECK(switched() == before);

@@ -15,13 +15,15 @@ constexpr schedule::RunLength run{.updates = 100, .updates_per_epoch = 10};
 
 // T17: sums of lengths.
 static_assert((Epochs{1} + Updates{5}).updates(run) == 15 && (Updates{5} + Epochs{2}).updates(run) == 25);
-static_assert((schedule::Fraction{0.1} + Updates{1}).updates(run) == 11 && (Epochs{1} + schedule::Fraction{0.5}).updates(run) == 60);
+static_assert((schedule::Fraction{0.1} + Updates{1}).updates(run) == 11 &&
+              (Epochs{1} + schedule::Fraction{0.5}).updates(run) == 60);
 static_assert((schedule::Fraction{0.1} + schedule::Fraction{0.2}).updates(run) == 30);
 static_assert((Epochs{1} + Updates{5} + schedule::Fraction{0.1}).updates(run) == 25);
 static_assert(Updates{5} + Updates{6} == Updates{11} && !(Updates{5} + Updates{tacit::unset}).is_set());
 template <class A, class B>
 concept can_be_summed = requires(A a, B b) { a + b; };
-static_assert(!can_be_summed<Updates, int> && !can_be_summed<int, Epochs> && !can_be_summed<tacit::Samples, Updates> && !can_be_summed<tacit::Tokens, Epochs>);
+static_assert(!can_be_summed<Updates, int> && !can_be_summed<int, Epochs> && !can_be_summed<tacit::Samples, Updates> &&
+              !can_be_summed<tacit::Tokens, Epochs>);
 
 constexpr double at(auto const& bound, std::int64_t update) { return bound(UpdateIndex{update}); }
 constexpr bool falls(auto const& bound, std::int64_t from, std::int64_t to) {

@@ -53,7 +53,8 @@ struct ThreadsWanted {
   std::int64_t number = 0;
 };
 
-/// Throws: ConfigError that names `where`, for anything but auto, all, measured, a number from 1 to 1024 and the empty text.
+/// Throws: ConfigError that names `where`, for anything but auto, all, measured, a number from 1 to 1024 and the empty
+/// text.
 inline ThreadsWanted parse_threads(std::string_view text, std::string_view where) {
   if (text.empty()) return {};
   if (text == "auto") return {threads_kind::automatic, 0};
@@ -61,7 +62,8 @@ inline ThreadsWanted parse_threads(std::string_view text, std::string_view where
   if (text == "measured") return {threads_kind::measured, 0};
   std::int64_t number = 0;
   auto const [stop, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error == std::errc{} && stop == text.data() + text.size() && number >= 1 && number <= 1024) return {threads_kind::number, number};
+  if (error == std::errc{} && stop == text.data() + text.size() && number >= 1 && number <= 1024)
+    return {threads_kind::number, number};
   throw ConfigError{"TACIT-RC160", detail::message({"'", text, "' is no number of threads"}), where,
                     "give auto, all, measured, or a number from 1 to 1024"};
 }

@@ -649,7 +649,12 @@ class CheckpointWriter {
 
   /// What the next save counts on.
   void note_newest(std::uint64_t number, Manifest& committed) {
-    newest_ = {.number = number, .sequence = committed.sequence, .forks = std::move(committed.forks), .world_size = 1, .metric = {}, .files = {}};
+    newest_ = {.number = number,
+               .sequence = committed.sequence,
+               .forks = std::move(committed.forks),
+               .world_size = 1,
+               .metric = {},
+               .files = {}};
   }
   /// After a failure before the commit: takes away what is there, if that can be done at all.
   void undo(std::string const& work, std::string const& final_path, bool renamed) {

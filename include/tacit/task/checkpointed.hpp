@@ -276,7 +276,8 @@ struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
 /// Losses and gradients are those of the plain child to the last bit, also with dropout and autocast, and the random numbers
 /// after it are the same. The second run takes the state of the first: training modes, which parameters require a gradient,
 /// autocast, default dtype, generators. Where autocast casts a weight once for several uses in one step, the plain child sums the
-/// gradients of the uses in the small type and a checkpointed one in the weight's. A child that changes itself in its forward pass, by running statistics say, does so twice.
+/// gradients of the uses in the small type and a checkpointed one in the weight's. A child that changes itself in its forward pass,
+/// by running statistics say, does so twice.
 /// Requires: tensors in, one tensor out; what the child computes with is registered in it. Cost: one forward pass more; the inputs
 /// and the generators' states are kept. Where nothing of it requires a gradient it is the plain child.
 /// Example: `tacit::Checkpointed block{register_module("block", std::make_shared<Block>())}; ... x = block(x);`

@@ -155,7 +155,8 @@ class Ranks {
       core.distribution().reduce_sum(reduction_.numbers());
     }
     if (reduction_.has_weights()) {
-      if (!window.has_device_weights()) window.set_weight(I, reduction_.weight());  // else it goes into their sum, of all ranks
+      // Beside weights on a device it goes into their sum, of all ranks.
+      if (!window.has_device_weights()) window.set_weight(I, reduction_.weight());
       if constexpr (I == 0) window.set_samples(reduction_.samples());
     }
     if (reduction_.has_requests()) {

@@ -66,8 +66,8 @@ class Updater {
   }
 
   /// One step of the optimizer, unless the update is skipped. `loss_again` is for optimizers with a closure.
-  /// `MaySkip`: handlers may skip updates; then a step with a closure whose later loss, gradient or parameter is not finite is taken back: no
-  /// handler sees those.
+  /// `MaySkip`: handlers may skip updates; then a step with a closure whose later loss, gradient or parameter is not
+  /// finite is taken back: no handler sees those.
   template <std::size_t I, bool MaySkip, class LossAgain>
   void step(LossAgain const& loss_again) {
     if (MaySkip && core_.skip().by_host()) return;

@@ -1122,7 +1122,8 @@ TEST_CASE("C14: after an exception on all ranks the next run is that of a new tr
         for (std::size_t i = 0; i < before.size(); ++i) model->parameters()[i].copy_(before[i].to(torch::kDouble));
       }
       // Rank 1 has no batch for the last step of an epoch.
-      trainer.train(data(5), {.epochs = 3, .per_device_batch_size = 2, .first_epoch = 0, .seed = 7, .sink = tacit::Sink::none()});
+      trainer.train(
+          data(5), {.epochs = 3, .per_device_batch_size = 2, .first_epoch = 0, .seed = 7, .sink = tacit::Sink::none()});
       return std::vector<double>{threw ? 1.0 : 0.0, distance(flat(*model), expected)};
     });
     for (Report const& report : reports) {
@@ -1184,7 +1185,9 @@ TEST_CASE("a rank that runs out of memory halves its batches, and the updates st
     auto model = std::make_shared<TightImpl>();
     model->rank = world.rank;
     model->in_backward = in_backward;
-    return train(model, 50, options, CallbackPack{tacit::AutoMicroBatch{}}, Ddp<Gloo>{.overlap = overlaps, .world = world}).numbers();
+    return train(model, 50, options, CallbackPack{tacit::AutoMicroBatch{}},
+                 Ddp<Gloo>{.overlap = overlaps, .world = world})
+        .numbers();
   });
   CHECK(distance(same_on_all(reports), one.parameters) < 1e-12);
   auto const failed = run_ranks(2, [&](tacit::launch::World const& world) {

@@ -78,7 +78,8 @@ class LibraryThreads {
 TEST_CASE("the trainer says in one line what was chosen and why") {
   LibraryThreads const threads{2};
   CHECK(said({"--device", "cpu"}) ==
-        "[tacit] auto: device cpu (asked for), 1 or 2 threads (by the first batch), precision fp32 (the default), single process\n");
+        "[tacit] auto: device cpu (asked for), 1 or 2 threads (by the first batch), precision fp32 (the default), "
+        "single process\n");
   CHECK(said({"--device=cpu", "--precision=bf16", "--threads=2"}) ==
         "[tacit] auto: device cpu (asked for), 2 threads (asked for), precision bf16 (asked for), single process\n");
 }
@@ -129,8 +130,8 @@ TEST_CASE("a small model computes with one thread, a large one with all, and the
       used.push_back(at::get_num_threads());
       return tacit::loss::Mse{}(prediction, target);
     };
-    tacit::Trainer trainer{std::make_shared<small::Net>(), loss, tacit::optim::Sgd{.lr = 0.1}, Auto{line.argc(), line.argv(), tacit::Sink{text}},
-                           tacit::CallbackPack{}};
+    tacit::Trainer trainer{std::make_shared<small::Net>(), loss, tacit::optim::Sgd{.lr = 0.1},
+                           Auto{line.argc(), line.argv(), tacit::Sink{text}}, tacit::CallbackPack{}};
     trainer.train(small::Data{8}, {.epochs = 2, .sink = tacit::Sink::none()});
     CHECK(at::get_num_threads() == 2);
     CHECK(!at::hasThreadLocalCallbacks());
@@ -138,7 +139,8 @@ TEST_CASE("a small model computes with one thread, a large one with all, and the
   };
   CHECK_FALSE(train(32, {"--device", "cpu"}));
   CHECK(std::ranges::count(used, 1) == static_cast<std::ptrdiff_t>(used.size()));
-  CHECK(text.str().find("[tacit] auto: 1 thread of 2 (the largest operator of the first batch has 0.0 million") != std::string::npos);
+  CHECK(text.str().find("[tacit] auto: 1 thread of 2 (the largest operator of the first batch has 0.0 million") !=
+        std::string::npos);
   CHECK(train(160, {"--device", "cpu"}));
   CHECK(text.str().find("[tacit] auto: 2 threads of 2 (") != std::string::npos);
   CHECK(train(32, {"--device", "cpu", "--threads", "all"}));

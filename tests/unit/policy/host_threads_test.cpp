@@ -31,7 +31,8 @@ class FakeWatch {
   }
   ~FakeWatch() { current = nullptr; }
   static void call(double work) {
-    if (current != nullptr && !current->is_done_) current->is_done_ = !current->listener_.add(current->listener_.self, work);
+    if (current != nullptr && !current->is_done_)
+      current->is_done_ = !current->listener_.add(current->listener_.self, work);
   }
   static inline int made = 0;
   static inline FakeWatch* current = nullptr;
@@ -162,9 +163,7 @@ TEST_CASE("the number is given back after an error, also in a call from inside o
   HostThreads threads{{kind::number, 2}, true};
   {
     auto const outer = threads.run_scope();
-    {
-      auto const inner = threads.run_scope();
-    }
+    { auto const inner = threads.run_scope(); }
     CHECK(fake::thread_count == 2);
   }
   CHECK(fake::thread_count == 4);
@@ -179,10 +178,14 @@ TEST_CASE("what is wanted and what is decided is told") {
   CHECK(HostThreads({kind::measured, 0}, true).text() == "threads by measurement (asked for)");
   std::ostringstream text;
   used(1.5e6, {.sink = tacit::Sink{text}});
-  CHECK(text.str() == "[tacit] auto: 1 thread of 4 (the largest operator of the first batch has 1.5 million multiply-adds, less than 4.0)\n");
+  CHECK(text.str() ==
+        "[tacit] auto: 1 thread of 4 (the largest operator of the first batch has 1.5 million multiply-adds, less than "
+        "4.0)\n");
   text.str("");
   used(8.4e6, {.sink = tacit::Sink{text}});
-  CHECK(text.str() == "[tacit] auto: 4 threads of 4 (the largest operator of the first batch has 8.4 million multiply-adds, 4.0 are enough)\n");
+  CHECK(text.str() ==
+        "[tacit] auto: 4 threads of 4 (the largest operator of the first batch has 8.4 million multiply-adds, 4.0 are "
+        "enough)\n");
   fake::thread_count = 1;
   CHECK(HostThreads({kind::automatic, 0}, true).text() == "1 thread (the only one)");
 }
@@ -197,15 +200,19 @@ TEST_CASE("the number is state: a resumed run computes with it, and another one 
     std::ostringstream text;
     counts seen;
     auto one = trainer_of(Loss{2.0 * ThreadRule::enough, &seen}, {.wanted = wanted, .sink = tacit::Sink{text}});
-    tacit::stage_state(saved.text, "state.json", std::as_bytes(std::span{saved.layout.head}), "state.safetensors", {}, one.view().device().threads()).commit();
+    tacit::stage_state(saved.text, "state.json", std::as_bytes(std::span{saved.layout.head}), "state.safetensors", {},
+                       one.view().device().threads())
+        .commit();
     one.train(batches(1), {.epochs = 1, .sink = tacit::Sink::none()});
     one.train(batches(1), {.epochs = 1, .sink = tacit::Sink::none()});
     return std::pair{seen, text.str()};
   };
   CHECK(resumed({kind::automatic, 0}) == std::pair{counts{1, 1}, std::string{}});
   CHECK(resumed({kind::number, 1}) == std::pair{counts{1, 1}, std::string{}});
-  std::string const line = "[tacit] auto: the resumed run is inexact: its state was computed with 1 thread, it goes on with ";
+  std::string const line =
+      "[tacit] auto: the resumed run is inexact: its state was computed with 1 thread, it goes on with ";
   CHECK(resumed({kind::number, 2}) == std::pair{counts{2, 2}, line + "2 threads; the last bits may differ\n"});
   CHECK(resumed({kind::all, 0}) == std::pair{counts{4, 4}, line + "4 threads; the last bits may differ\n"});
-  CHECK(resumed({kind::measured, 0}) == std::pair{counts{1, 1}, line + "a number that is measured; the last bits may differ\n"});
+  CHECK(resumed({kind::measured, 0}) ==
+        std::pair{counts{1, 1}, line + "a number that is measured; the last bits may differ\n"});
 }

@@ -231,7 +231,9 @@ TEST_CASE("clip_norm_ rounds on the host as it does on a device") {
   }
 }
 
-TEST_CASE("clip_norm_ divides by an infinite norm as torch does, leaves all as it is where the norm is NaN, and mixes types") {
+TEST_CASE(
+    "clip_norm_ divides by an infinite norm as torch does, leaves all as it is where the norm is NaN, and mixes "
+    "types") {
   std::vector<at::Tensor> bad{at::full({2}, infinity), at::ones({1})};
   CHECK(traits::read(traits::clip_norm_(bad, 1.0)) == infinity);
   CHECK(std::isnan(traits::read(bad[0][0])));

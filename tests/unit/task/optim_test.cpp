@@ -132,7 +132,12 @@ TEST_CASE("parameters that cannot be updated are errors when the optimizer is bo
   message_of([&] { from_torch<torch::optim::SGD>(torch::optim::SGDOptions(0.1)).bind(none); }, "TACIT-RC20");
 
   at::Tensor const shared = at::ones({2});
-  CHECK_THAT(message_of([&] { set_of({shared, at::ones({3}), shared}); }, "TACIT-RC120"), ContainsSubstring("'p2' is the tensor that the set has as 'p0'"));
+  CHECK_THAT(message_of(
+                 [&] {
+                   set_of({shared, at::ones({3}), shared});
+                 },
+                 "TACIT-RC120"),
+             ContainsSubstring("'p2' is the tensor that the set has as 'p0'"));
   ParameterSet tied = set_of({shared, at::ones({3})});
   tied.adopt({"p2", shared, shared, 0, 0, {}});
   CHECK_THAT(message_of([&] { Sgd{}.bind(tied); }, "TACIT-RC30"), ContainsSubstring("p0") && ContainsSubstring("p2"));

@@ -19,7 +19,8 @@ std::string text_of(auto const& value) {
 
 struct Print {
   void on(event::TrainEpochEnd const& event, auto& context) {
-    *out << "epoch " << event.epoch << " of " << context.plan().epochs << ", limit " << context.plan().updates_per_epoch << '\n';
+    *out << "epoch " << event.epoch << " of " << context.plan().epochs << ", limit " << context.plan().updates_per_epoch
+         << '\n';
   }
   std::ostringstream* out;
 };

@@ -1,5 +1,5 @@
-// The rows of the bad-input table (docs/errors.md has the numbers) in worlds of 2: what is wrong on one rank or on both ends
-// the run on both, with words, and no rank waits for ever.
+// The rows of the bad-input table (docs/errors.md has the numbers) in worlds of 2: what is wrong on one rank or on both
+// ends the run on both, with words, and no rank waits for ever.
 #include <array>
 #include <cmath>
 #include <cstdint>
@@ -19,8 +19,8 @@
 
 #include "fake/group.hpp"
 #include "fake/tensor.hpp"
-#include "tacit/core/type_name.hpp"
 #include "tacit/callbacks/terminate_on_nan.hpp"
+#include "tacit/core/type_name.hpp"
 #include "tacit/data/loader.hpp"
 #include "tacit/train/trainer.hpp"
 
@@ -54,11 +54,13 @@ std::array<std::string, 2> ends_of(Body const& body) {
 bool contains(std::string const& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 tacit::TrainOptions options() {
-  return {.epochs = 2, .per_device_batch_size = 2, .eval_per_device_batch_size = 2, .seed = 3, .sink = tacit::Sink::none()};
+  return {
+      .epochs = 2, .per_device_batch_size = 2, .eval_per_device_batch_size = 2, .seed = 3, .sink = tacit::Sink::none()};
 }
 template <class... Callbacks>
 auto trainer_on(fake::Rank rank, Callbacks... callbacks) {
-  return tacit::Trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{.lr = 0.1}, rank, CallbackPack{callbacks...}};
+  return tacit::Trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{.lr = 0.1}, rank,
+                        CallbackPack{callbacks...}};
 }
 
 /// Throws for one sample; or that sample is NaN.
@@ -83,7 +85,8 @@ struct ThrowAt {
   bool is_on;
   std::string name;
   void on(auto const& given, auto&) {
-    if (is_on && tacit::type_name<std::remove_cvref_t<decltype(given)>>().ends_with("::" + name)) throw std::runtime_error{"a callback fails"};
+    if (is_on && tacit::type_name<std::remove_cvref_t<decltype(given)>>().ends_with("::" + name))
+      throw std::runtime_error{"a callback fails"};
   }
 };
 
@@ -91,16 +94,14 @@ struct ThrowAt {
 
 TEST_CASE("A5 on two ranks: data without a batch are an error on both, on one of them and on both") {
   bool const on_both = GENERATE(true, false);
-  auto const ends = ends_of([&](fake::Rank rank) {
-    trainer_on(rank).train(fake::Line{on_both || rank.number == 1 ? 0 : 8}, options());
-  });
+  auto const ends = ends_of(
+      [&](fake::Rank rank) { trainer_on(rank).train(fake::Line{on_both || rank.number == 1 ? 0 : 8}, options()); });
   CAPTURE(on_both, ends[0], ends[1]);
   CHECK(ends[1].starts_with("TACIT-R"));
   CHECK(ends[0] != "none");
   if (on_both) CHECK(ends[0] == ends[1]);
-  auto const evaluated = ends_of([&](fake::Rank rank) {
-    trainer_on(rank).evaluate(fake::Line{on_both || rank.number == 1 ? 0 : 8});
-  });
+  auto const evaluated =
+      ends_of([&](fake::Rank rank) { trainer_on(rank).evaluate(fake::Line{on_both || rank.number == 1 ? 0 : 8}); });
   CHECK(evaluated[1].starts_with("TACIT-R"));
   CHECK(evaluated[0] != "none");
 }
@@ -131,7 +132,9 @@ TEST_CASE("A5 on two ranks: options out of range are refused on the rank that ha
 
 TEST_CASE("A5 on two ranks: a data set that throws on one rank") {
   std::int64_t const sample = GENERATE(0, 5, 7);
-  auto const ends = ends_of([&](fake::Rank rank) { trainer_on(rank).train(Spoilt{8, sample, Spoilt::How::throws}, options()); });
+  auto const ends = ends_of([&](fake::Rank rank) {
+    trainer_on(rank).train(Spoilt{8, sample, Spoilt::How::throws}, options());
+  });
   CAPTURE(sample, ends[0], ends[1]);
   // The sample is one rank's; the other is told.
   std::string const text = "sample " + std::to_string(sample) + " cannot be read";
@@ -146,7 +149,8 @@ TEST_CASE("A5 on two ranks: a loss of one rank that is NaN ends the run of both 
   std::array<std::int64_t, 2> updates{};
   auto const ends = ends_of([&](fake::Rank rank) {
     auto model = std::make_shared<fake::Linear>();
-    tacit::Trainer trainer{model, fake::MeanSquaredError{}, fake::Sgd{.lr = 0.1}, rank, CallbackPack{tacit::TerminateOnNaN{}}};
+    tacit::Trainer trainer{model, fake::MeanSquaredError{}, fake::Sgd{.lr = 0.1}, rank,
+                           CallbackPack{tacit::TerminateOnNaN{}}};
     auto const result = trainer.train(Spoilt{16, 9, Spoilt::How::is_nan}, options());
     auto const at = static_cast<std::size_t>(rank.number);
     weight[at] = model->weight.item(), reason[at] = result.reason, updates[at] = result.updates.value();
@@ -162,9 +166,10 @@ TEST_CASE("A5 on two ranks: a loss of one rank that is NaN ends the run of both 
 }
 
 TEST_CASE("A5 on two ranks: a callback of one rank throws") {
-  for (std::string const name : {"TrainingRunStart", "TrainingRunEpochStart", "TrainEpochStart", "DataFetchStart", "DataFetchEnd", "TrainStepStart",
-                                 "TrainLossComputed", "TrainStepEnd", "UpdateStart", "UpdateEnd", "TrainEpochEnd", "EvalEpochStart", "EvalStepEnd",
-                                 "EvalEpochEnd", "TrainingRunEpochEnd", "TrainingRunEnd"}) {
+  for (std::string const name :
+       {"TrainingRunStart", "TrainingRunEpochStart", "TrainEpochStart", "DataFetchStart", "DataFetchEnd",
+        "TrainStepStart", "TrainLossComputed", "TrainStepEnd", "UpdateStart", "UpdateEnd", "TrainEpochEnd",
+        "EvalEpochStart", "EvalStepEnd", "EvalEpochEnd", "TrainingRunEpochEnd", "TrainingRunEnd"}) {
     for (int const thrower : {0, 1}) {
       auto const ends = ends_of([&](fake::Rank rank) {
         trainer_on(rank, ThrowAt{rank.number == thrower, name}).train(fake::Line{8}, fake::Line{6}, options());
@@ -187,7 +192,8 @@ struct TrainAgain {
 };
 }  // namespace
 
-TEST_CASE("A5 on two ranks: a trainer that is called from its own callback is refused, and the other rank does not wait") {
+TEST_CASE(
+    "A5 on two ranks: a trainer that is called from its own callback is refused, and the other rank does not wait") {
   auto const ends = ends_of([&](fake::Rank rank) {
     TrainAgain again{rank.number == 1, {}};
     auto trainer = trainer_on(rank, std::ref(again));
@@ -201,7 +207,8 @@ TEST_CASE("A5 on two ranks: a trainer that is called from its own callback is re
 
 TEST_CASE("A5 on two ranks: an optimizer with another rate on one rank") {
   auto const ends = ends_of([&](fake::Rank rank) {
-    auto trainer = tacit::Trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{.lr = rank.number == 0 ? 0.1 : 0.2}, rank, CallbackPack{}};
+    auto trainer = tacit::Trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{},
+                                  fake::Sgd{.lr = rank.number == 0 ? 0.1 : 0.2}, rank, CallbackPack{}};
     trainer.train(fake::Line{8}, options());
   });
   CAPTURE(ends[0], ends[1]);
@@ -210,15 +217,19 @@ TEST_CASE("A5 on two ranks: an optimizer with another rate on one rank") {
 
 namespace {
 struct EndOnOneRank {
-  tacit::Flow on(event::EvalStepEnd const&, auto& context) { return context.rank() == 0 ? tacit::Flow::end_epoch : tacit::Flow::proceed; }
+  tacit::Flow on(event::EvalStepEnd const&, auto& context) {
+    return context.rank() == 0 ? tacit::Flow::end_epoch : tacit::Flow::proceed;
+  }
 };
 }  // namespace
 
 TEST_CASE("two ranks evaluate data of unknown length to their end, though one of them asks to stop") {
   std::array<double, 2> loss{};
   auto const ends = ends_of([&](fake::Rank rank) {
-    std::forward_list<fake::Batch> const data(6, fake::Batch{fake::Tensor{std::vector<double>{1.0}}, fake::Tensor{std::vector<double>{1.0}}});
-    loss[static_cast<std::size_t>(rank.number)] = trainer_on(rank, EndOnOneRank{}).evaluate(data, {.sink = tacit::Sink::none()})[tacit::tag::eval_loss{}];
+    std::forward_list<fake::Batch> const data(
+        6, fake::Batch{fake::Tensor{std::vector<double>{1.0}}, fake::Tensor{std::vector<double>{1.0}}});
+    loss[static_cast<std::size_t>(rank.number)] =
+        trainer_on(rank, EndOnOneRank{}).evaluate(data, {.sink = tacit::Sink::none()})[tacit::tag::eval_loss{}];
   });
   CAPTURE(ends[0], ends[1]);
   CHECK(ends[0] == "none");

@@ -318,22 +318,32 @@ namespace {
 using traits = tacit::tensor_traits<fake::Tensor>;
 fake::Tensor weight_of(fake::Batch const& batch) { return fake::Tensor{std::vector<double>{batch.target->values[0]}}; }
 auto on_device = [](auto& net, fake::Batch const& batch, auto&) {
-  return With<fake::Tensor>{fake::mean(net.forward(batch.input)), traits::scalar_like(batch.target->values[0], batch.target)};
+  return With<fake::Tensor>{fake::mean(net.forward(batch.input)),
+                            traits::scalar_like(batch.target->values[0], batch.target)};
 };
-auto on_host = [](auto& net, fake::Batch const& batch, auto&) { return With<fake::Tensor>{fake::mean(net.forward(batch.input)), weight_of(batch)}; };
-auto as_number = [](auto& net, fake::Batch const& batch, auto&) { return With<double>{fake::mean(net.forward(batch.input)), batch.target->values[0]}; };
-auto unstated = [](auto& net, fake::Batch const& batch, auto&) { return Without{fake::mean(net.forward(batch.input))}; };
+auto on_host = [](auto& net, fake::Batch const& batch, auto&) {
+  return With<fake::Tensor>{fake::mean(net.forward(batch.input)), weight_of(batch)};
+};
+auto as_number = [](auto& net, fake::Batch const& batch, auto&) {
+  return With<double>{fake::mean(net.forward(batch.input)), batch.target->values[0]};
+};
+auto unstated = [](auto& net, fake::Batch const& batch, auto&) {
+  return Without{fake::mean(net.forward(batch.input))};
+};
 
 /// One row each, whose gradient is 1, of weight 5.
 std::vector<fake::Batch> two_rows() {
-  return std::vector<fake::Batch>(2, fake::Batch{fake::Tensor{std::vector<double>{1.0}}, fake::Tensor{std::vector<double>{5.0}}});
+  return std::vector<fake::Batch>(
+      2, fake::Batch{fake::Tensor{std::vector<double>{1.0}}, fake::Tensor{std::vector<double>{5.0}}});
 }
 template <class First, class Second, class... Policies>
-std::vector<double> phases_after(First const& first, Second const& second, std::int64_t accumulation, Policies... policies) {
+std::vector<double> phases_after(First const& first, Second const& second, std::int64_t accumulation,
+                                 Policies... policies) {
   auto a = std::make_shared<fake::Linear>();
   auto b = std::make_shared<fake::Linear>();
-  tacit::Trainer trainer{tacit::Task{tacit::phase<"a">(a, fake::Sgd{.lr = 0.1}, first), tacit::phase<"b">(b, fake::Sgd{.lr = 0.1}, second)}, policies...,
-                         CallbackPack{}};
+  tacit::Trainer trainer{tacit::Task{tacit::phase<"a">(a, fake::Sgd{.lr = 0.1}, first),
+                                     tacit::phase<"b">(b, fake::Sgd{.lr = 0.1}, second)},
+                         policies..., CallbackPack{}};
   trainer.train(two_rows(), {.epochs = 1, .gradient_accumulation = accumulation, .sink = tacit::Sink::none()});
   return {a->weight->values[0], b->weight->values[0]};
 }
@@ -348,12 +358,15 @@ bool is_close(double a, double b) { return std::abs(a - b) < 1e-12; }
 
 }  // namespace
 
-TEST_CASE("a weight that stays on the device weighs its own phase alone, and one that the host knows is the same there") {
+TEST_CASE(
+    "a weight that stays on the device weighs its own phase alone, and one that the host knows is the same there") {
   for (std::int64_t const accumulation : {1, 2}) {
     CAPTURE(accumulation);
     double const expected = accumulation == 1 ? 0.3 : 0.4;
-    for (auto const& after : {phases_after(on_device, unstated, accumulation, fake::Gpu{}), phases_after(on_device, as_number, accumulation, fake::Gpu{}),
-                              phases_after(unstated, on_device, accumulation, fake::Gpu{}), phases_after(on_device, unstated, accumulation)}) {
+    for (auto const& after : {phases_after(on_device, unstated, accumulation, fake::Gpu{}),
+                              phases_after(on_device, as_number, accumulation, fake::Gpu{}),
+                              phases_after(unstated, on_device, accumulation, fake::Gpu{}),
+                              phases_after(on_device, unstated, accumulation)}) {
       CHECK(is_close(after[0], expected));
       CHECK(is_close(after[1], expected));
     }
@@ -364,7 +377,9 @@ TEST_CASE("a weight that stays on the device weighs its own phase alone, and one
 
 TEST_CASE("weights of the host beside a device are summed over the ranks once") {
   std::vector<double> after(2);
-  fake::run_ranks(2, [&](fake::Rank rank) { after[static_cast<std::size_t>(rank.number)] = one_after(on_host, 1, fake::Gpu{}, rank); });
+  fake::run_ranks(2, [&](fake::Rank rank) {
+    after[static_cast<std::size_t>(rank.number)] = one_after(on_host, 1, fake::Gpu{}, rank);
+  });
   CHECK(is_close(after[0], 0.4));
   CHECK(is_close(after[1], 0.4));
 }
@@ -381,8 +396,10 @@ TEST_CASE("a batch that did not fit in memory counts its device weight once") {
     return With<fake::Tensor>{risky, traits::scalar_like(static_cast<double>(batch.input->values.size()), batch.input)};
   };
   auto model = std::make_shared<fake::Linear>();
-  tacit::Trainer trainer{tacit::Task{model, fake::Sgd{.lr = 0.1}, step}, fake::Gpu{}, CallbackPack{tacit::AutoMicroBatch{}}};
-  std::vector<fake::Batch> const data(2, fake::Batch{fake::Tensor{std::vector<double>{1.0, 1.0}}, fake::Tensor{std::vector<double>{1.0, 1.0}}});
+  tacit::Trainer trainer{tacit::Task{model, fake::Sgd{.lr = 0.1}, step}, fake::Gpu{},
+                         CallbackPack{tacit::AutoMicroBatch{}}};
+  std::vector<fake::Batch> const data(
+      2, fake::Batch{fake::Tensor{std::vector<double>{1.0, 1.0}}, fake::Tensor{std::vector<double>{1.0, 1.0}}});
   trainer.train(data, {.epochs = 1, .gradient_accumulation = 2, .sink = tacit::Sink::none()});
   CHECK(backwards > 2);
   CHECK(is_close(model->weight->values[0], 0.4));

@@ -74,8 +74,9 @@ class ChosenDevice {
 
 /// The device that a text names, known only at run time: "auto", "cpu", "cuda" or "cuda:1".
 ///
-/// "auto" is a CUDA device where one can be used, that of the local rank under a launcher, else the CPU; the bound device's `reason()` says why.
-/// `threads` "auto" is one thread for a small model, and all for others, by the shapes of the first batch: see docs/policies.md.
+/// "auto" is a CUDA device where one can be used, that of the local rank under a launcher, else the CPU; the bound
+/// device's `reason()` says why. `threads` "auto" is one thread for a small model, and all for others, by the shapes of
+/// the first batch: see docs/policies.md.
 /// Throws: ConfigError on binding for any other text, and where the CUDA device asked for cannot be used.
 struct AutoDevice {
   using slot = slot::device;
@@ -94,7 +95,8 @@ struct AutoDevice {
       detail::CudaProblem const problem = detail::prepare_cuda();
       if (!problem.code.empty()) return {c10::Device{c10::DeviceType::CPU}, problem.what, count};
     }
-    return {detail::bind_cuda(detail::index_of(wanted), "AutoDevice::choice").device(), is_asked_for ? "asked for" : "a CUDA device is visible", count};
+    return {detail::bind_cuda(detail::index_of(wanted), "AutoDevice::choice").device(),
+            is_asked_for ? "asked for" : "a CUDA device is visible", count};
   }
 };
 

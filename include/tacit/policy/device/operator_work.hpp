@@ -16,8 +16,9 @@
 
 namespace tacit::inline v0::detail {
 
-/// The inputs of a call that LibTorch reports. Its own accessor throws in a program that is built without NDEBUG, for it reads a flag that
-/// the library, which is built with it, never sets. The access check does not apply to the arguments of an explicit instantiation.
+/// The inputs of a call that LibTorch reports. Its own accessor throws in a program that is built without NDEBUG, for
+/// it reads a flag that the library, which is built with it, never sets. The access check does not apply to the
+/// arguments of an explicit instantiation.
 struct inputs_of_call {
   using type = c10::ArrayRef<const c10::IValue> at::RecordFunction::*;
   friend constexpr type member_of(inputs_of_call);
@@ -38,10 +39,9 @@ inline OperatorWork* operator_work = nullptr;
 class OperatorWork {
  public:
   explicit OperatorWork(WorkListener listener) : listener_{listener}, outer_{std::exchange(operator_work, this)} {
-    handle_ = at::addThreadLocalCallback(at::RecordFunctionCallback{&started, &ended}
-                                             .needsInputs(true)
-                                             .needsOutputs(true)
-                                             .scopes({at::RecordScope::FUNCTION}));
+    handle_ = at::addThreadLocalCallback(
+        at::RecordFunctionCallback{&started, &ended}.needsInputs(true).needsOutputs(true).scopes(
+            {at::RecordScope::FUNCTION}));
   }
   OperatorWork(OperatorWork const&) = delete;
   OperatorWork& operator=(OperatorWork const&) = delete;
@@ -66,7 +66,8 @@ class OperatorWork {
   static std::unique_ptr<at::ObserverContext> started(at::RecordFunction const& call) {
     if (current() == nullptr) return nullptr;
     auto known = std::make_unique<Known>();
-    if (double const products = products_of(call.name(), call.*member_of(inputs_of_call{})); products > 0.0) known->each = products;
+    if (double const products = products_of(call.name(), call.*member_of(inputs_of_call{})); products > 0.0)
+      known->each = products;
     return known;
   }
   static void ended(at::RecordFunction const& call, at::ObserverContext* context) {
@@ -74,7 +75,8 @@ class OperatorWork {
     if (watch == nullptr || context == nullptr) return;
     double elements = 0.0;
     for (c10::IValue const& output : call.outputs()) {
-      if (output.isTensor() && output.toTensor().defined() && is_new(call, output.toTensor())) elements += static_cast<double>(output.toTensor().numel());
+      if (output.isTensor() && output.toTensor().defined() && is_new(call, output.toTensor()))
+        elements += static_cast<double>(output.toTensor().numel());
     }
     if (!watch->listener_.add(watch->listener_.self, elements * static_cast<Known*>(context)->each)) watch->stop();
   }
@@ -87,17 +89,22 @@ class OperatorWork {
   /// Multiply-adds for each element of the result of a product or a convolution; 0 for other operators.
   static double products_of(std::string_view name, c10::ArrayRef<c10::IValue const> inputs) {
     auto const tensor = [&](std::size_t at) -> at::Tensor const* {
-      return at < inputs.size() && inputs[at].isTensor() && inputs[at].toTensor().defined() ? &inputs[at].toTensor() : nullptr;
+      return at < inputs.size() && inputs[at].isTensor() && inputs[at].toTensor().defined() ? &inputs[at].toTensor()
+                                                                                            : nullptr;
     };
     auto const inner = [&](std::size_t at) {
       at::Tensor const* const left = tensor(at);
       return left != nullptr && left->dim() > 0 ? static_cast<double>(left->size(-1)) : 0.0;
     };
-    if (name == "aten::addmm" || name == "aten::baddbmm" || name == "aten::addmv" || name == "aten::_addmm_activation") return inner(1);
-    if (name == "aten::mm" || name == "aten::bmm" || name == "aten::mv" || name == "aten::mkldnn_linear") return inner(0);
+    if (name == "aten::addmm" || name == "aten::baddbmm" || name == "aten::addmv" || name == "aten::_addmm_activation")
+      return inner(1);
+    if (name == "aten::mm" || name == "aten::bmm" || name == "aten::mv" || name == "aten::mkldnn_linear")
+      return inner(0);
     if (name == "aten::convolution") {
       at::Tensor const* const weight = tensor(1);
-      return weight != nullptr && weight->size(0) > 0 ? static_cast<double>(weight->numel()) / static_cast<double>(weight->size(0)) : 0.0;
+      return weight != nullptr && weight->size(0) > 0
+                 ? static_cast<double>(weight->numel()) / static_cast<double>(weight->size(0))
+                 : 0.0;
     }
     if (name == "aten::mkldnn_rnn_layer") {
       at::Tensor const* const inward = tensor(1);
