@@ -82,7 +82,7 @@ def type_of(values):
         f"composition::Form::{values['form']}", values["phases"], flag(values["weights"] != "rows"),
         f"composition::Source::{values['source']}", flag(values["world"] != "process"), flag(values["skip"] == "yes"),
         f"composition::Averaging::{values['averaging']}", flag(values["memory"] == "halved"),
-        flag(values["watch"] == "nan"), flag(values["precision"] == "scaled"),
+        flag(values["watch"] != "no"), flag(values["precision"] == "scaled"),
         flag(values["optimizer"] != "not_maskable"), flag(values["schedule"] == "lr")]
     group = values["form"] + (values["phases"] if values["form"] == "phases" else "")
     return group, f"composition::Type<{', '.join(arguments)}>"
@@ -168,6 +168,7 @@ def write(listing, at_least, each_type):
         shown = {name: values[name] for name in TYPE_DIMENSIONS}
         shown["weights"] = "rows" if values["weights"] == "rows" else "stated"
         shown["world"] = "process" if values["world"] == "process" else "ranks"
+        shown["watch"] = "no" if values["watch"] == "no" else "nan"
         shown["optimizer"] = "not_maskable" if values["optimizer"] == "not_maskable" else "maskable"
         return shown
     open_pairs = set()
@@ -182,14 +183,19 @@ def write(listing, at_least, each_type):
             continue
         types.append(best)
         open_pairs -= listing.pairs(best)
+    for one in listing.also:
+        own = [essence(draw(listing, generator, dict(one))) for _ in range(200)]
+        if not any(type_ in own for type_ in types):
+            types.append(own[0])
     keys = {tuple(sorted(one.items())): 0 for one in types}
 
     chosen, seen = [], set()
     open_pairs = set(wanted)
     def of_type():
         one = generator.choice(types)
-        fixed = {name: value for name, value in one.items() if name not in ("weights", "world", "optimizer")}
+        fixed = {name: value for name, value in one.items() if name not in ("weights", "world", "watch", "optimizer")}
         fixed["weights"] = "rows" if one["weights"] == "rows" else generator.choice(["stated", "zero"])
+        fixed["watch"] = "no" if one["watch"] == "no" else generator.choice(["nan", "skips"])
         fixed["world"] = "process" if one["world"] == "process" else generator.choice(["1", "2", "3"])
         fixed["optimizer"] = generator.choice([value for value in listing.dimensions["optimizer"]
                                                if (value == "not_maskable") == (one["optimizer"] == "not_maskable")])

@@ -86,6 +86,7 @@ struct Plan {
   int freeze_from = 0;  ///< epoch, from 0, in which the freezer's callback freezes the first net's body
   int freeze_to = 0;
   bool throws = false;  ///< the marks that throw are heeded
+  long bad_in_a_row = 1;  ///< updates with a loss that is not a number, on one rank, that end the run
 };
 
 enum class End { completed, limit, not_finite, thrown };
@@ -171,6 +172,10 @@ class Loop {
   struct Mean {
     double sum = 0.0;
     double weight = 0.0;
+    void add(Mean const& other) {
+      sum += other.sum;
+      weight += other.weight;
+    }
     double value() const { return weight == 0.0 ? std::numeric_limits<double>::quiet_NaN() : sum / weight; }
   };
 
@@ -224,31 +229,35 @@ class Loop {
       std::vector<std::vector<double>> gradients(phases_, std::vector<double>(model_.values.size(), 0.0));
       std::vector<double> weights(phases_, 0.0);
       std::vector<bool> spiky(phases_, false);
+      std::vector<bool> bad(plan_.train[at].size(), false);  // ranks with a loss that is not a number
       bool masked = false;
       bool found_spike = false;
+      Mean window_losses[3];
       std::vector<bool> done(phases_, false);
       auto update = [&](std::size_t p) {
         done[p] = true;
         if (weights[p] == 0.0) return;  // nothing in the window counts for this phase
         for (double& g : gradients[p]) g /= weights[p];
         found_spike = found_spike || spiky[p];
+        if (!masked) losses[p].add(window_losses[p]);
         if (!masked && !spiky[p]) step_optimizer(p, gradients[p]);
       };
 
       for (std::size_t in_window = 0; in_window < size && at < steps; ++in_window, ++at) {
         bool const closes = in_window + 1 == size;
         for (std::size_t p = 0; p < phases_; ++p) {
-          for (Batch const& batch : plan_.train[at]) {
+          for (std::size_t rank = 0; rank < bad.size(); ++rank) {
+            Batch const& batch = plan_.train[at][rank];
             if (batch.empty() || has(batch, mark::skip)) continue;
             if (plan_.throws && has(batch, mark::throws)) return false;
             Mean loss;
             add(batch, p, true, loss, &gradients[p]);
             weights[p] += loss.weight;
-            losses[p].sum += loss.sum;
-            losses[p].weight += loss.weight;
+            window_losses[p].add(loss);
             if (loss.weight == 0.0) continue;
-            if (plan_.has_spikes && has(batch, static_cast<mark>(mark::spike << p))) spiky[p] = true;
-            if (p == 0 && has(batch, mark::not_a_number)) masked = true;
+            if (p == 0 && has(batch, mark::not_a_number)) masked = bad[rank] = true;
+            // The rank that skips an update goes backward no more in it, so its precision sees none of that.
+            if (plan_.has_spikes && !bad[rank] && has(batch, static_cast<mark>(mark::spike << p))) spiky[p] = true;
           }
           if (closes) update(p);
         }
@@ -267,7 +276,7 @@ class Loop {
         left_out_ += found_spike ? 1 : 0;
         if (plan_.averaging == Averaging::ema && !masked && !found_spike) take_ema();
       }
-      if (masked) stop(End::not_finite);
+      if (counts) count_bad(bad);
       if (is_limit_reached()) stop(End::limit);
       if (counts && plan_.has_evaluation && plan_.evaluate_every_updates > 0 &&
           out_.updates % plan_.evaluate_every_updates == 0)
@@ -280,6 +289,14 @@ class Loop {
 
   static bool has(Batch const& batch, mark what) {
     return std::any_of(batch.begin(), batch.end(), [what](Row const& row) { return (row.marks & what) != 0; });
+  }
+
+  void count_bad(std::vector<bool> const& bad) {
+    bad_in_a_row_.resize(bad.size());
+    for (std::size_t rank = 0; rank < bad.size(); ++rank) {
+      bad_in_a_row_[rank] = bad[rank] ? bad_in_a_row_[rank] + 1 : 0;
+      if (bad_in_a_row_[rank] >= plan_.bad_in_a_row) stop(End::not_finite);
+    }
   }
 
   void stop(End why) {
@@ -391,6 +408,7 @@ class Loop {
   std::size_t phases_;
   Outcome out_{};
   long left_out_ = 0;
+  std::vector<long> bad_in_a_row_{};  // of each rank
   bool stopping_ = false;
 };
 

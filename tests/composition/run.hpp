@@ -73,7 +73,7 @@ struct Settings {
   std::int64_t epochs = 1, batches = 1, rows = 1, ragged = 0, drop_last = 0, accumulation = 1;
   std::int64_t limit = 0, limit_at = 1, epoch_limit = 0, eval_batches = 1, eval_limit = 0, every_updates = 0,
                not_after_epochs = 0;
-  std::int64_t skips = 0, zeros = 0, zero_is_nan = 0, spikes = 0, nan_at = 0, throw_at = 0, memory = 1;
+  std::int64_t skips = 0, zeros = 0, zero_is_nan = 0, spikes = 0, nan_at = 0, nan_for = 1, throw_at = 0, memory = 1;
   std::int64_t coupling = 0, modes = 0, frozen = 0, clip_at = 0, momentum = 0, rate_every = 1, freeze_from = 0,
                freeze_for = 1, leaves_average = 0;
 
@@ -97,6 +97,7 @@ struct Settings {
             {"zero_is_nan", &zero_is_nan},
             {"spikes", &spikes},
             {"nan_at", &nan_at},
+            {"nan_for", &nan_for},
             {"throw_at", &throw_at},
             {"memory", &memory},
             {"coupling", &coupling},
@@ -171,7 +172,7 @@ inline Settings draw(Composition const& c, std::int64_t seed) {
   if (c.is("weights", "zero")) s.zeros = random.between(1, 3);
   s.zero_is_nan = random.between(0, 1);
   if (c.is("precision", "scaled")) s.spikes = random.between(0, 2);
-  if (c.is("watch", "nan")) s.nan_at = random.between(0, 6);
+  if (!c.is("watch", "no")) s.nan_at = random.between(0, 6);
   if (c.is("run", "exception")) s.throw_at = random.between(1, 5);
   s.memory = random.between(1, 4);
   s.coupling = random.between(0, 1);
@@ -183,6 +184,7 @@ inline Settings draw(Composition const& c, std::int64_t seed) {
   s.freeze_from = random.between(0, 1);
   s.freeze_for = random.between(1, 2);
   s.leaves_average = random.between(0, 1);
+  if (c.is("watch", "skips")) s.nan_for = random.between(1, 3);
   return s;
 }
 
@@ -315,8 +317,9 @@ inline Case build(Composition const& c, Settings const& s) {
       for (unsigned p = 0; p < 3; ++p) marks |= random.between(1, 6) <= s.spikes ? reference::spike << p : 0U;
       if (skips && at != throwing) marks |= reference::skip;
       if (at == throwing) marks |= reference::throws;
-      if (s.zero_is_nan != 0 && !c.is("watch", "nan")) marks |= reference::nan_if_nothing;
-      if (s.nan_at != 0 && at + 1 == static_cast<std::size_t>(s.nan_at) &&
+      if (s.zero_is_nan != 0 && c.is("watch", "no")) marks |= reference::nan_if_nothing;
+      auto const nth = static_cast<std::int64_t>(at) + 1;
+      if (s.nan_at != 0 && nth >= s.nan_at && nth < s.nan_at + s.nan_for &&
           (made.world == 1 || rank == 0 || random.one_in(2)))
         marks |= reference::not_a_number;
       if (at == throwing && batch.empty()) everyone_throws = false;
@@ -367,8 +370,10 @@ inline Case build(Composition const& c, Settings const& s) {
   if (s.limit == 1) plan.update_limit = s.limit_at;
   if (s.limit == 2) plan.micro_batch_limit = s.limit_at;
   if (s.limit == 3) plan.sample_limit = s.limit_at;
-  plan.epoch_limit = c.is("skip", "yes") || c.is("watch", "nan") ? s.epoch_limit : 0;
-  plan.eval_limit = c.is("skip", "yes") || c.is("watch", "nan") ? s.eval_limit : 0;
+  bool const limits_batches = c.is("skip", "yes") || !c.is("watch", "no");
+  plan.epoch_limit = limits_batches ? s.epoch_limit : 0;
+  plan.eval_limit = limits_batches ? s.eval_limit : 0;
+  plan.bad_in_a_row = c.is("watch", "skips") ? 2 : 1;
   plan.evaluate_every_updates = s.every_updates;
   plan.evaluates_epochs = s.not_after_epochs == 0;
   plan.halve_rate_every = c.is("schedule", "lr") ? s.rate_every : 0;
@@ -493,8 +498,7 @@ inline std::string compare(Case const& c, std::vector<Observed> const& ranks) {
     }
     for (std::size_t p = 0; p < model.phases.size(); ++p) {
       std::string const of = " of phase " + std::to_string(p);
-      if (wanted.end != reference::End::not_finite)
-        difference.list(who + "train_loss" + of, got.outcome.train_loss[p], wanted.train_loss[p]);
+      difference.list(who + "train_loss" + of, got.outcome.train_loss[p], wanted.train_loss[p]);
       difference.list(who + "eval_loss" + of, got.outcome.eval_loss[p], wanted.eval_loss[p]);
       difference.list(who + "evaluate()" + of, got.evaluated[p], evaluated[p]);
     }
@@ -526,7 +530,7 @@ struct Type {
            c.is("weights", "rows") != Stated && c.is("source", sources[static_cast<int>(S)]) &&
            c.is("world", "process") != Ranks && c.is("skip", "yes") == Skips &&
            c.is("averaging", averages[static_cast<int>(Average)]) && c.is("memory", "halved") == Halves &&
-           c.is("watch", "nan") == Watches && c.is("precision", "scaled") == Scaled &&
+           c.is("watch", "no") != Watches && c.is("precision", "scaled") == Scaled &&
            c.is("optimizer", "not_maskable") != Maskable && c.is("schedule", "lr") == Scheduled;
   }
 
@@ -603,7 +607,7 @@ struct Type {
                        if_on<Average == Averaging::swa>(tacit::Swa{.leave_averaged = c.plan.leaves_average}),
                        if_on<Average == Averaging::freezer>(Freeze{std::make_shared<tacit::ModelFreezer<Net>>(*nets[0]),
                                                                    c.plan.freeze_from, c.plan.freeze_to}),
-                       if_on<Halves>(tacit::AutoMicroBatch{}), if_on<Watches>(tacit::TerminateOnNaN{})));
+                       if_on<Halves>(tacit::AutoMicroBatch{}), if_on<Watches>(tacit::TerminateOnNaN{.bad_updates_in_a_row = c.plan.bad_in_a_row})));
   }
 
   static auto precision_of() {

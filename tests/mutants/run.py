@@ -1,7 +1,7 @@
 """Shows that a test bites: `run.py TOOLCHAIN UNIT_CORE PATCH` or `run.py TOOLCHAIN --self-test`.
 
 The patch breaks include/ in a copy; its line `# kills: tests/<file> [:: <Catch2 test name or tag>]` names what must notice:
-  tests/unit/..., laws, order, composition, reliability :: name   the named test, built from that one file, must fail
+  tests/unit/..., laws, order, composition, reliability :: name   the named test, built without the file's others, must fail
   tests/static/...                                   the file must not compile any more
   tests/fail/...                                     the pair must be reported by its runner
 A patch that does not apply, a test that does not exist and a file that cannot be built are errors, not kills.
@@ -22,6 +22,13 @@ def fail_runner(source):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def alone(text, name):
+    """The file with no other test case than the named one; whole, if its cases cannot be told apart."""
+    case = re.compile(r"^(?:TEMPLATE_)?TEST_CASE\(.*?^}\n", re.MULTILINE | re.DOTALL)
+    named = [found for found in case.findall(text) if f'"{name}"' in found.split("{")[0]]
+    return case.sub(lambda found: found[0] if found[0] in named else "", text) if named else text
 
 
 def survives(toolchain, unit_core, patch):
@@ -64,11 +71,13 @@ def survives(toolchain, unit_core, patch):
 
         if not name:
             return "no `:: <Catch2 test name or tag>`"
+        only = directory / file.name
+        only.write_text(alone(file.read_text(), name))
         name = name.replace(",", "\\,")  # a bare comma would make two names of it
         before = tool.run([unit_core, name])
         if before.returncode != 0:
             return f"the test does not pass before the mutation:\n{before.stdout}"
-        built = tool.run([*flags, file, *toolchain.catch2_libraries, *toolchain.core_libraries, "-o", directory / "test"])
+        built = tool.run([*flags, only, *toolchain.catch2_libraries, *toolchain.core_libraries, "-o", directory / "test"])
         if built.returncode != 0:
             return f"the mutant does not compile, so no test ran (a kill by compiling is named tests/static/ or tests/fail/):\n{built.stdout}"
         try:
