@@ -4,6 +4,7 @@ The patch breaks include/ in a copy; its line `# kills: tests/<file> [:: <Catch2
   tests/unit/..., laws, order, composition, reliability :: name   the named test, built without the file's others, must fail
   tests/static/...                                   the file must not compile any more
   tests/fail/...                                     the pair must be reported by its runner
+`# composition: c017` beside it names the one composition that must notice; the others are not built.
 A patch that does not apply, a test that does not exist and a file that cannot be built are errors, not kills.
 """
 
@@ -17,8 +18,8 @@ import tempfile
 import tool
 
 
-def fail_runner(source):
-    spec = importlib.util.spec_from_file_location("fail_run", source / "tests" / "fail" / "run.py")
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -29,6 +30,14 @@ def alone(text, name):
     case = re.compile(r"^(?:TEMPLATE_)?TEST_CASE\(.*?^}\n", re.MULTILINE | re.DOTALL)
     named = [found for found in case.findall(text) if f'"{name}"' in found.split("{")[0]]
     return case.sub(lambda found: found[0] if found[0] in named else "", text) if named else text
+
+
+def with_one_type(text, composition, folder):
+    """A file of compositions with the type of one of them."""
+    script = load(folder / "compositions.py")
+    values = script.Listing((folder / "compositions.txt").read_text()).compositions[composition]
+    group, name = script.type_of(values)
+    return text.replace(f'#include "composition/types_{group}.inc"\n', name + "\n")
 
 
 def survives(toolchain, unit_core, patch):
@@ -60,7 +69,7 @@ def survives(toolchain, unit_core, patch):
             print(result.stdout)
             return "the file still compiles" if result.returncode == 0 else None
         if kind == "fail":
-            runner = fail_runner(toolchain.source)
+            runner = load(toolchain.source / "tests" / "fail" / "run.py")
             name_of_compiler = "clang" if "clang" in toolchain.compilers else "gcc"
             runner.use_precompiled = lambda *_: []  # it has the headers as they were before the mutation
             if runner.check(toolchain, name_of_compiler, file):
@@ -71,17 +80,22 @@ def survives(toolchain, unit_core, patch):
 
         if not name:
             return "no `:: <Catch2 test name or tag>`"
+        composition = tool.comment(patch.read_text().replace("# ", "// "), "composition")
+        text = alone(file.read_text(), name)
+        if composition:
+            text = with_one_type(text, composition[0], file.parent)
+        environment = {"TACIT_COMPOSITION": composition[0]} if composition else {}
         only = directory / file.name
-        only.write_text(alone(file.read_text(), name))
+        only.write_text(text)
         name = name.replace(",", "\\,")  # a bare comma would make two names of it
-        before = tool.run([unit_core, name])
+        before = tool.run([unit_core, name], environment=environment)
         if before.returncode != 0:
             return f"the test does not pass before the mutation:\n{before.stdout}"
         built = tool.run([*flags, only, *toolchain.catch2_libraries, *toolchain.core_libraries, "-o", directory / "test"])
         if built.returncode != 0:
             return f"the mutant does not compile, so no test ran (a kill by compiling is named tests/static/ or tests/fail/):\n{built.stdout}"
         try:
-            result = tool.run([directory / "test", name, "--abort"], timeout=60)
+            result = tool.run([directory / "test", name, "--abort"], timeout=60, environment=environment)
         except tool.subprocess.TimeoutExpired:
             print("the test does not end")
             return None
