@@ -253,6 +253,20 @@ TEST_CASE("Bf16Pure updates float32 masters, begun before the cast") {
   CHECK(difference(masters, master_parameters) < 1e-6);
 }
 
+TEST_CASE("weights that are put into the model between runs are those that masters go on with") {
+  auto net = std::make_shared<Net>();
+  tacit::Trainer trainer{net, tacit::loss::Mse{}, optim::Sgd{.lr = 1e-12}, tacit::Bf16Pure{}, tacit::CallbackPack{}};
+  tacit::TrainOptions const options{.epochs = 1, .per_device_batch_size = 8, .sink = tacit::Sink::none()};
+  trainer.train(data(), options);
+  {
+    torch::NoGradGuard const guard;
+    for (auto& parameter : net->parameters()) parameter.fill_(0.25);
+  }
+  trainer.train(data(), options);
+  for (double value : parameters_of(*net)) CHECK(value == 0.25);
+  for (auto const& parameter : trainer.view().parameters()) CHECK(parameter.model.equal(parameter.master.to(at::kBFloat16)));
+}
+
 TEST_CASE("with masters a parameter may leave a run and come back") {
   auto net = std::make_shared<Net>();
   tacit::Trainer trainer{net, tacit::loss::Mse{}, optim::Sgd{.lr = 0.05, .momentum = 0.9}, tacit::Bf16Pure{}, tacit::CallbackPack{ComeAndGo{}}};

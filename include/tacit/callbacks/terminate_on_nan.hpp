@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "tacit/concepts/tensor.hpp"
@@ -30,12 +31,12 @@ namespace tacit::inline v0 {
 /// Throws: ConfigError for `bad_updates_in_a_row` below 1. Cost: the norm that clipping computes, else one reduction over the
 /// gradients of an update.
 struct TerminateOnNaN {
-  /// The run ends at this many bad updates in a row; those before it are skipped, and the run goes on. Several ranks count
-  /// a bad loss where it is, and a bad gradient, which all of them have, on each.
+  /// The run ends at this many bad updates in a row; those before it are skipped, and the run goes on. Of several ranks each
+  /// counts its own bad losses, and the gradients, which all of them have; on a device a bad loss makes those bad.
   Updates bad_updates_in_a_row = 1;
 
   using events = event::list<event::TrainingRunStart, event::EvaluationRunStart, event::TrainLossComputed, event::TrainStepEnd, event::UpdateStart, event::UpdateEnd,
-                             event::TrainEpochEnd, event::EvalEpochStart, event::EvalStepEnd, event::EvalEpochEnd>;
+                             event::TrainEpochEnd, event::EvalEpochStart, event::EvalStepEnd, event::EvalEpochEnd, event::ParametersChanged>;
 
   template <class Composition>
   class bound;
@@ -112,27 +113,27 @@ class TerminateOnNaN::bound {
     eval_flagged_ = tensor_type{};
   }
   void on(event::EvalStepEnd const& event, auto& context) {
+    using task = typename std::remove_cvref_t<decltype(context)>::core_type::task_type;
     if (found_) return;
-    auto const& loss = context.output().loss;
-    if (traits::host_readable(loss)) {
-      double const value = traits::read(loss);
-      if (!std::isfinite(value) && !counts_nothing(context.output())) stop_for_evaluation(event.step.value(), value_text(value), context);
+    if constexpr (detail::task_phase_count<task> == 1) {
+      examine_evaluation(context.output(), {}, event.step.value(), context);
     } else {
-      if (!traits::defined(eval_flagged_)) {
-        eval_flag_ = traits::flag_like(0.0, loss);
-        eval_flagged_ = traits::scalar_like(0.0, loss);
-      }
-      traits::max_(eval_flag_, bad_loss(context.output()));
-      traits::add_(eval_flagged_, eval_flag_, 1.0);
-      eval_steps_ = event.step.value() + 1;
+      [&]<std::size_t... I>(std::index_sequence<I...>) {
+        (examine_evaluation(context.output(name<detail::phase_name<task, I>()>{}), detail::phase_name<task, I>().view(), event.step.value(), context), ...);
+      }(std::make_index_sequence<detail::task_phase_count<task>>{});
     }
+    if (!traits::defined(eval_flagged_)) return;
+    traits::add_(eval_flagged_, eval_flag_, 1.0);
+    eval_steps_ = event.step.value() + 1;
   }
   void on(event::EvalEpochEnd const&, auto& context) {
     if (found_ || !traits::defined(eval_flagged_) || context.log_point() == nullptr) return;
     if (auto const bad = static_cast<std::int64_t>(traits::read(eval_flagged_)); bad > 0) {
-      stop_for_evaluation(eval_steps_ - bad, "not finite", context);
+      stop_for_evaluation({}, eval_steps_ - bad, "not finite", context);
     }
   }
+  // Its places are those of the parameters that have a gradient.
+  void on(event::ParametersChanged const&, auto&) { names_.clear(); }
 
   /// Evaluation has no state between its steps that a checkpoint could hold: none is written inside it.
   static void visit_state(auto& self, auto&& visit) {
@@ -142,9 +143,11 @@ class TerminateOnNaN::bound {
     visit("since", self.since_);
     visit("first", self.first_);
     visit("last_bad", self.last_bad_);
+    visit("host_in_a_row", self.host_in_a_row_);
     visit("in_a_row", self.in_a_row_);
     visit("skipped", self.skipped_);
     visit("told", self.told_);
+    visit("window", self.window_);
   }
   static void visit_config(auto& self, auto&& visit) { TerminateOnNaN::visit_config(self.config_, visit); }
 
@@ -161,22 +164,22 @@ class TerminateOnNaN::bound {
     skipped_ = tensor_type{};
     told_ = 0;
     window_ = none;
+    names_.clear();
   }
 
   template <class Context>
   void examine(event::TrainLossComputed const& event, std::string_view phase, Context& context) {
     auto const& loss = context.output().loss;
-    // Between log points ranks cannot tell each other what they read: then the mask travels as a tensor on all of them alike.
-    bool const by_host = context.world_size() == 1 || context.log_point() != nullptr;
-    if (by_host && traits::host_readable(loss)) {
-      settle(context);
+    bool const may_settle = context.world_size() == 1 || context.log_point() != nullptr;
+    if (traits::host_readable(loss)) {
+      if (may_settle) settle(context);
       if (!found_) {
         double const value = traits::read(loss);
         if (std::isfinite(value) || counts_nothing(context.output())) return;
         take_bad(Place{event.epoch, event.step, event.update, number_of(phase)}, "loss", value_text(value), context);
       }
       context.mask_update();
-    } else if (found_ && by_host) {
+    } else if (found_ && may_settle) {
       context.mask_update();
     } else {
       note(bad_loss(context.output()), Place{event.epoch, event.step, event.update, number_of(phase)}, loss, context);
@@ -187,7 +190,10 @@ class TerminateOnNaN::bound {
   template <std::size_t I, class Context>
   void examine_gradients(event::UpdateStart const& event, std::string_view phase, Context& context) {
     was_masked_ = true;
-    if (found_) return;  // what it found masks the update already
+    if (found_) {  // what it found masks the update already, unless this rank had no batch
+      if (context.log_point() == nullptr) context.mask_update();
+      return;
+    }
     tensor_type const* const skipped = context.update_mask();  // by the precision's scale, or by a bad loss
     bool const is_known = skipped != nullptr && traits::host_readable(*skipped);
     if (is_known && traits::read(*skipped) != 0.0) return;
@@ -197,8 +203,7 @@ class TerminateOnNaN::bound {
     if (norm == nullptr && !traits::defined(first)) return;  // no gradient at all
     tensor_type const& asked = norm != nullptr ? norm->tensor() : first;
     Place const place{event.epoch, MicroBatchIndex{0}, event.update, number_of(phase), true};
-    // Between log points a rank may have found its own loss bad: then it tells that, when its flag is read.
-    if ((context.world_size() == 1 || context.log_point() != nullptr) && traits::host_readable(asked)) {
+    if (traits::host_readable(asked)) {
       double const value = traits::read(asked);
       if (norm != nullptr ? std::isfinite(value) : value == 0.0) return;
       double const at = norm != nullptr ? traits::read(first_bad<I>(context)) : value;
@@ -340,8 +345,7 @@ class TerminateOnNaN::bound {
                        " have a loss or a gradient that is not finite: they change nothing";
     told_ = skipped;
     if (traits::read(in_a_row_) >= static_cast<double>(limit_)) {
-      found_ = true;
-      context.request_stop(StopReason::non_finite);
+      end_run(context);
       text.append(", ").append(std::to_string(limit_)).append(" or more in a row: the run stops");
     }
     report::write_line(context.sink(), text);
@@ -359,10 +363,16 @@ class TerminateOnNaN::bound {
     tell(place, what, value, ": that update changes nothing (" + std::to_string(host_in_a_row_) + " of " + std::to_string(limit_) + " in a row that end the run)", context);
   }
 
+  /// Several ranks stop at the next log point; until then the flag masks their updates.
+  template <class Context>
+  void end_run(Context& context) {
+    found_ = true;
+    if (traits::defined(flag_)) traits::max_(flag_, traits::flag_like(1.0, flag_));
+    context.request_stop(StopReason::non_finite);
+  }
   template <class Context>
   void stop(Place const& place, std::string_view what, std::string_view value, Context& context) {
-    found_ = true;
-    context.request_stop(StopReason::non_finite);
+    end_run(context);
     tell(place, what, value, ", counted from 0: that update changes nothing, the run stops", context);
   }
 
@@ -385,11 +395,25 @@ class TerminateOnNaN::bound {
     return "norm of the gradients";
   }
 
+  template <class Output, class Context>
+  void examine_evaluation(Output const& output, std::string_view phase, std::int64_t step, Context& context) {
+    auto const& loss = output.loss;
+    if (traits::host_readable(loss)) {
+      double const value = traits::read(loss);
+      if (!found_ && !std::isfinite(value) && !counts_nothing(output)) stop_for_evaluation(phase, step, value_text(value), context);
+    } else {
+      if (!traits::defined(eval_flagged_)) {
+        eval_flag_ = traits::flag_like(0.0, loss);
+        eval_flagged_ = traits::scalar_like(0.0, loss);
+      }
+      traits::max_(eval_flag_, bad_loss(output));
+    }
+  }
   template <class Context>
-  void stop_for_evaluation(std::int64_t step, std::string_view value, Context& context) {
-    found_ = true;
-    context.request_stop(StopReason::non_finite);
+  void stop_for_evaluation(std::string_view phase, std::int64_t step, std::string_view value, Context& context) {
+    end_run(context);
     std::string text = who(context) + "evaluation loss";
+    if (!phase.empty()) text.append(" of ").append(phase);
     if (!eval_set_.empty()) text.append(" on ").append(eval_set_);
     text.append(" is ").append(value).append(" at epoch ").append(std::to_string(context.progress().epoch.value()));
     report::write_line(context.sink(), text.append(", step ").append(std::to_string(step)).append(", counted from 0: the run stops"));

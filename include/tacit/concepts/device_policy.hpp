@@ -30,7 +30,7 @@ template <class Bound>
 concept releases_memory = requires(Bound& bound) { bound.release_memory(); };
 
 /// One that looks at the work: `run_scope()`, an RAII guard for as long as a run lasts, `forward_scope()`, a guard around each forward pass,
-/// and `after_update()`. One with some of them is taken as one with none.
+/// and `after_update()`.
 template <class Bound>
 concept scopes_steps = requires(Bound& bound) {
   requires std::is_class_v<decltype(bound.run_scope())>;
@@ -63,13 +63,20 @@ consteval misuse missing_in_bound_device() {
   }
 }
 
-/// The optional member that a bound device names in another form.
+/// The first group of optional members that a bound device names and does not have whole.
 template <class Bound>
 consteval misuse half_in_bound_device() {
   if constexpr (!can_be_probed<Bound>) {
     return misuse::none;
   } else {
-    return !releases_memory<Bound> && !requires { &named_twice<Bound>::release_memory; } ? misuse::EP78 : misuse::none;
+    using probe = named_twice<Bound>;
+    if constexpr (!releases_memory<Bound> && !requires { &probe::release_memory; }) {
+      return misuse::EP78;
+    } else if constexpr (!scopes_steps<Bound> && !requires { &probe::run_scope; &probe::forward_scope; }) {
+      return misuse::EP79;
+    } else {
+      return misuse::none;
+    }
   }
 }
 

@@ -20,7 +20,7 @@ struct every_name {
   int train_step, eval_step, forward, loss, visit_tensors;
   // groups of policies
   int begin_forward, during_backward, begin_sum, end_sum, needs_every_rank, absent, prepare_model,
-      prepare_parameters, write_back, skipped, discard, scaler, run_scope, release_memory;
+      prepare_parameters, write_back, skipped, discard, scaler, run_scope, forward_scope, release_memory;
   // optimizers
   int takes_closure, field, set_field;
   // those of pytorch-accelerated, and spellings of `on`

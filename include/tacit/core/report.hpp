@@ -230,6 +230,8 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(ep77, "[TACIT-EP77] `scaler` of a bound precision has the wrong form, wanted: auto const& scaler() const, see docs/errors.md");
   constexpr bool ep78 = N != misuse::EP78;
   static_assert(ep78, "[TACIT-EP78] `release_memory` of a bound device has the wrong form, wanted: void release_memory(), see docs/errors.md");
+  constexpr bool ep79 = N != misuse::EP79;
+  static_assert(ep79, "[TACIT-EP79] a bound device that looks at the work lacks a part of that, wanted: auto run_scope() and auto forward_scope(), guards, and void after_update(), see docs/errors.md");
   constexpr bool ep42 = N != misuse::EP42;
   static_assert(ep42, "[TACIT-EP42] a bound distribution sums no tensors, wanted: Tensor sum(Tensor const&), see docs/errors.md");
   constexpr bool eo01 = N != misuse::EO01;

@@ -208,13 +208,17 @@ std::vector<std::string> surplus(Files<F>& files, std::string const& root, Reten
         stay.push_back(&entry(one));
         --count;
       }
+      return count;
     };
     keep_first(keep.last.value_or(1), line, [](Kept& one) -> Kept& { return one; });
-    keep_first(keep.best.value_or(0), ranked, [](Kept* one) -> Kept& { return *one; });
+    std::int64_t const missing = keep_first(keep.best.value_or(0), ranked, [](Kept* one) -> Kept& { return *one; });
+    // One without a metric may be as good as the best that are missing.
+    bool const unjudged_stay = missing > 0 && !keep.last.is_set();
     std::vector<std::string> names;
     for (std::size_t i = line.size(); i-- > 0;) {
       Kept const& one = line[i];
       bool const by_number = keep.every.value_or(0) > 0 && one.number % static_cast<std::uint64_t>(keep.every.value()) == 0;
+      if (unjudged_stay && !one.metric) continue;
       if (!by_number && one.whole.value_or(true) && one.name != written && std::ranges::find(stay, &one) == stay.end()) names.push_back(one.name);
     }
     return names;

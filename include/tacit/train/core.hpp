@@ -134,6 +134,7 @@ class Core {
     [&]<std::size_t... I>(std::index_sequence<I...>) {
       (narrow(limits, callbacks_.template get<I>()), ...);
     }(std::make_index_sequence<callback_types::size>{});
+    require_some(limits);
     return limits;
   }
   template <std::size_t I>
@@ -143,6 +144,10 @@ class Core {
   /// Tells the device of flags and sums.
   tensor_type const& any_parameter() { return (*phase<0>().parameters.begin()).model; }
   view_type view() { return view_type{*this}; }
+  /// Makes masters again where weights were put into the model since.
+  void prepare_masters() {
+    std::apply([this](auto&... phases) { (precision_.prepare_parameters(phases.parameters), ...); }, phases_);
+  }
   /// Drops the gradients of every phase.
   void clear_gradients() {
     std::apply([](auto&... phases) { (phases.parameters.clear_gradients(), ...); }, phases_);
@@ -417,6 +422,11 @@ class Core {
     }
   }
 
+  static void require_some(BatchLimits const& limits) {
+    if (limits.train.value_or(1) == 0 || limits.eval.value_or(1) == 0) {
+      throw ConfigError{"TACIT-RC82", "a callback limits an epoch to 0 batches", "batch_limits()", "give 1 or more, or leave the limit unset"};
+    }
+  }
   template <class Callback>
   static void narrow([[maybe_unused]] BatchLimits& limits, [[maybe_unused]] Callback const& callback) {
     if constexpr (limits_batches<Callback>) {

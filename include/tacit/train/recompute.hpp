@@ -95,7 +95,8 @@ void in_parts(Run& run, Step const& step) {
   std::int64_t const rows = common_rows<tensor_type>(whole);
   std::int64_t kept = 0;
   for (std::int64_t first = 0; first < std::max<std::int64_t>(rows, 1);) {
-    std::int64_t const most = micro_batch.micro_batch_rows().value_or(rows);
+    std::int64_t const most = micro_batch.micro_batch_rows().value_or(std::max<std::int64_t>(rows, 1));
+    if (most == 0) throw ConfigError{"TACIT-RC69", "a micro-batch of 0 rows", "micro_batch_rows()", "give 1 or more, or Samples{unset}"};
     std::int64_t const count = std::min(most, rows - first);
     bool const is_whole = count == rows || rows == 0;  // without common rows it cannot be halved
     run.set_batch(is_whole ? whole : rows_from<tensor_type>(whole, first, count),

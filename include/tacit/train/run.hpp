@@ -99,8 +99,8 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
 
   bool closes_window() const noexcept { return window_.is_closing(); }
   bool window_is_full() const noexcept { return window_.is_full(); }
-  /// True if data of unknown length ended inside a window; windows of sized data are planned to end with them.
-  bool window_is_open() const noexcept { return !sized_batch_source<Source> && window_.is_open(); }
+  /// True if the data ended inside a window: their length was unknown, or less than they said.
+  bool window_is_open() const noexcept { return window_.is_open(); }
   auto& window() noexcept { return window_; }
 
   /// While it lives, gradients stay on this rank, unless the micro-batch closes the window.

@@ -65,7 +65,7 @@ class RunGuard {
     explicit InWork(Core& core) : core_{core} {
       if (core.running()) {
         throw UsageError{"TACIT-RU10", "this trainer is running already", "train or evaluate",
-                         "do not call it from a callback; use context.evaluate()"};
+                         "do not call it from a callback: use context.evaluate(); finish() a session first"};
       }
       if (core.owner() != std::this_thread::get_id()) {
         throw UsageError{"TACIT-RU11", "called on another thread than the one that made the trainer",

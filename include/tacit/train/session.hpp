@@ -130,9 +130,15 @@ class Session {
 
   template <class Work>
   void guarded(Work const& work) {
+    if (is_at_work_) {
+      throw UsageError{"TACIT-RU10", "this session is in a step already", "Session", "do not call it from a callback"};
+    }
+    is_at_work_ = true;
     try {
       work();
+      is_at_work_ = false;
     } catch (...) {
+      is_at_work_ = false;
       detail::abort_stages(pass_);
       core_.note_failure();
       break_off();
@@ -154,6 +160,7 @@ class Session {
 
   Core& core_;
   TrainOptions options_;
+  bool is_at_work_ = false;
   std::optional<detail::RunGuard<Core>> guard_;  // until the run is over
   detail::GivenBatches<Batch> source_{};
   detail::Scheduled<Core> schedules_{core_, {}};

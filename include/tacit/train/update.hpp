@@ -28,6 +28,7 @@ class Updater {
 
  public:
   Updater(CoreT& core, WindowT& window, Clip const& clip) : core_{core}, window_{window}, clip_{clip} {
+    if constexpr (CoreT::keeps_masters) core.prepare_masters();
     if constexpr (counts_skipped) {
       core.precision().discard();
       skipped_before_ = core.precision().skipped(core.log_point());
@@ -111,6 +112,7 @@ class Updater {
       if (closure_is_finite_ && before.are_finite(phase.parameters)) return;
       before.restore(phase.parameters);
       phase.optimizer.parameters_changed(phase.parameters);
+      if constexpr (requires { phase.optimizer.weights_replaced(phase.parameters); }) phase.optimizer.weights_replaced(phase.parameters);
       core_.skip().skip();
     }
   }

@@ -40,6 +40,13 @@ struct Count {
   void on(event::EvalStepEnd const&, auto&) { ++counts->eval_steps; }
 };
 
+/// A callback of a user's own, with a limit that is 0 where unset was meant.
+struct OwnLimits {
+  tacit::BatchLimits limits;
+  tacit::BatchLimits batch_limits() const { return limits; }
+  void on(event::TrainingRunStart const&, auto&) {}
+};
+
 /// A loader's order without shuffling, so that a shorter data set has the same batches.
 auto in_order(fake::Line const& data, std::int64_t batch) { return tacit::data::loader(data, {.batch_size = batch}); }
 
@@ -184,4 +191,19 @@ TEST_CASE("a limit of 0 is refused when the trainer is made") {
   CHECK(make({}) == "accepted");
   CHECK(make({.train = 0}) == "TACIT-RC82 LimitBatches::train");
   CHECK(make({.eval = 0}) == "TACIT-RC82 LimitBatches::eval");
+}
+
+TEST_CASE("bad input: 0 batches from a callback of a user's own") {
+  auto run = [](tacit::BatchLimits limits) -> std::string {
+    auto one = trainer(std::make_shared<fake::Linear>(), CallbackPack{OwnLimits{limits}});
+    try {
+      one.train(batches(3), batches(2), {.epochs = 1, .sink = tacit::Sink::none()});
+    } catch (tacit::ConfigError const& error) {
+      return error.code();
+    }
+    return {};
+  };
+  CHECK(run({.train = 0}) == "TACIT-RC82");
+  CHECK(run({.train = 2, .eval = {}}) == "TACIT-RC82");
+  CHECK(run({.train = 2}).empty());
 }

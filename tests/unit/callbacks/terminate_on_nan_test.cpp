@@ -25,6 +25,10 @@ using namespace support;
 
 namespace {
 
+struct StepLoss {
+  fake::Tensor loss;
+};
+
 struct Ends {
   int* count;
   void on(event::TrainEpochEnd const&, auto&) { ++*count; }
@@ -121,6 +125,35 @@ TEST_CASE("the flag of a device is read at log points only") {  // 1Q-17
   fake::device_reads = 0;
   one.train(batches(15), {.epochs = 2, .log_every = 10, .sink = tacit::Sink::none()});
   CHECK(fake::device_reads == 2 * 2 + 3 + 2);
+}
+
+TEST_CASE("an evaluation loss that is no number ends the run, whichever phase has it") {
+  bool const on_device = GENERATE(false, true);
+  int const bad_phase = GENERATE(0, 1);
+  CAPTURE(on_device, bad_phase);
+  auto step = [&](int phase) {
+    return [=](fake::Linear& model, fake::Batch const& batch, auto& context) {
+      fake::Tensor loss = fake::MeanSquaredError{}(model.forward(batch.input), batch.target);
+      if (!context.is_training() && phase == bad_phase) {
+        for (double& value : loss->values) value = not_a_number;
+      }
+      return StepLoss{loss};
+    };
+  };
+  auto train = [&](auto... device) {
+    std::ostringstream text;
+    tacit::Trainer one{tacit::Task{tacit::phase<"a">(std::make_shared<fake::Linear>(), fake::Sgd{.lr = 0.05}, step(0)),
+                                   tacit::phase<"b">(std::make_shared<fake::Linear>(), fake::Sgd{.lr = 0.05}, step(1))},
+                       device..., CallbackPack{TerminateOnNaN{}}};
+    CHECK(one.train(batches(4), batches(2), {.epochs = 3, .sink = text}).reason == StopReason::non_finite);
+    CHECK_THAT(text.str(), ContainsSubstring("evaluation loss"));
+    if (!on_device) CHECK_THAT(text.str(), ContainsSubstring(bad_phase == 0 ? "loss of a is nan" : "loss of b is nan"));
+  };
+  if (on_device) {
+    train(fake::Gpu{});
+  } else {
+    train();
+  }
 }
 
 TEST_CASE("an evaluation loss that is no number ends the run") {
@@ -245,8 +278,8 @@ TEST_CASE("one rank's bad loss ends the run of all at the same update, with the 
   CHECK(outcomes[0].updates == outcomes[1].updates);
   CHECK(outcomes[0].parameters == expected[0].parameters);
   CHECK(outcomes[1].parameters == expected[0].parameters);
-  // Between log points rank 0 knows no more than that the gradients of all are bad.
-  if (on_device || log_every > 1) {
+  // On a device rank 0 knows no more than that the gradients of all are bad.
+  if (on_device) {
     CHECK_THAT(outcomes[0].text, ContainsSubstring("[tacit] gradient of 'weight' is not finite at epoch 0, update 4,"));
   } else {
     CHECK(outcomes[0].text.empty());
@@ -410,14 +443,53 @@ TEST_CASE("F5: a bad gradient of one rank ends the run of all, with the paramete
     });
     return parameters[0];
   };
-  Parameters const expected = run(-1, 4);
-  run(9, 0);  // rank 1's in update 4
+  int const bad = GENERATE(9, 11);  // rank 1's in update 4; in 5, which may be a log point
+  std::string const update = std::to_string(bad / 2);
+  CAPTURE(update);
+  Parameters const expected = run(-1, bad / 2);
+  run(bad, 0);
   CHECK(reasons[0] == StopReason::non_finite);
   CHECK(reasons[1] == StopReason::non_finite);
   CHECK(parameters[0] == expected);
   CHECK(parameters[1] == expected);
-  CHECK_THAT(texts[0], ContainsSubstring("is not finite at epoch 0, update 4,"));
+  CHECK_THAT(texts[0], ContainsSubstring("is not finite at epoch 0, update " + update + ","));
   CHECK(texts[1].empty());
+}
+
+TEST_CASE("bad updates in a row are counted alike whether ranks tell each other at every update or not") {
+  bool const on_device = GENERATE(false, true);
+  std::int64_t const log_every = GENERATE(1, 2, 3, 50);
+  CAPTURE(on_device, log_every);
+  // Batches 2u and 2u + 1 are those of update u.
+  auto outcome = [&](std::vector<std::size_t> const& bad, std::int64_t updates) {
+    auto data = batches(24);
+    for (std::size_t at : bad) data[at].target->values[0] = not_a_number;
+    std::vector<Parameters> parameters(2);
+    std::vector<StopReason> reasons(2);
+    fake::run_ranks(2, [&](fake::Rank rank) {
+      auto const mine = static_cast<std::size_t>(rank.number);
+      auto model = std::make_shared<fake::Linear>();
+      auto train = [&](auto... device) {
+        auto one = trainer(model, rank, device..., CallbackPack{TerminateOnNaN{.bad_updates_in_a_row = 2}});
+        tacit::TrainOptions options{.epochs = 1, .log_every = log_every, .sink = tacit::Sink::none()};
+        if (updates > 0) options.limit.updates = updates;
+        reasons[mine] = one.train(data, options).reason;
+      };
+      if (on_device) {
+        train(fake::Gpu{});
+      } else {
+        train();
+      }
+      parameters[mine] = parameters_of(*model);
+    });
+    CHECK(parameters[0] == parameters[1]);
+    CHECK(reasons[0] == reasons[1]);
+    return std::pair{parameters[0], reasons[0]};
+  };
+  CHECK(outcome({1, 5, 9}, 0).second == StopReason::completed);  // updates 0, 2, 4
+  auto const ended = outcome({5, 9, 11, 15}, 0);                 // 2, then 4 and 5
+  CHECK(ended.second == StopReason::non_finite);
+  CHECK(ended.first == outcome({5}, 4).first);
 }
 
 TEST_CASE("F5: bad updates are skipped until so many come in a row") {

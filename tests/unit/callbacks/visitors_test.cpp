@@ -101,7 +101,7 @@ TEST_CASE("state is hashed member by member") {
   tacit::PrintingVisitor visitor;
   Bound<tacit::TerminateOnNaN>::visit_state(nan_state, visitor);
   CHECK(visitor.text() == "found = false\nflag = tensor, undefined\nflagged = tensor, undefined\nsince = [0]\n"
-                          "first = tensor, undefined\nlast_bad = -2\nin_a_row = tensor, undefined\nskipped = tensor, undefined\ntold = 0\n");
+                          "first = tensor, undefined\nlast_bad = -2\nhost_in_a_row = 0\nin_a_row = tensor, undefined\nskipped = tensor, undefined\ntold = 0\nwindow = -2\n");
   CHECK(tacit::state_hash(nan_state) == tacit::state_hash(Bound<tacit::TerminateOnNaN>{tacit::TerminateOnNaN{}}));
   Bound<tacit::metric::Accuracy> accuracy{tacit::metric::Accuracy{}};
   auto const before = tacit::state_hash(accuracy);

@@ -142,6 +142,17 @@ TEST_CASE("one thread at the start needs no count") {
   CHECK(FakeWatch::made == 0);
 }
 
+TEST_CASE("a run that had one thread decides nothing for a later one that has more") {
+  fake::thread_count = 1;
+  counts seen;
+  auto one = trainer_of(Loss{2.0 * ThreadRule::enough, &seen}, {});
+  one.evaluate(batches(1));
+  fake::thread_count = 4;
+  one.evaluate(batches(2));
+  CHECK(seen == counts{1, 1, 4});
+  fake::thread_count = 1;
+}
+
 TEST_CASE("what the command line says is used, and off the host only a number is") {
   fake::thread_count = 4;
   CHECK(used(0.0, {.wanted = {kind::number, 3}}) == counts{3, 3, 3});

@@ -326,6 +326,11 @@ TEST_CASE("retention keeps the last, the best and every k-th, and never the newe
   CHECK(kept({.every = 20}, six) == Numbers{20, 40, 60});
   CHECK(kept({.last = 1, .best = 1, .every = 30}, six) == Numbers{20, 30, 60});
   CHECK(kept({.best = 1}, {{1, 0.5}, {2, 0.5}, {3, 0.5}}) == Numbers{1, 3});
+  // Nobody knows which of those without a metric is the best.
+  CHECK(kept({.best = 2}, {{1, {}}, {2, {}}, {3, {}}}) == Numbers{1, 2, 3});
+  CHECK(kept({.best = 2}, {{1, {}}, {2, 0.5}, {3, {}}}) == Numbers{1, 2, 3});
+  CHECK(kept({.best = 2}, {{1, {}}, {2, 0.5}, {3, {}}, {4, 0.1}, {5, 0.3}}) == Numbers{4, 5});
+  CHECK(kept({.last = 1, .best = 2}, {{1, {}}, {2, {}}, {3, {}}}) == Numbers{3});
   CHECK(code_of([] { tacit::CheckpointWriter{"c", {.last = 0}, fake::FileSystem{std::make_shared<fake::Disk>()}}; }) == "TACIT-RS71");
 }
 

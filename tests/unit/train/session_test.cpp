@@ -1,3 +1,4 @@
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -13,6 +14,11 @@ using tacit::CallbackPack;
 using tacit::StopReason;
 
 namespace {
+
+struct Again {
+  std::function<void()>* again;
+  void on(event::UpdateEnd const&, auto&) { (*again)(); }
+};
 
 /// Every event of a run but the fetches, which say whether data are left.
 struct Log {
@@ -163,6 +169,28 @@ TEST_CASE("an exception ends a session like a run") {
   CHECK_THROWS(session.step(data[0]));
   CHECK(early.lines == std::vector<std::string>{"event::InitEnd", "event::TrainingRunStart", "event::TrainingRunEpochStart",
                                                 "event::Aborted<stage::TrainingRunEpoch>", "event::Aborted<stage::TrainingRun>"});
+}
+
+TEST_CASE("a session is not called from a callback of its own") {
+  std::function<void()> again;
+  tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{.lr = 0.1}, CallbackPack{Again{&again}}};
+  auto refused = [&](auto const& call) {
+    auto session = trainer.session<fake::Batch>();
+    again = [&] { call(session); };
+    try {
+      session.step(batches(1)[0]);
+    } catch (tacit::UsageError const& error) {
+      return error.code() == "TACIT-RU10";
+    }
+    return false;
+  };
+  CHECK(refused([](auto& session) { session.step(batches(1)[0]); }));
+  CHECK(refused([](auto& session) { session.end_epoch(); }));
+  CHECK(refused([](auto& session) { session.finish(); }));
+  again = [] {};
+  auto session = trainer.session<fake::Batch>();
+  session.step(batches(1)[0]);
+  CHECK(session.finish().updates == tacit::Updates{1});
 }
 
 TEST_CASE("a trainer is running while its session lives") {

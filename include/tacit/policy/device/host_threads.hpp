@@ -172,6 +172,7 @@ class HostThreads {
         threads_ = trials_.threads();
         break;
       case threads_kind::automatic:
+        if (std::exchange(is_only_one_, all == 1)) threads_ = 0;  // nobody decided
         threads_ = all == 1 ? 1 : std::min(threads_, all);
         break;
       default:
@@ -228,6 +229,7 @@ class HostThreads {
   std::int64_t threads_ = 0;
   bool is_measured_ = false;
   bool is_loaded_ = false;
+  bool is_only_one_ = false;  // the last run had no choice
   bool is_running_ = false;
   bool is_counting_ = false;  // the coming forward pass decides
   bool is_timing_ = false;

@@ -32,11 +32,16 @@ struct Bf16Pure {
     no_guard autocast() const noexcept { return {}; }
     void backward(tensor_type const& loss, double factor) const { tensor_traits<tensor_type>::backward(loss, factor); }
 
-    /// Gives every parameter that has none its master, and the model bfloat16.
+    /// Gives every parameter that has none its master, and the model bfloat16. Where the model has other values than its
+    /// master made, weights that were loaded, say, the master takes them.
     void prepare_parameters(Parameters& parameters) const {
       at::NoGradGuard const guard;
       for (auto& parameter : parameters) {
-        if (!parameter.master.is_same(parameter.model) || !parameter.model.is_floating_point()) continue;
+        if (!parameter.model.is_floating_point()) continue;
+        if (!parameter.master.is_same(parameter.model)) {
+          if (!parameter.model.equal(parameter.master.to(at::kBFloat16))) parameter.master.copy_(parameter.model);
+          continue;
+        }
         parameter.master = parameter.model.detach().to(at::kFloat, /*non_blocking=*/false, /*copy=*/true);
         parameter.model.set_data(parameter.model.to(at::kBFloat16));
       }
