@@ -96,7 +96,8 @@ class ModelFreezer {
   /// The groups from `first` to `last` get no gradients any more; negative numbers count from the end, in either order.
   /// A tied parameter is frozen as a whole, also where the group has only one of its names.
   /// Returns the names of the parameters that changed.
-  /// Requires: no trainer of this model yet, or no run of it: inside one give the run's parameters, see below.
+  /// Requires: no trainer of this model yet: a trainer has the parameters that it found when it was made. In a run give it the
+  /// run's parameters, see below.
   /// Throws: ConfigError for an index that the model does not have.
   std::vector<std::string> freeze(std::int64_t first = 0, std::int64_t last = -2) { return set(first, last, false); }
   std::vector<std::string> unfreeze(std::int64_t first = 0, std::int64_t last = -1) { return set(first, last, true); }

@@ -19,6 +19,7 @@
 
 #include "fake/tensor.hpp"
 #include "tacit/callbacks/reduce_on_plateau.hpp"
+#include "tacit/callbacks/terminate_on_nan.hpp"
 #include "tacit/data/tensor_dataset.hpp"
 #include "tacit/task/optim/adagrad.hpp"
 #include "tacit/task/optim/adam.hpp"
@@ -245,6 +246,39 @@ TEST_CASE("Lookahead around an optimizer that computes the loss several times") 
   });
   CHECK(calls > 1);
   CHECK(std::abs(p.item<double>() - 2.0) < 1e-6);  // half way to the minimum
+}
+
+TEST_CASE("an update with a closure that is taken back is in no slow weight") {
+  auto const recipe = optim::Lookahead{.inner = optim::from_torch<torch::optim::LBFGS>(torch::optim::LBFGSOptions(0.5).max_iter(3)), .every = 1, .alpha = 0.5};
+  std::vector<tacit::data::Batch> const batches(1, tacit::data::Batch{at::ones({8, 1}), at::ones({8, 1})});
+  int calls = 0;
+  int bad = 0;
+  auto const loss = [&](at::Tensor const& p, at::Tensor const& t) {
+    at::Tensor const value = (p - t).square().mean();
+    return ++calls == bad ? value * std::nan("") : value;
+  };
+  auto const trained = [&](bool broken_first) {
+    torch::nn::Linear model{1, 1};
+    {
+      at::NoGradGuard const guard;
+      for (auto& parameter : model->parameters()) parameter.fill_(4.0);
+    }
+    tacit::Trainer trainer{model, loss, recipe, tacit::CallbackPack{tacit::TerminateOnNaN{.bad_updates_in_a_row = 3}}};
+    tacit::TrainOptions const options{.epochs = 1, .sink = tacit::Sink::none()};
+    if (broken_first) {
+      calls = 0;
+      bad = 3;  // after the first loss: a later one of the same update
+      trainer.train(batches, options);
+      CHECK(model->weight.item<float>() == 4.0F);
+    }
+    bad = 0;
+    trainer.train(batches, options);
+    return std::pair{model->weight.item<float>(), model->bias.item<float>()};
+  };
+  auto const expected = trained(false);
+  CHECK(std::isfinite(expected.first));
+  CHECK(expected.first != 4.0F);
+  CHECK(trained(true) == expected);
 }
 
 TEST_CASE("F27: a plateau and a schedule over from_torch, alone, in groups and in Lookahead") {

@@ -74,9 +74,11 @@ class BoundTorchOptim {
     detail::check_parameters(parameters, name);
     std::vector<at::Tensor> tensors = tensors_of(parameters);
     if constexpr (detail::steps_by_closure<Optimizer>) {
+      auto options = optimizer_->param_groups().front().options().clone();
       std::decay_t<decltype(optimizer_->param_groups())> groups;
-      groups.emplace_back(std::move(tensors), optimizer_->param_groups().front().options().clone());
+      groups.emplace_back(std::move(tensors), options->clone());
       optimizer_ = std::make_unique<Optimizer>(std::move(groups));
+      optimizer_->param_groups().front().set_options(std::move(options));  // LBFGS sets max_eval by the default max_iter
       return;
     }
     auto& state = optimizer_->state();
