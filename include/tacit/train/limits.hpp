@@ -42,6 +42,15 @@ class Limits {
   bool has_others() const noexcept { return has_others_; }
   bool updates_are_reached(Updates updates) const noexcept { return updates.value() >= updates_; }
 
+  /// At the end of an epoch. Throws: DataError where ten in a row brought no limit nearer, so that the run would have no end.
+  void require_progress(bool is_updated, bool has_samples) {
+    bool const is_nearer = is_updated || micro_batches_ != none || duration_.count() > 0 || (samples_ != none && has_samples);
+    idle_epochs_ = is_nearer ? 0 : idle_epochs_ + 1;
+    if (epochs_ != none || idle_epochs_ < 10) return;
+    throw DataError{"TACIT-RD17", "ten epochs in a row made no update: every batch was left out or weighs nothing, and the run would have no end",
+                    "the training data", "look at what leaves the batches out, or give TrainOptions::epochs"};
+  }
+
   std::int64_t micro_batches_left(Progress const& progress) const noexcept {
     return micro_batches_ == none ? none : std::max<std::int64_t>(1, micro_batches_ - progress.micro_batches.value());
   }
@@ -64,6 +73,7 @@ class Limits {
   std::chrono::nanoseconds duration_;
   bool looks_at_clock_;
   bool has_others_;
+  int idle_epochs_ = 0;
   std::chrono::steady_clock::time_point started_;
 };
 

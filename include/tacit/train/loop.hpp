@@ -206,6 +206,7 @@ inline void train_run(Run& run) {
       open_epoch(run);
       while (!run.epoch_is_over() && fetch(run)) train_step(run);
       close_epoch(run);
+      run.require_progress();
     }
     close_run(run);
   } catch (...) {

@@ -45,6 +45,10 @@ class RunControl {
     ++epochs_begun_;
     return true;
   }
+  void require_progress() {
+    Progress const& progress = run_core_.progress();
+    if (!end_.is_stopping()) limits_.require_progress(progress.updates.value() != updates_before_, progress.samples.value() != samples_before_);
+  }
   std::int64_t epochs_begun() const noexcept { return epochs_begun_; }
   bool epoch_is_over() const noexcept { return end_.is_epoch_over(); }
   MicroBatches epoch_steps() const { return run_core_.progress().step.value(); }
@@ -56,6 +60,7 @@ class RunControl {
     Progress& progress = run_core_.progress();
     progress.step = MicroBatchIndex{0};
     updates_before_ = progress.updates.value();
+    samples_before_ = progress.samples.value();
     end_.begin_epoch();
     EpochIndex const of_data{first_epoch_ + progress.epoch.value()};
     run_core_.epochs_begun() = of_data.value() + 1;
@@ -84,6 +89,7 @@ class RunControl {
   std::int64_t first_epoch_;
   std::int64_t epochs_begun_ = 0;
   std::int64_t updates_before_ = 0;
+  std::int64_t samples_before_ = 0;
   int open_stages_ = 0;
   ModeScope<typename CoreT::task_type> modes_{};
 };

@@ -1,3 +1,4 @@
+#include <cstdint>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -53,6 +54,14 @@ struct Watch {
     seen->skipped.push_back(context.update_mask() != nullptr);
     seen->norms.push_back(context.gradient_norm() == nullptr ? -1.0 : 1.0);
     seen->epochs.push_back(event.epoch.value());
+  }
+};
+
+/// Leaves every batch out, but in the epochs that it is told of.
+struct LeaveOut {
+  std::int64_t every;
+  Flow on(event::TrainStepStart const& event, auto&) {
+    return every > 0 && event.epoch.value() % every == 0 ? Flow::proceed : Flow::skip_batch;
   }
 };
 
@@ -156,4 +165,24 @@ TEST_CASE("F29: the epoch's last update is not evaluated twice") {
   trainer.train(data, data, {.epochs = 2, .per_device_batch_size = 2, .evaluation = {.every_epochs = 0, .every_updates = 2}});
   CHECK(intermediate == 4);
   CHECK(whole == 0);
+}
+
+TEST_CASE("bad input: a run that no epoch brings nearer to its end") {
+  auto run = [](std::int64_t every, TrainOptions options) -> std::string {
+    auto trainer = make_trainer(LeaveOut{every});
+    options.per_device_batch_size = 2;
+    options.sink = Sink::none();
+    try {
+      trainer.train(fake::Line{4}, options);
+    } catch (DataError const& error) {
+      return error.code();
+    }
+    return {};
+  };
+  CHECK(run(0, {.limit = {.updates = 3}}) == "TACIT-RD17");
+  CHECK(run(0, {.limit = {.samples = 3}}) == "TACIT-RD17");
+  CHECK(run(0, {.epochs = 12, .limit = {.updates = 3}}).empty());
+  CHECK(run(0, {.limit = {.updates = 3, .micro_batches = 30}}).empty());
+  CHECK(run(8, {.limit = {.updates = 9}}).empty());
+  CHECK(run(11, {.limit = {.updates = 9}}) == "TACIT-RD17");
 }
