@@ -34,6 +34,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include "free_port.hpp"
 #include "tacit/callbacks/ema.hpp"
 #include "tacit/policy/distribution/ddp.hpp"
 #include "tacit/policy/distribution/gloo.hpp"
@@ -506,8 +507,7 @@ Numbers by_hand(Case const& c) {
 /// Runs `body(world)` in a process for each rank. Empty numbers: the rank failed, and `why` says how.
 template <class Body>
 std::vector<Numbers> on_ranks(int size, Body const& body, std::string& why) {
-  static int port = 22'000 + static_cast<int>(getpid() % 1'000) * 31;
-  ++port;
+  int const port = free_port();
   std::vector<std::pair<pid_t, int>> children;
   std::fflush(nullptr);
   for (int rank = 0; rank < size; ++rank) {

@@ -30,6 +30,7 @@
 #include <catch2/generators/catch_generators_all.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include "free_port.hpp"
 #include "laws/policy_laws.hpp"
 #include "tacit/callbacks/auto_micro_batch.hpp"
 #include "tacit/data/loader.hpp"
@@ -55,11 +56,6 @@ using tacit::Gloo;
 
 namespace {
 
-int next_port() {
-  static int port = 20'000 + static_cast<int>(getpid() % 1'000) * 29;
-  return port++;
-}
-
 /// What a rank came to: numbers, or an error.
 struct Report {
   std::vector<double> numbers{};
@@ -82,7 +78,7 @@ std::string stacks_of(pid_t pid) {
 /// Runs body(world) in a process for each rank; ends them all if one is not done in time, and reports where it stood.
 template <class Body>
 std::vector<Report> run_ranks(int size, Body const& body, std::chrono::seconds limit = std::chrono::seconds{60}) {
-  int const port = next_port();
+  int const port = free_port();
   struct Child {
     pid_t pid;
     int pipe;
