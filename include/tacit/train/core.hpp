@@ -162,7 +162,9 @@ class Core {
   void record_to(History* target) noexcept { run_.target = target; }
 
   /// Everything that belongs to one run begins anew; what is carried on are the history and the count of epochs.
+  /// Throws: UsageError for a parameter that nobody would train.
   void begin_run(Sink sink) {
+    [this]<std::size_t... I>(std::index_sequence<I...>) { (this->template require_known_parameters<I>(), ...); }(std::make_index_sequence<phase_count>{});
     run_ = RunState{};
     run_.sink = std::move(sink);
   }
@@ -460,6 +462,15 @@ class Core {
       traits::set_data(item.value(), trained ? device_.to(item.value()) : to_device(item.value()));
     }
     for (auto&& item : model.named_buffers()) traits::set_data(item.value(), to_device(item.value()));
+  }
+
+  template <std::size_t I>
+  void require_known_parameters() {
+    for (auto&& item : detail::task_model<I>(task_).named_parameters()) {
+      if (!traits::requires_grad(item.value()) || phase<I>().parameters.find(item.value()) != nullptr) continue;
+      throw UsageError{"TACIT-RU14", detail::message({"'", item.key(), "' requires a gradient, but the trainer does not have it: it came or was unfrozen after the trainer was made"}),
+                       "the model", "unfreeze it in a run by context.change_parameters(), or make the trainer after that"};
+    }
   }
 
   template <std::size_t I>

@@ -226,3 +226,29 @@ TEST_CASE("C8: what one phase freezes and another trains goes on being trained, 
   CHECK(trainer.view().parameters<0>().find("0.weight") == nullptr);
   CHECK(trainer.view().parameters<1>().find("0.weight")->slots.at(0).ptr() == slot);
 }
+
+TEST_CASE("bad input: parameters that are unfrozen beside the trainer, which would never train them") {
+  auto const model = net(2);
+  ModelFreezer freezer{*model};
+  freezer.freeze(0, 0);
+  bool thaw = false;
+  tacit::Trainer trainer{tacit::Task{model, fake::Sgd{.lr = 0.1}, step}, CallbackPack{At{0, [&](auto& all) {
+                                                                           if (thaw) freezer.unfreeze(all);
+                                                                         }}}};
+  auto const code = [&]() -> std::string {
+    try {
+      trainer.train(fake::Line{8}, {.epochs = 1, .sink = tacit::Sink::none()});
+    } catch (tacit::UsageError const& error) {
+      CHECK(std::string{error.what()}.find("'0.weight' requires a gradient") != std::string::npos);
+      return error.code();
+    }
+    return {};
+  };
+  CHECK(code().empty());
+  freezer.unfreeze();
+  CHECK(code() == "TACIT-RU14");
+  freezer.freeze(0, 0);
+  thaw = true;
+  CHECK(code().empty());
+  CHECK(names_of(trainer.view().parameters()).size() == 2);
+}
