@@ -181,7 +181,7 @@ inline void open_epoch(Run& run) {
 }
 template <class Run>
 inline void close_epoch(Run& run) {
-  if (run.window_is_open()) close_window(run);  // the data ended inside it
+  if (run.window_is_open()) close_window(run);  // data of unknown length ended inside a window
   run.record_loss();
   notify(run, event::TrainEpochEnd{run.epoch_index(), run.epoch_steps(), run.epoch_updates()});
   run.close_stage();

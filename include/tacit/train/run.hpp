@@ -78,9 +78,8 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
   }
 
   void begin_epoch() {
-    CoreT& core = this->core_;
     losses_.begin_epoch();
-    this->source_.start_epoch(options_.seed.value_or(0), this->begin_epoch_of_data(), core.rank(), core.world_size());
+    this->source_.start_epoch(options_.seed.value_or(0), this->begin_epoch_of_data(), this->core_.rank(), this->core_.world_size());
     begin_window();
   }
   void end_epoch() {
@@ -91,6 +90,7 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
     ++this->core_.progress().epoch;
   }
   void record_loss() {
+    if constexpr (sized_batch_source<Source>) window_.require_closed();
     share_buffers(this->core_);
     this->template record_losses<tag::train_loss>(losses_);
   }
@@ -99,8 +99,8 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
 
   bool closes_window() const noexcept { return window_.is_closing(); }
   bool window_is_full() const noexcept { return window_.is_full(); }
-  /// True if the data ended inside a window: their length was unknown, or less than they said.
-  bool window_is_open() const noexcept { return window_.is_open(); }
+  /// Data of unknown length may end inside a window; those of sized data are planned to end with them.
+  bool window_is_open() const noexcept { return !sized_batch_source<Source> && window_.is_open(); }
   auto& window() noexcept { return window_; }
 
   /// While it lives, gradients stay on this rank, unless the micro-batch closes the window.

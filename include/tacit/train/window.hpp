@@ -9,6 +9,7 @@
 
 #include "tacit/concepts/batch_source.hpp"
 #include "tacit/concepts/tensor.hpp"
+#include "tacit/core/error.hpp"
 
 namespace tacit::inline v0::detail {
 
@@ -75,6 +76,12 @@ class Window {
   bool is_full() const noexcept { return filled_ == size_; }
   bool is_open() const noexcept { return filled_ != 0; }
   std::int64_t size() const noexcept { return size_; }
+  /// At the end of sized data. Throws: DataError where they were fewer than their size says.
+  void require_closed() const {
+    if (!is_open()) return;
+    throw DataError{"TACIT-RD18", message({"the data ended in the middle of an update, after ", filled_, " of its ", size_, " batches: they are fewer than their size says"}),
+                    "the training data", "let size() say how many batches there are, or leave it out"};
+  }
   bool is_plain() const noexcept { return is_plain_; }
 
   // --- weights ---
