@@ -95,7 +95,7 @@ def survives(toolchain, unit_core, patch):
         if built.returncode != 0:
             return f"the mutant does not compile, so no test ran (a kill by compiling is named tests/static/ or tests/fail/):\n{built.stdout}"
         try:
-            result = tool.run([directory / "test", name, "--abort"], timeout=60, environment=environment)
+            result = tool.run([directory / "test", name, "--abort"], timeout=20, environment=environment)
         except tool.subprocess.TimeoutExpired:
             print("the test does not end")
             return None
