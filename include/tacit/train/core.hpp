@@ -466,8 +466,12 @@ class Core {
 
   template <std::size_t I>
   void require_known_parameters() {
+    auto& known = phase<I>().parameters;
+    auto next = known.begin();  // they mostly have the model's order
     for (auto&& item : detail::task_model<I>(task_).named_parameters()) {
-      if (!traits::requires_grad(item.value()) || phase<I>().parameters.find(item.value()) != nullptr) continue;
+      bool const is_next = next != known.end() && traits::same(next->model, item.value());
+      if (is_next) ++next;
+      if (is_next || !traits::requires_grad(item.value()) || known.find(item.value()) != nullptr) continue;
       throw UsageError{"TACIT-RU14", detail::message({"'", item.key(), "' requires a gradient, but the trainer does not have it: it came or was unfrozen after the trainer was made"}),
                        "the model", "unfreeze it in a run by context.change_parameters(), or make the trainer after that"};
     }
