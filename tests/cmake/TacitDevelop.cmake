@@ -59,6 +59,19 @@ function(tacit_split_by_need files out_core out_torch)
   set(${out_torch} "${torch}" PARENT_SCOPE)
 endfunction()
 
+# The files with a line that the expression matches. Each is watched, for its lines decide how it is built.
+function(tacit_with_line files regex out)
+  set(found "")
+  foreach(file IN LISTS files)
+    file(STRINGS "${file}" lines REGEX "${regex}" LIMIT_COUNT 1)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${file}")
+    if(lines)
+      list(APPEND found "${file}")
+    endif()
+  endforeach()
+  set(${out} "${found}" PARENT_SCOPE)
+endfunction()
+
 # Reads `// <key>: text` lines from a source into a list.
 function(tacit_comment file key out)
   file(STRINGS "${file}" lines REGEX "^// ${key}: ")

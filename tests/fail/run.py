@@ -38,8 +38,9 @@ def precompile(toolchain, compiler):
     prefix = prefix_of(toolchain, compiler)
     prefix.parent.mkdir(parents=True, exist_ok=True)
     prefix.write_text(PRECOMPILED)
-    result = tool.run([*command_of(toolchain, compiler, False), "-x", "c++-header", prefix,
-                       *(["-fpch-instantiate-templates"] if compiler == "clang" else []), "-o", prefix.with_suffix(".hpp.gch" if compiler == "gcc" else ".pch")])
+    options = ["-fpch-instantiate-templates"] if compiler == "clang" else []
+    result = tool.run([*command_of(toolchain, compiler, False), *options, "-x", "c++-header", prefix,
+                       "-o", prefix.with_suffix(".hpp.gch" if compiler == "gcc" else ".pch")])
     print(result.stdout)
     return result.returncode
 

@@ -80,11 +80,9 @@ def survives(toolchain, unit_core, patch):
 
         if not name:
             return "no `:: <Catch2 test name or tag>`"
-        composition = tool.comment(patch.read_text().replace("# ", "// "), "composition")
-        text = alone(file.read_text(), name)
-        if composition:
-            text = with_one_type(text, composition[0], file.parent)
-        environment = {"TACIT_COMPOSITION": composition[0]} if composition else {}
+        text, environment = alone(file.read_text(), name), {}
+        for composition in re.findall(r"^# composition: *(\S+)$", patch.read_text(), re.MULTILINE):
+            text, environment = with_one_type(text, composition, file.parent), {"TACIT_COMPOSITION": composition}
         only = directory / file.name
         only.write_text(text)
         name = name.replace(",", "\\,")  # a bare comma would make two names of it
@@ -93,7 +91,8 @@ def survives(toolchain, unit_core, patch):
             return f"the test does not pass before the mutation:\n{before.stdout}"
         built = tool.run([*flags, only, *toolchain.catch2_libraries, *toolchain.core_libraries, "-o", directory / "test"])
         if built.returncode != 0:
-            return f"the mutant does not compile, so no test ran (a kill by compiling is named tests/static/ or tests/fail/):\n{built.stdout}"
+            return ("the mutant does not compile, so no test ran (a kill by compiling is named tests/static/ or tests/fail/):\n"
+                    + built.stdout)
         try:
             result = tool.run([directory / "test", name, "--abort"], timeout=20, environment=environment)
         except tool.subprocess.TimeoutExpired:
