@@ -34,6 +34,7 @@ using tacit::detail::for_each_group;
 using tacit::detail::read_field;
 using tacit::detail::write_field;
 
+namespace optimizer_laws_tests {
 namespace {
 
 class BoundRule;
@@ -638,3 +639,5 @@ TEST_CASE(
   check_average_stays(Ahead{.inner = light, .every = 5},
                       tacit::Ema{.decay = 0.5, .evaluate_every = 0, .leave_averaged = true});
 }
+
+}  // namespace optimizer_laws_tests

@@ -23,6 +23,7 @@
 namespace event = tacit::event;
 using tacit::CallbackPack;
 
+namespace order_tests {
 namespace {
 
 std::string approved(std::string const& name) {
@@ -122,3 +123,5 @@ TEST_CASE("the order of pytorch-accelerated is ours") {
   });
   CHECK(ours == expected);
 }
+
+}  // namespace order_tests

@@ -18,6 +18,7 @@
 
 #include "loop_parity.inc"
 
+namespace loop_parity_tests {
 namespace {
 
 at::Tensor wave(std::int64_t count, double step, double scale) {
@@ -80,3 +81,5 @@ TEST_CASE("the trainer's losses, norms and parameters are those of a PyTorch loo
   repeats(sgd, 3, 3, 0.0, accumulated_losses, accumulated_norms, accumulated_parameters);
   repeats(tacit::optim::AdamW{.lr = 0.05, .weight_decay = 0.1}, 3, 2, 0.05, clipped_losses, clipped_norms, clipped_parameters);
 }
+
+}  // namespace loop_parity_tests

@@ -17,6 +17,7 @@
 #include "tacit/task/optim/rmsprop.hpp"
 #include "tacit/task/optim/sgd.hpp"
 
+namespace optim_parity_tests {
 namespace {
 
 using tacit::Parameter;
@@ -223,3 +224,5 @@ TEST_CASE("clip_norm_ gives clip_grad_norm_'s numbers") {
 }
 
 }  // namespace
+
+}  // namespace optim_parity_tests

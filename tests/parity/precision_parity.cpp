@@ -25,6 +25,7 @@
 
 #include "precision_parity.inc"
 
+namespace precision_parity_tests {
 namespace {
 
 using tacit::ParameterSet;
@@ -336,3 +337,5 @@ TEST_CASE("parameter groups, a schedule over them and clipping by value are thos
   // The parameters of the network begin in float32 on both sides.
   CHECK(difference(parameters_of(*net), group_parameters) < 1e-12);
 }
+
+}  // namespace precision_parity_tests

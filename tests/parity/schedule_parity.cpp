@@ -9,6 +9,7 @@
 
 #include "tacit/schedule/schedule.hpp"
 
+namespace schedule_parity_tests {
 namespace {
 
 #include "schedule_parity.inc"
@@ -42,3 +43,5 @@ TEST_CASE("schedules give the rates of torch's schedulers") {
   SECTION("LambdaLR, inverse square root") { check(schedule::inverse_sqrt(Updates{8}), inverse_sqrt); }
   SECTION("SequentialLR of a warm-up and a cosine") { check(schedule::warmup(Updates{8}, 0.01).then(schedule::cosine()), warmup_cosine); }
 }
+
+}  // namespace schedule_parity_tests

@@ -33,6 +33,7 @@
 #include "tacit/state/torch/tensor.hpp"
 #include "tacit/task/optim/adamw.hpp"
 
+namespace kills_tests {
 namespace {
 
 namespace fs = std::filesystem;
@@ -225,3 +226,5 @@ TEST_CASE("200 kills, a quarter of them inside a save, lose nothing that was ack
   fs::remove_all(root);
   ::munmap(memory, sizeof(Shared));
 }
+
+}  // namespace kills_tests

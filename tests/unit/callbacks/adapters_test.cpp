@@ -27,6 +27,7 @@ using tacit::OnMainProcess;
 using tacit::When;
 using namespace support;
 
+namespace adapters_tests {
 namespace {
 
 std::vector<std::string> trace(auto&& make_pack, tacit::TrainOptions options = {.epochs = 2}) {
@@ -250,3 +251,5 @@ TEST_CASE("an evaluation that fails leaves an adapter of another set as it was")
   CHECK_THROWS(one.train(batches(1), batches(1), {.epochs = 1, .sink = tacit::Sink::none()}));
   CHECK(seen == std::vector<std::string>{"train", "train"});
 }
+
+}  // namespace adapters_tests

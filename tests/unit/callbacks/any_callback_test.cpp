@@ -21,6 +21,7 @@ using tacit::AnyEvent;
 using tacit::CallbackPack;
 using namespace support;
 
+namespace any_callback_tests {
 TEST_CASE("a callable of run time sees every event with its name and place") {
   std::vector<std::string> seen;
   auto one = trainer(std::make_shared<fake::Linear>(), CallbackPack{AnyCallback{"log", [&](AnyEvent const& event, AnyContext&) {
@@ -132,3 +133,5 @@ TEST_CASE("events of the user's own, phases and aborted stages have names too") 
   CHECK(seen == std::vector<std::string>{"TrainLossComputed of d", "UpdateStart of d", "Signal", "UpdateEnd of d", "TrainLossComputed of g", "UpdateStart of g", "Signal",
                                          "UpdateEnd of g", "Aborted<TrainStep>", "Aborted<TrainEpoch>", "Aborted<TrainingRunEpoch>", "Aborted<TrainingRun>"});
 }
+
+}  // namespace any_callback_tests

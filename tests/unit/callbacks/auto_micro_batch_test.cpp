@@ -28,6 +28,7 @@ using Catch::Matchers::ContainsSubstring;
 using tacit::AutoMicroBatch;
 using tacit::CallbackPack;
 
+namespace auto_micro_batch_tests {
 namespace {
 
 /// A memory of so many rows; what does not fit is found out in the forward pass, or in the middle of the backward pass.
@@ -295,3 +296,5 @@ TEST_CASE("a rank halves its batches, and the others do not have to know") {
   REQUIRE(ranks[0].size() == one.size());
   for (std::size_t i = 0; i < one.size(); ++i) CHECK(std::abs(ranks[0][i] - one[i]) <= 1e-12 * std::abs(one[i]));
 }
+
+}  // namespace auto_micro_batch_tests

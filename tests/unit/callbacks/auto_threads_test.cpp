@@ -23,6 +23,7 @@ using tacit::CallbackPack;
 using tacit::detail::ThreadTrials;
 using namespace support;
 
+namespace auto_threads_tests {
 namespace {
 
 /// Updates until the choice, with the time that each number of threads takes. Returns how many it took.
@@ -141,3 +142,5 @@ TEST_CASE("the number is as before after an error, and a run may limit it") {
     CHECK(error.code() == "TACIT-RC88");
   }
 }
+
+}  // namespace auto_threads_tests

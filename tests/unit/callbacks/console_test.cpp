@@ -25,6 +25,7 @@ using Catch::Matchers::StartsWith;
 using tacit::CallbackPack;
 using namespace support;
 
+namespace console_tests {
 namespace {
 
 /// The text with every duration and rate replaced: they differ from run to run.
@@ -256,3 +257,5 @@ TEST_CASE("metrics go elsewhere by a callable") {
   one.evaluate(batches(2), {.sink = tacit::Sink::none()});
   CHECK(seen == std::vector<std::string>{"1 0 3 eval_loss*", "0 0 4 train_loss eval_loss*", "1 1 6 eval_loss*", "0 1 8 train_loss eval_loss*", "2 0 0 eval_loss*"});
 }
+
+}  // namespace console_tests

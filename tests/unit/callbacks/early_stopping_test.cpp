@@ -21,6 +21,7 @@ using tacit::EarlyStopping;
 using tacit::StopReason;
 using namespace support;
 
+namespace early_stopping_tests {
 namespace {
 
 struct score : tacit::Metric<"score", tacit::higher_is_better> {};
@@ -137,3 +138,5 @@ TEST_CASE("parameters without a meaning are refused when the trainer is made") {
   CHECK(make({.threshold = not_a_number}) == "TACIT-RC81 EarlyStopping::threshold");
   CHECK(make({.threshold = none}) == "TACIT-RC81 EarlyStopping::threshold");
 }
+
+}  // namespace early_stopping_tests

@@ -19,6 +19,7 @@ using tacit::WeightAverage;
 namespace tag = tacit::tag;
 using ema_loss = tacit::on<"ema", tag::eval_loss>;
 
+namespace ema_tests {
 namespace {
 
 /// The average by hand from the weights after each update.
@@ -228,3 +229,5 @@ TEST_CASE("an average takes in a parameter that is added in the run, and keeps w
   CHECK(model.weight.item() == 1.75);
   CHECK(added.item() == 6.0);
 }
+
+}  // namespace ema_tests

@@ -18,6 +18,7 @@ using tacit::stateful;
 using tacit::stateless;
 using namespace support;
 
+namespace lambda_tests {
 namespace {
 auto run(auto pack, tacit::TrainOptions options = {.epochs = 1}) {
   auto one = trainer(std::make_shared<fake::Linear>(), std::move(pack));
@@ -111,3 +112,5 @@ TEST_CASE("a lambda in adapters") {
                    tacit::named<"other">(stateless([&](event::TrainingRunEnd const&, auto&) { count += 10; }))});
   CHECK(count == 12);
 }
+
+}  // namespace lambda_tests

@@ -18,6 +18,7 @@ using tacit::CallbackPack;
 using tacit::LimitBatches;
 using namespace support;
 
+namespace limit_batches_tests {
 namespace {
 
 struct Counts {
@@ -207,3 +208,5 @@ TEST_CASE("bad input: 0 batches from a callback of a user's own") {
   CHECK(run({.train = 2, .eval = {}}) == "TACIT-RC82");
   CHECK(run({.train = 2}).empty());
 }
+
+}  // namespace limit_batches_tests

@@ -17,6 +17,7 @@ using tacit::CallbackPack;
 using tacit::ReduceOnPlateau;
 using namespace support;
 
+namespace reduce_on_plateau_tests {
 namespace {
 
 struct score : tacit::Metric<"score", tacit::higher_is_better> {};
@@ -79,3 +80,5 @@ TEST_CASE("A plateau that cannot be used", "[plateau]") {
   CHECK(code<cost>({.lowest = std::numeric_limits<double>::infinity()}) == "TACIT-RC78");
   CHECK(code<cost>({.patience = tacit::unset}) == "TACIT-RC79");
 }
+
+}  // namespace reduce_on_plateau_tests

@@ -23,6 +23,7 @@ using tacit::StopReason;
 using tacit::TerminateOnNaN;
 using namespace support;
 
+namespace terminate_on_nan_tests {
 namespace {
 
 struct StepLoss {
@@ -621,3 +622,5 @@ TEST_CASE("F5: the norm of an earlier run is not taken for that of a run without
   CHECK(result.reason == StopReason::non_finite);
   CHECK(std::isfinite(model->weight->values[0]));
 }
+
+}  // namespace terminate_on_nan_tests

@@ -21,6 +21,7 @@ using tacit::Flow;
 using tacit::Trace;
 using namespace support;
 
+namespace trace_tests {
 namespace {
 
 template <class... Callbacks>
@@ -150,3 +151,5 @@ TEST_CASE("it writes to the run's sink where it has none, with the rank's number
   CHECK_THAT(texts[1], StartsWith("1: InitEnd\n1: EvaluationRunStart\n1:   EvalEpochStart epoch=0 intermediate=false batches=1 set=\"\"\n1:     DataFetchStart step=0\n"));
   CHECK_THAT(texts[0], ContainsSubstring("0:   EvalEpochEnd") && EndsWith("0: EvaluationRunEnd\n"));
 }
+
+}  // namespace trace_tests

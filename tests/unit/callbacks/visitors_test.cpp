@@ -29,6 +29,7 @@ namespace tag = tacit::tag;
 using tacit::CallbackPack;
 using namespace support;
 
+namespace visitors_tests {
 namespace {
 
 template <class... Callbacks>
@@ -108,3 +109,5 @@ TEST_CASE("state is hashed member by member") {
   Bound<tacit::metric::Accuracy>::visit_state(accuracy, [](std::string_view, auto& mean) { mean.add(0.5, 3.0); });
   CHECK(tacit::state_hash(accuracy) != before);
 }
+
+}  // namespace visitors_tests

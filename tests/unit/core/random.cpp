@@ -12,6 +12,7 @@ using tacit::Random;
 static_assert(std::uniform_random_bit_generator<Random>);
 static_assert(Random{7}() == Random{7}() && Random{7}() != Random{8}());
 
+namespace random_tests {
 TEST_CASE("the numbers are splitmix64's") {
   // The published test vector of splitmix64 with seed 1234567.
   Random random{1234567};
@@ -43,3 +44,5 @@ TEST_CASE("uniform, below and chance stay in their ranges and are as often as th
   REQUIRE_FALSE(random.chance(0));
   REQUIRE(random.chance(1));
 }
+
+}  // namespace random_tests

@@ -15,6 +15,7 @@ using tacit::EpochIndex;
 using tacit::Samples;
 using tacit::Updates;
 
+namespace units_tests {
 namespace {
 
 constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
@@ -97,3 +98,5 @@ TEST_CASE("F29: standard output is a terminal only where lines can be overwritte
   CHECK_FALSE(empty);
   CHECK_FALSE(none);
 }
+
+}  // namespace units_tests

@@ -15,6 +15,7 @@ using tacit::data::CharTokenizer;
 using tacit::data::CharUnit;
 using Tokens = std::vector<std::int64_t>;
 
+namespace char_tokenizer_tests {
 namespace {
 
 std::string refused(auto&& call, std::vector<std::string> const& parts = {}) {
@@ -126,3 +127,5 @@ TEST_CASE("the vocabulary is saved and loaded, and a damaged one is refused befo
   CharTokenizer const no_unit = damaged(good, "\"value\":1", "\"value\":7");
   REQUIRE(refused([&] { (void)no_unit.encode("a"); }) == "TACIT-RD82");
 }
+
+}  // namespace char_tokenizer_tests

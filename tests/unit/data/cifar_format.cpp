@@ -22,6 +22,7 @@ namespace cifar = tacit::data::cifar;
 namespace fs = std::filesystem;
 using cifar::Variant;
 
+namespace cifar_format_tests {
 namespace {
 
 using Bytes = std::vector<std::uint8_t>;
@@ -192,3 +193,5 @@ TEST_CASE("a directory is read as the archive has it, and what is missing is nam
   scratch.write("data_batch_3.bin", Bytes(100));
   REQUIRE(code([&] { (void)ten(Part::train); }, {"data_batch_3.bin"}) == "TACIT-RD89");
 }
+
+}  // namespace cifar_format_tests

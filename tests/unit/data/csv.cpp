@@ -14,6 +14,7 @@
 namespace csv = tacit::data::csv;
 using Row = std::vector<double>;
 
+namespace csv_tests {
 namespace {
 
 csv::Table parse(std::string_view text, csv::Options const& options = {}) { return csv::parse(text, "f.csv", options); }
@@ -172,3 +173,5 @@ TEST_CASE("a CSV file is read from disk, larger ones than the limit are not") {
   }
   std::filesystem::remove(path);
 }
+
+}  // namespace csv_tests

@@ -30,6 +30,7 @@ using tacit::data::read_idx;
 using tacit::data::TensorDataset;
 namespace fs = std::filesystem;
 
+namespace idx_tests {
 namespace {
 
 using Bytes = std::vector<std::uint8_t>;
@@ -245,3 +246,5 @@ TEST_CASE("Fashion-MNIST: counts and checksums, and the first program's split") 
   REQUIRE(checksum(held_out.inputs(), 255) == 0x12728439u);
   REQUIRE(checksum(held_out.targets(), 1) == 0x242bc73fu);
 }
+
+}  // namespace idx_tests

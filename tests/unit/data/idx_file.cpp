@@ -21,6 +21,7 @@ using tacit::data::read_idx_file;
 namespace fs = std::filesystem;
 namespace idx = tacit::data::idx;
 
+namespace idx_file_tests {
 namespace {
 
 using Bytes = std::vector<std::uint8_t>;
@@ -319,3 +320,5 @@ TEST_CASE("bad input: a small file that announces much is refused before anythin
     REQUIRE(!allocated);
   }
 }
+
+}  // namespace idx_file_tests

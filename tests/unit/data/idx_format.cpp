@@ -17,6 +17,7 @@ using tacit::ConfigError;
 using tacit::DataError;
 namespace idx = tacit::data::idx;
 
+namespace idx_format_tests {
 namespace {
 
 using Bytes = std::vector<std::uint8_t>;
@@ -171,3 +172,5 @@ TEST_CASE("no single changed byte of a header is taken for another file silently
     }
   }
 }
+
+}  // namespace idx_format_tests

@@ -18,6 +18,7 @@
 using tacit::DataError;
 namespace npy = tacit::data::npy;
 
+namespace npy_format_tests {
 namespace {
 
 using Bytes = std::vector<std::uint8_t>;
@@ -210,3 +211,5 @@ TEST_CASE("a .npy file on disk is read as it is in memory") {
   std::filesystem::remove(path);
   REQUIRE(code() == "TACIT-RD30 early");
 }
+
+}  // namespace npy_format_tests

@@ -27,6 +27,7 @@ using tacit::data::data_kind_of_v;
 using tacit::data::range_source;
 using tacit::data::RangeSource;
 
+namespace range_source_tests {
 namespace {
 
 struct Batch {
@@ -238,3 +239,5 @@ TEST_CASE("bad input: what a range throws reaches the caller as it is") {
   REQUIRE_THROWS_AS(source.next(batch), std::runtime_error);
   REQUIRE_FALSE(batch);
 }
+
+}  // namespace range_source_tests

@@ -30,6 +30,7 @@ using tacit::data::TokenFile;
 using tacit::data::TokenType;
 namespace fs = std::filesystem;
 
+namespace readers_tests {
 namespace {
 
 using Numbers = std::vector<std::int64_t>;
@@ -157,3 +158,5 @@ TEST_CASE("CIFAR images are float32 in [0, 1] with int64 targets, as torchvision
   fs::remove(scratch.path / "data_batch_4.bin");
   REQUIRE(refused([&] { (void)tacit::data::cifar10(scratch.path, Part::train); }) == "TACIT-RD50");
 }
+
+}  // namespace readers_tests

@@ -22,6 +22,7 @@ using tacit::DataError;
 using tacit::EpochIndex;
 using namespace tacit::data;
 
+namespace sampler_tests {
 namespace {
 
 struct Batch {
@@ -286,3 +287,5 @@ TEST_CASE("bad input: samplers that do not fit their dataset") {
   auto const both = [] { (void)loader(Numbers{7}, {.batch_size = 2, .shuffle = true}, SequentialSampler{}); };
   REQUIRE(error_of<ConfigError>(both).first == "TACIT-RC65");
 }
+
+}  // namespace sampler_tests

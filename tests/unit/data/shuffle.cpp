@@ -17,6 +17,7 @@ using tacit::SampleIndex;
 using tacit::data::sample_stream;
 using tacit::data::ShuffledOrder;
 
+namespace shuffle_tests {
 namespace {
 
 std::vector<std::int64_t> whole(ShuffledOrder const& order) {
@@ -223,3 +224,5 @@ TEST_CASE("positions outside of an order are refused") {
   REQUIRE(code([&] { (void)ShuffledOrder{0, 1, EpochIndex{0}}[0]; }) == "TACIT-RD01");
   REQUIRE_THROWS_AS((ShuffledOrder{-1, 1, EpochIndex{0}}), tacit::ConfigError);
 }
+
+}  // namespace shuffle_tests

@@ -30,6 +30,7 @@ static_assert(tacit::dataset<TensorDataset> && !tacit::index_view<TensorDataset>
 static_assert(tacit::data::data_kind_of_v<TensorDataset&> == tacit::data::data_kind::dataset);
 static_assert(tacit::data::data_kind_of_v<std::vector<Batch>&> == tacit::data::data_kind::range);
 
+namespace tensor_dataset_tests {
 namespace {
 
 /// Row i of the inputs is 100 i, 100 i + 1, ...; target i is i.
@@ -167,3 +168,5 @@ TEST_CASE("bad input: samples that are not there") {
   REQUIRE(text.find("sample 7 of 5") != std::string::npos);
   REQUIRE(text.find("at place 2 of a batch of 3") != std::string::npos);
 }
+
+}  // namespace tensor_dataset_tests

@@ -29,6 +29,7 @@ using tacit::data::TokenWindows;
 using tacit::data::write_token_file;
 namespace fs = std::filesystem;
 
+namespace tokens_tests {
 namespace {
 
 using Bytes = std::vector<std::uint8_t>;
@@ -282,3 +283,5 @@ TEST_CASE("bad input: windows that cannot be, samples that are not there, tokens
   REQUIRE(refused([&] { (void)bounded.get(3); }, {"token 3"}) == "TACIT-RD80");
   REQUIRE(refused([&] { (void)TokenWindows{Numbers{3, -1, 0}, {.length = 2, .vocabulary = 5}}.get(0); }, {"token -1", "TokenWindows, token 1"}) == "TACIT-RD80");
 }
+
+}  // namespace tokens_tests

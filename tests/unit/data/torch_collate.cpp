@@ -26,6 +26,7 @@ using tacit::DataError;
 using tacit::EpochIndex;
 using namespace tacit::data;
 
+namespace torch_collate_tests {
 namespace {
 
 struct Labelled {
@@ -148,3 +149,5 @@ TEST_CASE("datasets and data loaders of torch::data") {
     check(epoch);
   }
 }
+
+}  // namespace torch_collate_tests

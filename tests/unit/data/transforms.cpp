@@ -39,6 +39,7 @@ namespace data = tacit::data;
 namespace transform = tacit::data::transform;
 using transform::Range;
 
+namespace transforms_tests {
 namespace {
 
 /// Every value of every image is another one: 0, 1, 2, ...
@@ -583,3 +584,5 @@ TEST_CASE("bad options and bad images are refused by number", "[transforms]") {
   CHECK(error_of([&] { data::transformed(dataset, transform::Sequence{transform::HorizontalFlip{}, transform::Normalize{}}); }) == "TACIT-RD96");
   CHECK(error_of([&] { data::mixed(dataset, MixUp{.classes = 0}); }) == "TACIT-RD95");
 }
+
+}  // namespace transforms_tests

@@ -22,6 +22,7 @@ namespace data = tacit::data;
 namespace views = tacit::data::views;
 using Numbers = std::vector<std::int64_t>;
 
+namespace views_tests {
 namespace {
 
 /// Sample i is first + i; counts how often it was asked.
@@ -177,3 +178,4 @@ TEST_CASE("several threads may ask one view") {
   REQUIRE(wrong == 0);
 }
 
+}  // namespace views_tests

@@ -26,6 +26,7 @@ using tacit::UsageError;
 using tacit::data::loader;
 using tacit::data::LoaderOptions;
 
+namespace workers_tests {
 namespace {
 
 struct Reads {
@@ -368,3 +369,5 @@ TEST_CASE("an epoch is a range for a hand-written loop, and can be left early") 
     REQUIRE(steps == 1);  // of 20 samples, 4 ranks take 6 each: rank 2 has samples once
   }
 }
+
+}  // namespace workers_tests

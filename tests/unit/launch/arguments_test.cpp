@@ -8,6 +8,7 @@
 
 #include "tacit/core/units.hpp"
 
+namespace arguments_tests {
 namespace {
 
 using tacit::launch::Arguments;
@@ -152,3 +153,5 @@ TEST_CASE("what the program itself gets wrong is a usage error") {
 }
 
 }  // namespace
+
+}  // namespace arguments_tests

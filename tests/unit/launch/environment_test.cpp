@@ -11,6 +11,7 @@
 #include "tacit/policy/device/cpu.hpp"
 #include "tacit/policy/distribution/single_process.hpp"
 
+namespace environment_tests {
 namespace {
 
 using Variables = std::map<std::string, std::string>;
@@ -164,3 +165,5 @@ TEST_CASE("one process refuses to be one of several") {
 }
 
 }  // namespace
+
+}  // namespace environment_tests

@@ -15,6 +15,7 @@
 #include "tacit/policy/precision/fp64.hpp"
 #include "tacit/train/trainer.hpp"
 
+namespace run_tests {
 namespace {
 
 using tacit::Cpu;
@@ -203,3 +204,5 @@ TEST_CASE("each composition trains") {
 }
 
 }  // namespace
+
+}  // namespace run_tests

@@ -11,6 +11,7 @@
 #include "tacit/launch/devices.hpp"
 #include "thrown.hpp"
 
+namespace world_tests {
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -181,3 +182,5 @@ TEST_CASE("more processes than devices are refused with both numbers, and a devi
   CHECK(shared.code() == "TACIT-RX26");
   CHECK_THAT(shared.what(), ContainsSubstring("rank 1 and rank 3 are both on device GPU-b"));
 }
+
+}  // namespace world_tests

@@ -20,6 +20,7 @@ namespace tag = tacit::tag;
 using tacit::CallbackPack;
 using tacit::metric::Accuracy;
 
+namespace accuracy_tests {
 namespace {
 
 /// The little of a matrix that an accuracy asks for: rows of classes, or with `classes` = 1 a list of numbers.
@@ -207,3 +208,5 @@ TEST_CASE("a target that fits in no way is an error") {
     CHECK(error.problem() == "the prediction has sizes [4, 3], the target [5]");
   }
 }
+
+}  // namespace accuracy_tests

@@ -15,6 +15,7 @@
 
 namespace event = tacit::event;
 
+namespace accuracy_torch_tests {
 namespace {
 
 struct Composition {
@@ -137,3 +138,5 @@ TEST_CASE("F7: several labels of a sample: each on its own, or refused") {
   }
   CHECK_THROWS_AS(accuracy(logits, target.to(at::kLong)), tacit::UsageError);
 }
+
+}  // namespace accuracy_torch_tests

@@ -7,6 +7,7 @@
 #include "tacit/state/visit.hpp"
 #include "fake/tensor.hpp"
 
+namespace history_tests {
 namespace {
 struct hits : tacit::Metric<"hits", tacit::higher_is_better> {};
 
@@ -76,3 +77,5 @@ TEST_CASE("the last run alone") {
   CHECK(last.columns().size() == 1);
   CHECK(last.latest(hits{}) == 9.0);
 }
+
+}  // namespace history_tests

@@ -9,6 +9,7 @@
 
 // The trainer asks of a policy what the concepts say and nothing more: the smallest types that keep to them will do.
 
+namespace archetypes_tests {
 namespace {
 
 struct Trained {
@@ -99,3 +100,5 @@ TEST_CASE("an automatic policy fills what nothing names, and tells once") {
 }
 
 }  // namespace
+
+}  // namespace archetypes_tests

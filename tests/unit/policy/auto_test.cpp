@@ -25,6 +25,7 @@
 // Last: LibTorch has a macro CHECK, too, and the later one counts.
 #include <catch2/catch_test_macros.hpp>
 
+namespace auto_tests {
 namespace {
 
 using tacit::Auto;
@@ -211,3 +212,5 @@ TEST_CASE("one type, whatever is chosen, and it trains like the named policies")
 }
 
 }  // namespace
+
+}  // namespace auto_tests

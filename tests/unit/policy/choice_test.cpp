@@ -5,6 +5,7 @@
 
 #include <string>
 
+namespace choice_tests {
 namespace {
 
 using tacit::detail::device_kind;
@@ -83,3 +84,5 @@ TEST_CASE("a text that is no number of threads is refused with what would do") {
 }
 
 }  // namespace
+
+}  // namespace choice_tests

@@ -15,6 +15,7 @@
 // Last: LibTorch has a macro CHECK, too, and the later one counts.
 #include <catch2/catch_test_macros.hpp>
 
+namespace cuda_tests {
 namespace {
 
 using tacit::detail::CudaProblem;
@@ -172,3 +173,5 @@ TEST_CASE("an index is a count, and a text gives one") {
 }
 
 }  // namespace
+
+}  // namespace cuda_tests

@@ -20,6 +20,7 @@ using tacit::detail::WorkListener;
 using kind = tacit::detail::threads_kind;
 using namespace support;
 
+namespace host_threads_tests {
 namespace {
 
 /// The count of a fake library: operators say their work to the one that lives.
@@ -227,3 +228,5 @@ TEST_CASE("the number is state: a resumed run computes with it, and another one 
   CHECK(resumed({kind::measured, 0}) ==
         std::pair{counts{1, 1}, line + "a number that is measured; the last bits may differ\n"});
 }
+
+}  // namespace host_threads_tests

@@ -12,6 +12,7 @@
 #include "tacit/policy/precision/fp32.hpp"
 #include "tacit/policy/precision/fp64.hpp"
 
+namespace laws_tests {
 namespace {
 
 using fake::Tensor;
@@ -104,3 +105,5 @@ TEST_CASE("a broken policy is told which law it breaks") {
 }
 
 }  // namespace
+
+}  // namespace laws_tests

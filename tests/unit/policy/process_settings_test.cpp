@@ -34,6 +34,7 @@ namespace event = tacit::event;
 namespace optim = tacit::optim;
 using tacit::CallbackPack;
 
+namespace process_settings_tests {
 namespace {
 
 /// All that a policy or callback could leave behind.
@@ -204,3 +205,5 @@ TEST_CASE("C29, T16: a precision chosen at run time is asked what excludes the o
   };
   CHECK(tf32("cpu") == "TACIT-RC130 two policies exclude each other: Cpu and Tf32");
 }
+
+}  // namespace process_settings_tests

@@ -22,6 +22,7 @@
 // Last: LibTorch has a macro CHECK, too, and the later one counts.
 #include <catch2/catch_test_macros.hpp>
 
+namespace torch_policies_tests {
 namespace {
 
 using tacit::AutoDevice;
@@ -234,3 +235,5 @@ TEST_CASE("to_float64") {
 }
 
 }  // namespace
+
+}  // namespace torch_policies_tests

@@ -21,6 +21,7 @@ using namespace std::chrono_literals;
 using fake::Screen;
 using tacit::Sink;
 
+namespace progress_bar_tests {
 namespace {
 
 /// A clock that stands where it is put, and counts how often it is looked at.
@@ -314,3 +315,5 @@ TEST_CASE("numbers as people read them") {
   CHECK(count_text(0, "batch") == "0 batches");
   CHECK(shortest_text(0.01) == "0.01");
 }
+
+}  // namespace progress_bar_tests

@@ -8,6 +8,7 @@ namespace schedule = tacit::schedule;
 using tacit::Epochs;
 using tacit::UpdateIndex;
 
+namespace field_tests {
 TEST_CASE("A hand-written loop uses f(u) in update u", "[schedule]") {
   struct {
     double lr = 0.1;
@@ -39,3 +40,5 @@ TEST_CASE("A field's schedule of unknown length is an error before the first ste
   CHECK_THROWS_AS(tacit::resolve(tacit::lr(schedule::cosine()), {}, 0.1), tacit::ConfigError);
   CHECK_THROWS_AS(tacit::resolve(tacit::momentum(schedule::warmup(Epochs{1})), {.updates = 10}, 0.1), tacit::ConfigError);
 }
+
+}  // namespace field_tests

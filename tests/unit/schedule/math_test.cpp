@@ -10,6 +10,7 @@
 
 namespace math = tacit::schedule::math;
 
+namespace math_tests {
 namespace {
 
 /// The same numbers on every compiler: made of bits, without arithmetic that could be fused.
@@ -88,3 +89,5 @@ TEST_CASE("The ends of the functions' ranges", "[math]") {
   CHECK(std::isnan(math::cos(infinity)));
   static_assert(math::sqrt(4.0) == 2.0 && math::cos(0.0) == 1.0 && math::exp(0.0) == 1.0 && math::pow(10.0, 3.0) == 1000.0);
 }
+
+}  // namespace math_tests

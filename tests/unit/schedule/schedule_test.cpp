@@ -19,6 +19,7 @@ using tacit::Epochs;
 using tacit::UpdateIndex;
 using tacit::Updates;
 
+namespace schedule_tests {
 namespace {
 
 constexpr RunLength run{.updates = 100, .updates_per_epoch = 10};
@@ -168,3 +169,5 @@ TEST_CASE("describe() prints the phases and a plot", "[schedule]") {
   CHECK(schedule::describe(resolve(schedule::constant(0.5), {})).starts_with("updates 0 to the end: constant, 0.5 to 0.5\n"));
   CHECK(schedule::describe(resolve(schedule::constant(), {.updates = 1})).find("1 |*\n") != std::string::npos);
 }
+
+}  // namespace schedule_tests

@@ -14,6 +14,7 @@
 #include "fake/file_system.hpp"
 #include "tacit/state/async_writer.hpp"
 
+namespace async_writer_tests {
 namespace {
 
 /// Lets a test hold the writing thread at its first write.
@@ -135,3 +136,5 @@ TEST_CASE("a save in flight is finished before the writer is gone") {
   }
   CHECK(tacit::list_checkpoints("c", fake::FileSystem{disk}).size() == 1);
 }
+
+}  // namespace async_writer_tests

@@ -27,6 +27,7 @@
 #include "fake/file_system.hpp"
 #include "tacit/state/checkpoint.hpp"
 
+namespace checkpoint_tests {
 namespace {
 
 namespace fs = std::filesystem;
@@ -601,3 +602,5 @@ TEST_CASE("C9: a file of a checkpoint is read from one handle, whatever takes it
   CHECK_FALSE(files.open(directory.string(), missing).has_value());
   CHECK_FALSE(missing);
 }
+
+}  // namespace checkpoint_tests

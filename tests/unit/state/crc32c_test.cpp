@@ -12,6 +12,7 @@
 
 #include "tacit/state/crc32c.hpp"
 
+namespace crc32c_tests {
 namespace {
 
 std::span<std::byte const> bytes_of(std::string_view text) { return std::as_bytes(std::span{text}); }
@@ -65,3 +66,5 @@ TEST_CASE("crc32c goes on where it stopped") {
     CHECK(tacit::crc32c(bytes_of(text.substr(cut)), tacit::crc32c(bytes_of(text.substr(0, cut)))) == whole);
   }
 }
+
+}  // namespace crc32c_tests

@@ -11,6 +11,7 @@
 
 #include "tacit/state/json.hpp"
 
+namespace json_tests {
 namespace {
 
 namespace json = tacit::json;
@@ -134,3 +135,5 @@ TEST_CASE("JSON: the reader says what is missing, of another kind, or unknown") 
   CHECK(failing([&] { reader.allow_only({"a"}); }).find("[TACIT-RS08] m.json, byte 22") == 0);
   reader.allow_only({"a", "c"});
 }
+
+}  // namespace json_tests

@@ -15,6 +15,7 @@
 
 #include "tacit/state/safetensors.hpp"
 
+namespace safetensors_tests {
 namespace {
 
 namespace st = tacit::safetensors;
@@ -302,3 +303,5 @@ TEST_CASE("C9: the bytes of a tensor lie in its file, or there is an error") {
   std::swap(backwards.begin, backwards.end);
   CHECK(code_of([&] { (void)st::tensor_bytes(bytes_of(file), header, backwards, "f"); }) == "TACIT-RS43");
 }
+
+}  // namespace safetensors_tests

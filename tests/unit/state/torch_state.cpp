@@ -36,6 +36,7 @@
 #include "tacit/task/optim/torch_optim.hpp"
 #include "tacit/task/weight_average.hpp"
 
+namespace torch_state_tests {
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -177,13 +178,13 @@ struct Run {
   Saved save() {
     tacit::ModuleState const model{*net};
     tacit::OptimizerState const state{optimizer, parameters};
-    return ::save(model, state, tacit::GeneratorState{});
+    return torch_state_tests::save(model, state, tacit::GeneratorState{});
   }
   void load(Saved const& saved) {
     tacit::ModuleState model{*net};
     tacit::OptimizerState state{optimizer, parameters};
     tacit::GeneratorState random;
-    ::load(saved, model, state, random);
+    torch_state_tests::load(saved, model, state, random);
   }
 
   Net* net;
@@ -221,13 +222,13 @@ struct TorchRun {
   Saved save() {
     tacit::ModuleState const model{*net};
     tacit::TorchOptimizerState const state{*optimizer, *net};
-    return ::save(model, state, tacit::GeneratorState{});
+    return torch_state_tests::save(model, state, tacit::GeneratorState{});
   }
   void load(Saved const& saved) {
     tacit::ModuleState model{*net};
     tacit::TorchOptimizerState state{*optimizer, *net};
     tacit::GeneratorState random;
-    ::load(saved, model, state, random);
+    torch_state_tests::load(saved, model, state, random);
   }
 
   Net* net;
@@ -556,3 +557,5 @@ TEST_CASE("what was loaded needs the files no more") {
   REQUIRE(same_bits(after.a, x));
   REQUIRE(same_bits(after.b, x));
 }
+
+}  // namespace torch_state_tests

@@ -24,6 +24,7 @@
 #include "tacit/state/visit.hpp"
 #include "tacit/train/trainer.hpp"
 
+namespace visit_tests {
 namespace {
 
 using laws::Broken;
@@ -320,3 +321,5 @@ TEST_CASE("what differs from run to run is saved but not hashed") {
   CHECK(tacit::state_hash(history(100.0)) == tacit::state_hash(some_history()));
   CHECK(printed(history(100.0)) == "columns = [3]\nruns = [2]\n");
 }
+
+}  // namespace visit_tests

@@ -26,6 +26,7 @@
 #include "tacit/state/torch/tensor.hpp"
 #include "tacit/state/weights.hpp"
 
+namespace weights_tests {
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -485,3 +486,5 @@ TEST_CASE("F26: sets that other programs read are read: shards below, sizes that
   std::ofstream{index} << "version https:" "//git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 437\n";
   REQUIRE_THAT(error_of([&] { tacit::load_weights(folder.path, other); }), ContainsSubstring("TACIT-RS10") && ContainsSubstring("git lfs pull"));
 }
+
+}  // namespace weights_tests

@@ -19,6 +19,7 @@
 #include <string>
 #include <vector>
 
+namespace aten_tests {
 namespace {
 
 using traits = tacit::tensor_traits<at::Tensor>;
@@ -306,3 +307,5 @@ TEST_CASE("clip_value_ clamps every element") {
 }
 
 }  // namespace
+
+}  // namespace aten_tests

@@ -21,6 +21,7 @@
 #include "tacit/task/unit.hpp"
 #include "tacit/train/trainer.hpp"
 
+namespace checkpointed_tests {
 namespace {
 
 struct Block : torch::nn::Module {
@@ -356,3 +357,5 @@ TEST_CASE("C2: a unit of which nothing requires a gradient is the plain child") 
   torch::relu_(output).sum().backward();
   CHECK(net->first->weight.grad().defined());
 }
+
+}  // namespace checkpointed_tests

@@ -16,6 +16,7 @@ using tacit::ModelFreezer;
 using Names = std::vector<std::string>;
 using Set = tacit::basic_parameter_set<fake::Tensor>;
 
+namespace freezer_phases_tests {
 namespace {
 
 struct Loss {
@@ -252,3 +253,5 @@ TEST_CASE("bad input: parameters that are unfrozen beside the trainer, which wou
   CHECK(code().empty());
   CHECK(names_of(trainer.view().parameters()).size() == 2);
 }
+
+}  // namespace freezer_phases_tests

@@ -16,6 +16,7 @@ using tacit::CallbackPack;
 using FakeGroups = optim::Groups<fake::Sgd>;
 using Parameters = tacit::basic_parameter_set<fake::Tensor>;
 
+namespace groups_tests {
 namespace {
 
 FakeGroups const two{.base = {.lr = 0.1, .momentum = 0.5}, .groups = {{.name = "offset", .takes = optim::named("bias"), .options = {.lr = 0.01}}}};
@@ -255,3 +256,5 @@ TEST_CASE("clipping by value clamps every element once per update") {
   CHECK(code_of([&] { clipped({.epochs = 1, .clip = {.value = -1.0}}); }) == "TACIT-RC39");
   CHECK(code_of([&] { clipped({.epochs = 1, .clip = {.norm = 1.0, .value = 1.0}}); }) == "TACIT-RC55");
 }
+
+}  // namespace groups_tests

@@ -34,6 +34,7 @@ namespace optim = tacit::optim;
 using tacit::ParameterSet;
 using Names = std::vector<std::string>;
 
+namespace lookahead_tests {
 namespace {
 
 double gradient(int t) { return 0.25 * ((7 * t) % 5 - 1); }
@@ -296,3 +297,5 @@ TEST_CASE("F27: a plateau and a schedule over from_torch, alone, in groups and i
   CHECK(rate_after(optim::Lookahead{.inner = torch_adam(0.125)}) == std::vector<double>{0.0625});
   CHECK(rate_after(optim::Lookahead{.inner = grouped(torch_adam(0.125), torch_adam(0.5))}) == std::vector<double>{0.25, 0.0625});
 }
+
+}  // namespace lookahead_tests

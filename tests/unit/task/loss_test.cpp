@@ -19,6 +19,7 @@
 #include "tacit/task/loss/cross_entropy.hpp"
 #include "tacit/task/loss/mse.hpp"
 
+namespace loss_tests {
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -179,3 +180,5 @@ TEST_CASE("mean squared error never broadcasts") {
 }
 
 }  // namespace
+
+}  // namespace loss_tests

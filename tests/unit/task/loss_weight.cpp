@@ -31,6 +31,7 @@
 
 // What losses weigh by, and what stays finite: faults F6, F5, C18, C6 and F28 with LibTorch.
 
+namespace loss_weight_tests {
 namespace {
 
 namespace tag = tacit::tag;
@@ -280,3 +281,5 @@ TEST_CASE("F28: a batch of one value for each channel has no variance") {
   norm->eval();
   CHECK(norm->forward(at::ones({1, 3})).size(0) == 1);
 }
+
+}  // namespace loss_weight_tests

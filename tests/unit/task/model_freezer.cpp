@@ -19,6 +19,7 @@ namespace event = tacit::event;
 using tacit::ModelFreezer;
 using Names = std::vector<std::string>;
 
+namespace model_freezer_tests {
 namespace {
 
 /// A body with parameters of its own beside its children, as a vision transformer has its class token.
@@ -160,3 +161,5 @@ TEST_CASE("frozen norms keep their mode and statistics, and unfreezing within a 
   CHECK_FALSE(net->body->linear->weight.equal(body_before));
   CHECK_FALSE(net->body->norm->running_mean.equal(mean_before));
 }
+
+}  // namespace model_freezer_tests

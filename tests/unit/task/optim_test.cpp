@@ -28,6 +28,7 @@
 #include "tacit/task/optim/sgd.hpp"
 #include "tacit/task/optim/torch_optim.hpp"
 
+namespace optim_tests {
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -641,3 +642,5 @@ TEST_CASE("from_torch takes over LibTorch's optimizers") {
 }
 
 }  // namespace
+
+}  // namespace optim_tests

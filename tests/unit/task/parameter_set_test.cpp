@@ -5,6 +5,7 @@
 #include "fake/tensor.hpp"
 #include "tacit/task/parameter_set.hpp"
 
+namespace parameter_set_tests {
 TEST_CASE("a parameter set finds by name, freezes what leaves, and refuses a name twice") {
   tacit::basic_parameter_set<fake::Tensor> parameters;
   fake::Tensor weight{{1.0}, true};
@@ -30,3 +31,5 @@ TEST_CASE("a parameter set finds by name, freezes what leaves, and refuses a nam
   CHECK_FALSE(weight->requires_grad);
   CHECK(parameters.size() == 1);
 }
+
+}  // namespace parameter_set_tests

@@ -14,6 +14,7 @@ namespace event = tacit::event;
 namespace tag = tacit::tag;
 using tacit::CallbackPack;
 
+namespace task_tests {
 namespace {
 
 auto quiet() { return tacit::Sink::none(); }
@@ -413,3 +414,5 @@ TEST_CASE("tensors of a loss reach the device") {
   tacit::Trainer trainer{std::make_shared<fake::Linear>(), LossWithTensor{}, fake::Sgd{}, fake::Gpu{}, CallbackPack{}};
   CHECK(trainer.task().criterion.scale->on_device);
 }
+
+}  // namespace task_tests

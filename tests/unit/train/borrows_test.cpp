@@ -23,6 +23,7 @@ using tacit::CallbackPack;
 using tacit::EpochIndex;
 using tacit::eval_data;
 
+namespace borrows_tests {
 namespace {
 
 /// Data of their own memory, which is gone with them.
@@ -165,3 +166,5 @@ static_assert(!names_group<std::string&&> && !names_group<std::string const&&>);
 static_assert(names_group<std::string&> && names_group<char const*> && names_group<std::string_view>);
 
 }  // namespace
+
+}  // namespace borrows_tests

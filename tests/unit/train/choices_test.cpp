@@ -9,6 +9,7 @@
 
 // faults C29, T16: a policy that is chosen at run time is asked what the compiler asks of the one that it stands for.
 
+namespace choices_tests {
 namespace {
 
 /// Excludes the host, as Tf32 does.
@@ -122,3 +123,5 @@ TEST_CASE("C29, T16: a closure is refused beside a scaling precision that was ch
   CHECK(made(Search{}, ChosenPrecision{0}) == "made");
   CHECK(made(Search{}, ChosenPrecision{2}) == "TACIT-RC132");
 }
+
+}  // namespace choices_tests

@@ -13,6 +13,7 @@
 
 // What a composition makes of its arguments, where only a run can tell.
 
+namespace compose_tests {
 namespace {
 
 namespace event = tacit::event;
@@ -138,3 +139,5 @@ TEST_CASE("T12: a plain function is a loss, by its name or by its address") {
   trainer.train(data, once);
   CHECK(net->weight.item() == wanted);
 }
+
+}  // namespace compose_tests

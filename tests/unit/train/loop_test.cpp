@@ -19,6 +19,7 @@ using tacit::CallbackPack;
 using tacit::Flow;
 using tacit::StopReason;
 
+namespace loop_tests {
 namespace {
 
 auto quiet() { return tacit::Sink::none(); }
@@ -746,3 +747,5 @@ TEST_CASE("what the caller names stays the caller's: lvalues are copied, rvalues
   CHECK(first.train(fake::Line{4}, {.epochs = 2, .sink = quiet()}).updates == tacit::Updates{1});
   CHECK(second.train(fake::Line{4}, {.epochs = 2, .sink = quiet()}).updates == tacit::Updates{1});
 }
+
+}  // namespace loop_tests

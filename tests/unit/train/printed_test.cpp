@@ -9,6 +9,7 @@
 
 using namespace tacit;
 
+namespace printed_tests {
 namespace {
 
 std::string text_of(auto const& value) {
@@ -48,3 +49,5 @@ TEST_CASE("U6: a callback writes what the event and the plan say; results are wr
   CHECK(text_of(result).starts_with("completed after 2 epochs, 4 updates: train_loss "));
   CHECK(text_of(trainer.evaluate(fake::Line{8})).starts_with("eval_loss "));
 }
+
+}  // namespace printed_tests

@@ -27,6 +27,7 @@
 namespace event = tacit::event;
 using tacit::CallbackPack;
 
+namespace ranks_bad_input_tests {
 namespace {
 
 /// What each of two ranks ends with: "code text" of an error of Tacit, the text of another, or "none".
@@ -237,3 +238,5 @@ TEST_CASE("two ranks evaluate data of unknown length to their end, though one of
   CHECK(loss[0] == 0.25);  // (0.5 * 1 - 1)^2
   CHECK(loss[1] == loss[0]);
 }
+
+}  // namespace ranks_bad_input_tests

@@ -23,6 +23,7 @@ using tacit::CallbackPack;
 using tacit::Flow;
 using tacit::StopReason;
 
+namespace ranks_tests {
 namespace {
 
 struct Outcome {
@@ -497,3 +498,5 @@ TEST_CASE("U1: a step that gathers over the ranks is that of one process, also w
   CHECK(skipped[0][0] == skipped[1][0]);
   CHECK(std::isfinite(skipped[0][0]));
 }
+
+}  // namespace ranks_tests

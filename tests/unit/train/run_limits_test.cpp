@@ -13,6 +13,7 @@ using detail::PendingStop;
 using detail::RunEnd;
 using detail::StopRequest;
 
+namespace run_limits_tests {
 TEST_CASE("each limit is reached at its count, and no other") {
   Progress progress;
   progress.updates = 3;
@@ -99,3 +100,5 @@ TEST_CASE("F29: the times of evaluations") {
   CHECK_FALSE(both.are_after_update(Updates{7}));
   CHECK(detail::EvaluationTimes{EvaluationPlan{.every_epochs = 0}}.are_never());
 }
+
+}  // namespace run_limits_tests

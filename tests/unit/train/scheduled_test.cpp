@@ -15,6 +15,7 @@ namespace schedule = tacit::schedule;
 using tacit::CallbackPack;
 using tacit::Epochs;
 
+namespace scheduled_tests {
 namespace {
 
 /// What every update used, as its handlers see it.
@@ -162,3 +163,5 @@ TEST_CASE("T20: a limit in samples or micro-batches alone gives a relative sched
     CHECK(trainer.plan().updates == tacit::Updates{8});
   }
 }
+
+}  // namespace scheduled_tests

@@ -12,6 +12,7 @@
 
 using namespace tacit;
 
+namespace second_run_tests {
 namespace {
 
 /// The inputs of every batch that is trained on.
@@ -186,3 +187,5 @@ TEST_CASE("bad input: a run that no epoch brings nearer to its end") {
   CHECK(run(8, {.limit = {.updates = 9}}).empty());
   CHECK(run(11, {.limit = {.updates = 9}}) == "TACIT-RD17");
 }
+
+}  // namespace second_run_tests

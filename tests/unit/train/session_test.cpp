@@ -13,6 +13,7 @@ namespace event = tacit::event;
 using tacit::CallbackPack;
 using tacit::StopReason;
 
+namespace session_tests {
 namespace {
 
 struct Again {
@@ -216,3 +217,5 @@ TEST_CASE("a trainer is running while its session lives") {
     CHECK(error.code() == "TACIT-RC60");
   }
 }
+
+}  // namespace session_tests

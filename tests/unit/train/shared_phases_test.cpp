@@ -18,6 +18,7 @@
 namespace event = tacit::event;
 using tacit::CallbackPack;
 
+namespace shared_phases_tests {
 namespace {
 
 struct Loss {
@@ -456,3 +457,5 @@ TEST_CASE("a module of two phases is moved once to the device, and stays shared 
   CHECK(trainer.view().parameters<0>().find("0.weight")->model.ptr() == before);
   CHECK(trainer.view().parameters<1>().find("0.weight")->model.ptr() == before);
 }
+
+}  // namespace shared_phases_tests

@@ -24,6 +24,7 @@ namespace tag = tacit::tag;
 using tacit::CallbackPack;
 using tacit::EpochIndex;
 
+namespace shared_source_tests {
 namespace {
 
 struct EvaluateNow {
@@ -323,3 +324,5 @@ TEST_CASE("a run without end and a window without bound are planned without over
   CHECK_FALSE(trainer.plan().total_batch_size.is_set());
   CHECK(trainer.plan().eval_total_batch_size == tacit::Samples{most});
 }
+
+}  // namespace shared_source_tests

@@ -23,6 +23,7 @@
 namespace tag = tacit::tag;
 using tacit::CallbackPack;
 
+namespace stated_weight_tests {
 namespace {
 
 constexpr double nan_number = std::numeric_limits<double>::quiet_NaN();
@@ -404,3 +405,5 @@ TEST_CASE("a batch that did not fit in memory counts its device weight once") {
   CHECK(backwards > 2);
   CHECK(is_close(model->weight->values[0], 0.4));
 }
+
+}  // namespace stated_weight_tests

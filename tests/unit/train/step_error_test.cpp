@@ -7,6 +7,7 @@
 
 using namespace tacit;
 
+namespace step_error_tests {
 namespace {
 
 template <class Thrown>
@@ -66,3 +67,5 @@ TEST_CASE("U7: another exception is as it was thrown") {
   CHECK(what_of<std::runtime_error>("sizes", [&] { trainer.train(fake::Line{8}, {.epochs = 1}); }) ==
         "sizes do not match");
 }
+
+}  // namespace step_error_tests

@@ -28,6 +28,7 @@ namespace event = tacit::event;
 namespace tag = tacit::tag;
 using tacit::CallbackPack;
 
+namespace torch_sources_tests {
 namespace {
 
 auto quiet() { return tacit::Sink::none(); }
@@ -207,3 +208,5 @@ TEST_CASE("F15: a step that changes the data set in place is an error at that ba
   auto changing = make(ChangesBatch{});
   CHECK(code_of([&] { changing.train(container, {.epochs = 1, .sink = quiet()}); }) == "TACIT-RD137");
 }
+
+}  // namespace torch_sources_tests

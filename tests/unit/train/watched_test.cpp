@@ -17,6 +17,7 @@
 
 using namespace tacit;
 
+namespace watched_tests {
 namespace {
 
 struct hits : Metric<"hits"> {};
@@ -256,3 +257,5 @@ TEST_CASE("T9: all that saw a start are told that its stage is aborted") {
   CHECK_THROWS(train(trainer));
   CHECK(log == thrown);
 }
+
+}  // namespace watched_tests

@@ -42,6 +42,7 @@ using tacit::CallbackPack;
 using torch_support::distance;
 using torch_support::flat;
 
+namespace window_again_tests {
 namespace {
 
 tacit::Sink quiet() { return tacit::Sink::none(); }
@@ -249,3 +250,5 @@ TEST_CASE("the CPU's real memory halves the batch") {
   REQUIRE(waitpid(child, &status, 0) == child);
   CHECK(status == 0);
 }
+
+}  // namespace window_again_tests

@@ -9,6 +9,7 @@
 using tacit::detail::StopRequest;
 using tacit::detail::WindowReduction;
 
+namespace window_reduction_tests {
 namespace {
 
 /// What the first rank knows after the sum over all.
@@ -60,3 +61,5 @@ TEST_CASE("weights alone take two numbers, and an empty reduction none") {
   reduction.open();
   CHECK(reduction.numbers().empty());
 }
+
+}  // namespace window_reduction_tests

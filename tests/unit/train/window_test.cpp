@@ -13,6 +13,7 @@ using tacit::detail::UpdateSkip;
 template <std::size_t Phases, bool Planned, bool OnDevice = false>
 using Window = tacit::detail::Window<fake::Tensor, Phases, Planned, OnDevice>;
 
+namespace window_tests {
 namespace {
 
 /// A source of batches of 3, 3, 3 and 1 samples over all ranks.
@@ -159,3 +160,5 @@ TEST_CASE("what is found in one phase's gradients does not skip another phase") 
   skip.reset();
   CHECK_FALSE(skip.has_flag());
 }
+
+}  // namespace window_tests
