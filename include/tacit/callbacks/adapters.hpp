@@ -120,8 +120,9 @@ struct EveryN {
 };
 
 /// Lets events through on the main process only.
-/// Requires: the inner callback does nothing that all ranks must do together: record, gather, sum, evaluate, change parameters. One
-/// that states `records` does not compile with several processes.
+/// Requires: the inner callback does nothing that all ranks must do together: record, gather, sum, evaluate, change parameters, skip
+/// an update. One that states `records`, `evaluates_as` or `acts_on_all_ranks` does not compile with several processes. A stop request
+/// of rank 0 ends the run of all ranks.
 template <class Inner>
 struct OnMainProcess {
   using inner_type = Inner;
@@ -132,7 +133,13 @@ struct OnMainProcess {
   class bound : public detail::Filtered<Inner, Composition, detail::MainProcessFilter> {
    public:
     explicit bound(OnMainProcess adapter) : detail::Filtered<Inner, Composition, detail::MainProcessFilter>{std::move(adapter.inner), {}} {
-      if constexpr (requires { requires !Composition::bound_distribution::is_single; } && detail::recorded_tags_t<Inner>::size > 0) detail::report(bad<misuse::EC18, Inner>{});
+      if constexpr (requires { requires !Composition::bound_distribution::is_single; }) {
+        if constexpr (detail::recorded_tags_t<Inner>::size > 0) {
+          detail::report(bad<misuse::EC18, Inner>{});
+        } else if constexpr (detail::acts_on_all_ranks<detail::unwrap_t<Inner>>()) {
+          detail::report(bad<misuse::EC30, Inner>{});
+        }
+      }
     }
   };
 };

@@ -14,6 +14,7 @@ namespace tacit::inline v0 {
 /// Requires: models of LibTorch's modules.
 struct KeepFrozenNorms {
   using events = event::list<event::TrainEpochStart, event::ParametersChanged, event::TrainEpochEnd, event::Aborted<stage::TrainEpoch>>;
+  static constexpr bool acts_on_all_ranks = true;
 
   template <class Composition>
   class bound;

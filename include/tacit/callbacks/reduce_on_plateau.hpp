@@ -25,6 +25,7 @@ template <metric_tag Tag>
 struct ReduceOnPlateau {
   using events = event::list<event::TrainingRunStart, event::TrainingRunEpochEnd>;
   using watches = tacit::watches<Tag>;
+  static constexpr bool acts_on_all_ranks = true;
 
   double factor = 0.1;
   Epochs patience = 10;

@@ -37,6 +37,7 @@ struct TerminateOnNaN {
 
   using events = event::list<event::TrainingRunStart, event::EvaluationRunStart, event::TrainLossComputed, event::TrainStepEnd, event::UpdateStart, event::UpdateEnd,
                              event::TrainEpochEnd, event::EvalEpochStart, event::EvalStepEnd, event::EvalEpochEnd, event::ParametersChanged>;
+  static constexpr bool acts_on_all_ranks = true;
 
   template <class Composition>
   class bound;

@@ -122,6 +122,8 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(ec28, "[TACIT-EC28] a callback that sizes micro-batches lacks a part of that, or it has another form, wanted: Samples micro_batch_rows() const and void halved(Samples most, Sink const&, Progress const&), see docs/errors.md");
   constexpr bool ec29 = N != misuse::EC29;
   static_assert(ec29, "[TACIT-EC29] `batch_limits` of a callback has the wrong form, wanted: public BatchLimits batch_limits() const, see docs/errors.md");
+  constexpr bool ec30 = N != misuse::EC30;
+  static_assert(ec30, "[TACIT-EC30] a callback that acts on all ranks stands in OnMainProcess: model or optimizer of rank 0 alone would change, wanted: the callback without OnMainProcess, see docs/errors.md");
   constexpr bool ec40 = N != misuse::EC40;
   static_assert(ec40, "[TACIT-EC40] a handler takes any number of arguments, wanted: void on(event::X const&, auto& context); a class inside a function cannot have `auto&`, write it outside of the function, see docs/errors.md");
   constexpr bool ec18 = N != misuse::EC18;

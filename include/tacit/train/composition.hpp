@@ -132,6 +132,18 @@ constexpr auto evaluated_by() {
 template <class Callback>
 using evaluated_names_t = typename decltype(evaluated_by<unwrap_t<Callback>>())::value;
 
+/// Whether a callback changes what all ranks have alike, the model or its optimizer, or asks all of them for something; also through adapters.
+template <class Callback>
+constexpr bool acts_on_all_ranks() {
+  if constexpr (requires { requires Callback::acts_on_all_ranks; } || states_evaluations<Callback>) {
+    return true;
+  } else if constexpr (is_adapter<Callback>) {
+    return acts_on_all_ranks<unwrap_t<typename Callback::inner_type>>();
+  } else {
+    return false;
+  }
+}
+
 /// The evaluations of eval sets that have names, and those of the one that has none.
 template <class EvalSets, class... As>
 struct evaluations_of;

@@ -109,6 +109,13 @@ TEST_CASE("n = 0 is refused when the trainer is made") {
   CHECK(make(1) == "accepted");
 }
 
+namespace {
+struct StopAt {
+  std::int64_t update;
+  Flow on(event::UpdateEnd const& event, auto&) { return event.update.value() >= update ? Flow::stop_run : Flow::proceed; }
+};
+}  // namespace
+
 TEST_CASE("OnMainProcess calls on rank 0 only") {
   std::vector<std::vector<std::string>> lines(2);
   fake::run_ranks(2, [&](fake::Rank rank) {
@@ -119,6 +126,24 @@ TEST_CASE("OnMainProcess calls on rank 0 only") {
   CHECK(lines[1].empty());
 }
 
+TEST_CASE("a stop request of rank 0 alone ends the run of all ranks, and what acts on all ranks may stand in one process") {
+  std::vector<std::int64_t> updates(3);
+  std::vector<std::int64_t> epochs(3);
+  fake::run_ranks(3, [&](fake::Rank rank) {
+    auto at_update = trainer(std::make_shared<fake::Linear>(), rank, CallbackPack{OnMainProcess{.inner = StopAt{2}}});
+    auto at_epoch = trainer(std::make_shared<fake::Linear>(), rank,
+                            CallbackPack{OnMainProcess{.inner = tacit::EarlyStopping<tacit::tag::train_loss>{.threshold = 100.0}}});
+    auto const here = static_cast<std::size_t>(rank.number);
+    updates[here] = at_update.train(batches(18), {.epochs = 1, .sink = tacit::Sink::none()}).updates.value();
+    epochs[here] = at_epoch.train(batches(18), {.epochs = 9, .sink = tacit::Sink::none()}).epochs.value();
+  });
+  CHECK(updates == std::vector<std::int64_t>(3, 4));  // asked for after update 2, heard of at the end of the next one
+  CHECK(epochs == std::vector<std::int64_t>(3, 2));
+
+  auto one = trainer(std::make_shared<fake::Linear>(), CallbackPack{OnMainProcess{.inner = tacit::Ema{}}});
+  CHECK(one.train(batches(2), {.epochs = 1, .sink = tacit::Sink::none()}).updates == tacit::Updates{2});
+}
+
 TEST_CASE("When asks a predicate at each event") {
   std::vector<std::string> lines;
   auto one = trainer(std::make_shared<fake::Linear>(),
@@ -126,13 +151,6 @@ TEST_CASE("When asks a predicate at each event") {
   one.train(batches(2), {.epochs = 3, .sink = tacit::Sink::none()});
   CHECK(lines == std::vector<std::string>{"2", "3"});
 }
-
-namespace {
-struct StopAt {
-  std::int64_t update;
-  Flow on(event::UpdateEnd const& event, auto&) { return event.update.value() >= update ? Flow::stop_run : Flow::proceed; }
-};
-}  // namespace
 
 TEST_CASE("what the inner callback returns goes through") {
   auto one = trainer(std::make_shared<fake::Linear>(), CallbackPack{EveryN{.n = 4, .inner = StopAt{1}}});
