@@ -120,9 +120,9 @@ struct EveryN {
 };
 
 /// Lets events through on the main process only.
-/// Requires: the inner callback does nothing that all ranks must do together: record, gather, sum, evaluate, change parameters, skip
-/// an update. One that states `records`, `evaluates_as` or `acts_on_all_ranks` does not compile with several processes. A stop request
-/// of rank 0 ends the run of all ranks.
+/// Requires: the inner callback does nothing that all ranks must do together: record, gather, sum, evaluate, change
+/// parameters, skip an update. One that states `records`, `evaluates_as` or `acts_on_all_ranks` does not compile with
+/// several processes. A stop request of rank 0 ends the run of all ranks.
 template <class Inner>
 struct OnMainProcess {
   using inner_type = Inner;

@@ -207,6 +207,8 @@ class Loader {
  public:
   using dataset_type = std::remove_cvref_t<D>;
   using batch_type = typename fetcher_type::batch_type;
+  /// A function of the user's makes the batches: it may leave samples out.
+  static constexpr bool has_own_collate = !std::same_as<Collate, DefaultCollate> && !std::same_as<Collate, PadCollate>;
   using order_type = std::remove_cvref_t<decltype(std::declval<Sampler const&>().order(OrderRequest{}))>;
 
   /// Throws: ConfigError for a batch size of 0, an epoch of 0 batches, a sampler that does not fit or contradicts the

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <ranges>
 #include <tuple>
 #include <type_traits>
@@ -100,16 +101,18 @@ Batch rows_from(Batch const& batch, std::int64_t first, std::int64_t count) {
   }
 }
 
-/// The rows of a batch where all its tensors have as many, else 0.
+/// The rows of a batch where all its tensors have as many.
 template <class Tensor, class Batch>
-std::int64_t common_rows(Batch const& batch) {
-  std::int64_t rows = -1;
+std::optional<std::int64_t> common_rows(Batch const& batch) {
+  std::optional<std::int64_t> rows;
+  bool are_alike = true;
   for_each_tensor<Tensor>(batch, [&](Tensor const& tensor) {
     if (tensor_traits<Tensor>::dimensions(tensor) == 0) return;
     std::int64_t const own = tensor_traits<Tensor>::size0(tensor);
-    rows = rows < 0 || rows == own ? own : 0;
+    are_alike = are_alike && rows.value_or(own) == own;
+    rows = own;
   });
-  return rows < 0 ? 0 : rows;
+  return are_alike ? rows : std::nullopt;
 }
 
 /// The samples of a batch whose source does not tell: the rows of its first tensor.

@@ -131,6 +131,7 @@ class PassBase {
       }
       if constexpr (planned_batch_source<Source>) {
         samples_ = source_.batch_samples(source_.position() - 1);
+        if constexpr (requires { requires Source::has_own_collate; }) require_a_row_each();
       } else {
         samples_ = rows_of<tensor_type>(*batch_);
       }
@@ -237,6 +238,21 @@ class PassBase {
   [[no_unique_address]] BatchWatch<tensor_type, Source> watch_{};
 
  private:
+  /// Throws: DataError where collate left samples out, and they would count in the weight of the batch.
+  void require_a_row_each() const {
+    constexpr bool counts_samples = !states_weights || phase_count > 1;
+    if constexpr (counts_samples && is_divisible<tensor_type, batch_type>()) {
+      if (std::int64_t const rows = common_rows<tensor_type>(*batch_).value_or(samples_); rows < samples_) refuse_rows(rows);
+    }
+  }
+  [[noreturn, gnu::cold]] void refuse_rows(std::int64_t rows) const {
+    throw DataError{"TACIT-RD139",
+                    message({"collate gave ", rows, rows == 1 ? " row for " : " rows for ", samples_,
+                             " samples, and the batch weighs as much as its samples"}),
+                    message({Training ? "train, epoch " : "evaluate, epoch ", epoch_index().value(), ", batch ", step_index().value()}),
+                    "leave samples out before the loader (data::views::filter), or return `weight` from the step"};
+  }
+
   template <std::size_t... I>
   static auto pointers(std::index_sequence<I...>) -> std::tuple<output_type<I> const*...>;
   decltype(pointers(std::make_index_sequence<phase_count>{})) outputs_{};

@@ -112,7 +112,9 @@ TEST_CASE("n = 0 is refused when the trainer is made") {
 namespace {
 struct StopAt {
   std::int64_t update;
-  Flow on(event::UpdateEnd const& event, auto&) { return event.update.value() >= update ? Flow::stop_run : Flow::proceed; }
+  Flow on(event::UpdateEnd const& event, auto&) {
+    return event.update.value() >= update ? Flow::stop_run : Flow::proceed;
+  }
 };
 }  // namespace
 
@@ -126,20 +128,22 @@ TEST_CASE("OnMainProcess calls on rank 0 only") {
   CHECK(lines[1].empty());
 }
 
-TEST_CASE("a stop request of rank 0 alone ends the run of all ranks, and what acts on all ranks may stand in one process") {
+TEST_CASE("a stop request of rank 0 alone ends the run of all ranks") {
   std::vector<std::int64_t> updates(3);
   std::vector<std::int64_t> epochs(3);
   fake::run_ranks(3, [&](fake::Rank rank) {
     auto at_update = trainer(std::make_shared<fake::Linear>(), rank, CallbackPack{OnMainProcess{.inner = StopAt{2}}});
-    auto at_epoch = trainer(std::make_shared<fake::Linear>(), rank,
-                            CallbackPack{OnMainProcess{.inner = tacit::EarlyStopping<tacit::tag::train_loss>{.threshold = 100.0}}});
+    tacit::EarlyStopping<tacit::tag::train_loss> const stopping{.threshold = 100.0};
+    auto at_epoch = trainer(std::make_shared<fake::Linear>(), rank, CallbackPack{OnMainProcess{.inner = stopping}});
     auto const here = static_cast<std::size_t>(rank.number);
     updates[here] = at_update.train(batches(18), {.epochs = 1, .sink = tacit::Sink::none()}).updates.value();
     epochs[here] = at_epoch.train(batches(18), {.epochs = 9, .sink = tacit::Sink::none()}).epochs.value();
   });
   CHECK(updates == std::vector<std::int64_t>(3, 4));  // asked for after update 2, heard of at the end of the next one
   CHECK(epochs == std::vector<std::int64_t>(3, 2));
+}
 
+TEST_CASE("what acts on all ranks may stand in OnMainProcess where there is one process") {
   auto one = trainer(std::make_shared<fake::Linear>(), CallbackPack{OnMainProcess{.inner = tacit::Ema{}}});
   CHECK(one.train(batches(2), {.epochs = 1, .sink = tacit::Sink::none()}).updates == tacit::Updates{2});
 }

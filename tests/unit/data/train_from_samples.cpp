@@ -1,7 +1,10 @@
+#include <catch2/catch_approx.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "fake/tensor.hpp"
@@ -49,4 +52,75 @@ TEST_CASE("a dataset of samples trains to the same bits for any number of worker
   }
   auto batches = tacit::data::loader(NoisyLine{}, {.batch_size = 5, .shuffle = true, .workers = 2});
   REQUIRE(trained(batches, {.epochs = 3, .seed = 10}) != expected);
+}
+
+namespace {
+
+/// The line without noise; sample 3 is no use.
+struct Line {
+  std::int64_t size() const { return 8; }
+  fake::Batch get(std::int64_t index) const {
+    auto const x = static_cast<double>(index);
+    return {fake::Tensor{{x}}, fake::Tensor{{1.0 + x}}};
+  }
+};
+/// Leaves out samples whose input is `bad` or above.
+struct Without {
+  double bad = 3.0;
+  fake::Batch operator()(std::span<fake::Batch> samples) const {
+    std::vector<double> input;
+    std::vector<double> target;
+    for (fake::Batch const& sample : samples) {
+      if (sample.input.item() >= bad) continue;
+      input.push_back(sample.input.item());
+      target.push_back(sample.target.item());
+    }
+    return {fake::Tensor{std::move(input)}, fake::Tensor{std::move(target)}};
+  }
+};
+struct Twice {
+  fake::Batch operator()(std::span<fake::Batch> samples) const {
+    std::vector<double> input;
+    for (fake::Batch const& sample : samples) input.insert(input.end(), 2, sample.input.item());
+    return {fake::Tensor{input}, fake::Tensor{input}};
+  }
+};
+struct Weighed {
+  fake::Tensor loss;
+  double weight;
+};
+
+std::string error_of(auto const& work) {
+  try {
+    work();
+    return "none";
+  } catch (tacit::DataError const& error) {
+    return std::string{error.code()} + " " + std::string{error.where()} + ": " + std::string{error.problem()};
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a collate function that leaves samples out is an error, unless the step states the weight") {
+  tacit::TrainOptions const options{.epochs = 1, .sink = tacit::Sink::none()};
+  auto const loader = [](auto collate) { return tacit::data::loader(Line{}, {.batch_size = 2}, collate); };
+  tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, tacit::CallbackPack{}};
+  std::string const text = "collate gave 1 row for 2 samples, and the batch weighs as much as its samples";
+  CHECK(error_of([&] { trainer.train(loader(Without{}), options); }) == "TACIT-RD139 train, epoch 0, batch 1: " + text);
+  CHECK(error_of([&] { trainer.evaluate(loader(Without{}), {}); }) == "TACIT-RD139 evaluate, epoch 0, batch 1: " + text);
+  CHECK(error_of([&] { trainer.train(loader(Without{0.0}), options); }).starts_with("TACIT-RD139 train, epoch 0, batch 0: collate gave 0 rows for 2"));
+  CHECK(error_of([&] { trainer.train(loader(Without{8.0}), options); }) == "none");
+  CHECK(error_of([&] { trainer.train(loader(Twice{}), options); }) == "none");
+
+  std::vector<double> weights;
+  tacit::Task task{std::make_shared<fake::Linear>(), fake::Sgd{.lr = 0.0}, [&](fake::Linear& net, fake::Batch const& batch, auto&) {
+    weights.push_back(static_cast<double>(batch.input.values().size()));
+    return Weighed{fake::MeanSquaredError{}(net.forward(batch.input), batch.target), weights.back()};
+  }};
+  tacit::Trainer weighed{task, tacit::CallbackPack{}};
+  auto const result = weighed.train(tacit::data::loader(Line{}, {.batch_size = 2}, Without{7.0}), options);
+  CHECK(weights == std::vector<double>{2, 2, 2, 1});
+  double sum = 0.0;
+  for (int x = 0; x < 7; ++x) sum += (1.0 + 0.5 * x) * (1.0 + 0.5 * x);  // the model begins with 0.5 x
+  CHECK(result[tacit::tag::train_loss{}] == Catch::Approx(sum / 7));
 }
