@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <ranges>
 #include <tuple>
 #include <type_traits>
@@ -101,18 +100,18 @@ Batch rows_from(Batch const& batch, std::int64_t first, std::int64_t count) {
   }
 }
 
-/// The rows of a batch where all its tensors have as many.
+/// The rows of a batch where all its tensors have as many, else `otherwise`.
 template <class Tensor, class Batch>
-std::optional<std::int64_t> common_rows(Batch const& batch) {
-  std::optional<std::int64_t> rows;
+std::int64_t common_rows(Batch const& batch, std::int64_t otherwise = 0) {
+  std::int64_t rows = -1;
   bool are_alike = true;
   for_each_tensor<Tensor>(batch, [&](Tensor const& tensor) {
     if (tensor_traits<Tensor>::dimensions(tensor) == 0) return;
     std::int64_t const own = tensor_traits<Tensor>::size0(tensor);
-    are_alike = are_alike && rows.value_or(own) == own;
+    are_alike = are_alike && (rows < 0 || rows == own);
     rows = own;
   });
-  return are_alike ? rows : std::nullopt;
+  return rows < 0 || !are_alike ? otherwise : rows;
 }
 
 /// The samples of a batch whose source does not tell: the rows of its first tensor.

@@ -147,6 +147,14 @@ class basic_parameter_set {
   SlotNames slot_names_{};
 };
 
+namespace detail {
+[[noreturn, gnu::noinline, gnu::cold]] inline void refuse_no_parameters(std::string_view where) {
+  throw ConfigError{"TACIT-RC20", "there are no parameters to update: the model has none, or all of them are frozen", where,
+                    "let parameters require gradients (freezer.unfreeze), or register the layers (register_module, "
+                    "register_parameter)"};
+}
+}  // namespace detail
+
 /// The parameters of a model that require a gradient, each once: a tied one under its first name.
 /// Requires: `named_parameters()` as LibTorch's modules have it.
 /// Example: auto parameters = parameters_of(*net);

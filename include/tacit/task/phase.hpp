@@ -44,6 +44,9 @@ std::shared_ptr<M> const& shared_model(std::shared_ptr<M> const& model) {
 template <class Holder>
   requires(!std::is_void_v<model_of_t<Holder>>) && requires(Holder const& holder) { holder.ptr(); }
 std::shared_ptr<model_of_t<Holder>> shared_model(Holder const& holder) {
+  if constexpr (requires { holder.is_empty(); }) {
+    if (holder.is_empty()) return nullptr;  // the trainer refuses it
+  }
   return holder.ptr();
 }
 

@@ -3,10 +3,12 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 
+#include "tacit/core/error.hpp"
 #include "tacit/core/list.hpp"
 #include "tacit/core/misuse.hpp"
 #include "tacit/core/report.hpp"
@@ -122,13 +124,28 @@ constexpr auto phase_name() {
   }
 }
 
+/// What points to the model of phase I.
+template <std::size_t I, class T>
+auto& task_model_pointer(T& task) {
+  if constexpr (is_phase_task_v<std::remove_const_t<T>>) {
+    return std::get<I>(task.phases()).model;
+  } else {
+    return task.model;
+  }
+}
 template <std::size_t I, class T>
 auto& task_model(T& task) {
-  if constexpr (is_phase_task_v<std::remove_const_t<T>>) {
-    return *std::get<I>(task.phases()).model;
-  } else {
-    return *task.model;
-  }
+  return *task_model_pointer<I>(task);
+}
+
+[[noreturn, gnu::noinline, gnu::cold]] inline void refuse_no_model(std::string_view phase) {
+  throw ConfigError{"TACIT-RC61", message({"the model", phase.empty() ? "" : " of phase ", phase, " is a null pointer"}), "Trainer",
+                    "pass std::make_shared<Model>(...), or a module holder that has its module"};
+}
+/// Throws: ConfigError where phase I has no model.
+template <std::size_t I, class T>
+void require_model(T const& task) {
+  if (!task_model_pointer<I>(task)) refuse_no_model(phase_name<T, I>().view());
 }
 
 template <std::size_t I, class T>

@@ -111,7 +111,7 @@ class Core {
   template <class Refs>
   Core(task_type&& task, typename Composition::device const& device, typename Composition::precision const& precision,
        typename Composition::distribution const& distribution, Refs&& callbacks)
-      : task_{std::move(task)},
+      : task_{with_models(std::move(task))},
         device_{device.template bind<tensor_type>()},
         distribution_{distribution.template bind<parameters_type>(device_)},
         precision_{precision.template bind<parameters_type>(device_)},
@@ -438,6 +438,11 @@ class Core {
     }
   }
 
+  /// Throws: ConfigError for a model that is a null pointer.
+  static task_type&& with_models(task_type&& task) {
+    [&]<std::size_t... I>(std::index_sequence<I...>) { (detail::require_model<I>(task), ...); }(std::make_index_sequence<phase_count>{});
+    return std::move(task);
+  }
   template <std::size_t... I>
   auto make_phases(std::index_sequence<I...>) {
     if constexpr (transfers) {
@@ -480,6 +485,7 @@ class Core {
   template <std::size_t I>
   Phase<I> make_phase() {
     parameters_type parameters = parameters_of(detail::task_model<I>(task_));
+    if (parameters.empty()) detail::refuse_no_parameters("the model");
     if constexpr (prepares_models<distribution_type, std::remove_cvref_t<decltype(detail::task_model<I>(task_))>>) {
       distribution_.prepare_model(detail::task_model<I>(task_));
     }

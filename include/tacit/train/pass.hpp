@@ -242,7 +242,7 @@ class PassBase {
   void require_a_row_each() const {
     constexpr bool counts_samples = !states_weights || phase_count > 1;
     if constexpr (counts_samples && is_divisible<tensor_type, batch_type>()) {
-      if (std::int64_t const rows = common_rows<tensor_type>(*batch_).value_or(samples_); rows < samples_) refuse_rows(rows);
+      if (std::int64_t const rows = common_rows<tensor_type>(*batch_, samples_); rows < samples_) refuse_rows(rows);
     }
   }
   [[noreturn, gnu::cold]] void refuse_rows(std::int64_t rows) const {

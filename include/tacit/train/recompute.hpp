@@ -92,7 +92,7 @@ void in_parts(Run& run, Step const& step) {
   auto& micro_batch = run.micro_batch();
   auto const whole = run.batch();
   std::int64_t const samples = run.samples();
-  std::int64_t const rows = common_rows<tensor_type>(whole).value_or(0);
+  std::int64_t const rows = common_rows<tensor_type>(whole);
   std::int64_t kept = 0;
   for (std::int64_t first = 0; first < std::max<std::int64_t>(rows, 1);) {
     std::int64_t const most = micro_batch.micro_batch_rows().value_or(std::max<std::int64_t>(rows, 1));

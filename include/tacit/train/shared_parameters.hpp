@@ -181,6 +181,7 @@ template <std::size_t I, class Core, class Change>
 std::size_t change_phase(Core& core, Change& change) {
   auto& phase = core.template phase<I>();
   change_parameters_of<I>(core, change);
+  if (phase.parameters.empty()) refuse_no_parameters("context.change_parameters");
   if constexpr (!Core::is_single) core.distribution().prepare_parameters(phase.parameters);
   if constexpr (Core::keeps_masters) core.precision().prepare_parameters(phase.parameters);
   phase.optimizer.parameters_changed(phase.parameters);

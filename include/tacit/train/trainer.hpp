@@ -846,9 +846,6 @@ class Trainer {
   }
   template <class Model, class Loss, class Optimizer, class... Rest>
   static Task make_supervised(Model& model, Loss& loss, Optimizer& optimizer, Rest&...) {
-    if (detail::shared_model(model) == nullptr) {
-      throw ConfigError{"TACIT-RC61", "the model is a null pointer", "Trainer", "pass std::make_shared<Model>(...)"};
-    }
     return Task{detail::shared_model(model), std::move(loss), std::move(optimizer)};
   }
 

@@ -60,6 +60,17 @@ Pair trained(Optimizer const& optimizer) {
 
 }  // namespace
 
+TEST_CASE("groups over no parameters are refused when they are bound, and when the last one is frozen") {
+  Parameters none;
+  CHECK(code_of([&] { FakeGroups{}.bind(none); }) == "TACIT-RC20");
+  CHECK(code_of([&] { FakeGroups{.groups = {{.name = "a", .takes = optim::named("a"), .options = {}, .may_be_empty = true}}}.bind(none); }) == "TACIT-RC20");
+  Parameters one;
+  one.add("a", fake::Tensor{{1.0}});
+  auto bound = FakeGroups{}.bind(one);
+  one.remove("a");
+  CHECK(code_of([&] { bound.parameters_changed(one); }) == "TACIT-RC20");
+}
+
 TEST_CASE("each group is updated with its own options, and equal options make one optimizer of them") {
   FakeGroups same = two;
   same.groups[0].options = same.base;

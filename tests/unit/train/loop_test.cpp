@@ -2,15 +2,20 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators_all.hpp>
 
+#include "fake/module.hpp"
 #include "fake/tensor.hpp"
+#include "tacit/task/optim/groups.hpp"
 #include "tacit/train/trainer.hpp"
 
 namespace event = tacit::event;
@@ -212,12 +217,80 @@ TEST_CASE("options without a meaning are refused with their own number") {
   } catch (tacit::ConfigError const& error) {
     CHECK(error.code() == "TACIT-RC60");
   }
-  try {
-    tacit::Trainer{std::shared_ptr<fake::Linear>{}, fake::MeanSquaredError{}, fake::Sgd{}, CallbackPack{}};
-    FAIL("no model");
-  } catch (tacit::ConfigError const& error) {
-    CHECK(error.code() == "TACIT-RC61");
+}
+
+namespace {
+/// A module holder as LibTorch's: what it holds may be asked for only where there is something.
+class Holder {
+ public:
+  using ContainedType = fake::Linear;
+  explicit Holder(std::shared_ptr<fake::Linear> module = nullptr) : module_{std::move(module)} {}
+  bool is_empty() const noexcept { return module_ == nullptr; }
+  std::shared_ptr<fake::Linear> const& ptr() const {
+    if (is_empty()) throw std::logic_error{"Accessing empty ModuleHolder"};
+    return module_;
   }
+
+ private:
+  std::shared_ptr<fake::Linear> module_;
+};
+struct Derived : tacit::Supervised<fake::Linear, fake::MeanSquaredError, fake::Sgd> {
+  auto forward(fake::Tensor const& input, auto&) { return model->forward(input); }
+};
+struct WithHolder {
+  using slot = tacit::slot::task;
+  using tensor_type = fake::Tensor;
+  std::shared_ptr<fake::Linear> model;
+  fake::Sgd optimizer;
+  auto train_step(fake::Batch const& batch, auto&) {
+    return tacit::StepResult<fake::Tensor, int>{fake::MeanSquaredError{}(model->forward(batch.input), batch.target), 0};
+  }
+};
+struct Frozen : fake::Module {
+  fake::Tensor forward(fake::Tensor const& x) const { return x; }
+};
+
+std::string refusal(auto const& make) {
+  try {
+    make();
+    return "accepted";
+  } catch (tacit::ConfigError const& error) {
+    return std::string{error.code()} + " " + std::string{error.problem()};
+  }
+}
+}  // namespace
+
+TEST_CASE("a null pointer for a model is refused in every form of a task") {
+  std::shared_ptr<fake::Linear> const none;
+  auto const model = std::make_shared<fake::Linear>();
+  auto const step = [](fake::Linear& net, fake::Batch const& batch, auto&) {
+    return tacit::StepResult<fake::Tensor, int>{fake::MeanSquaredError{}(net.forward(batch.input), batch.target), 0};
+  };
+  fake::MeanSquaredError const loss;
+  fake::Sgd const optimizer;
+  CallbackPack<> const pack;
+  std::string const text = "TACIT-RC61 the model is a null pointer";
+  CHECK(refusal([&] { tacit::Trainer{none, loss, optimizer, pack}; }) == text);
+  CHECK(refusal([&] { tacit::Trainer{Holder{}, loss, optimizer, pack}; }) == text);
+  CHECK(refusal([&] { tacit::Trainer{Holder{model}, loss, optimizer, pack}; }) == "accepted");
+  CHECK(refusal([&] { tacit::Trainer{tacit::Task{none, optimizer, step}, pack}; }) == text);
+  CHECK(refusal([&] { tacit::Trainer{tacit::Task{Holder{}, optimizer, step}, pack}; }) == text);
+  CHECK(refusal([&] { tacit::Trainer{Derived{}, pack}; }) == text);
+  CHECK(refusal([&] { tacit::Trainer{Derived{{model, loss, optimizer}}, pack}; }) == "accepted");
+  CHECK(refusal([&] { tacit::Trainer{WithHolder{}, pack}; }) == text);
+  CHECK(refusal([&] {
+          tacit::Trainer{tacit::Task{tacit::phase<"one">(model, optimizer, step), tacit::phase<"two">(Holder{}, optimizer, step)}, pack};
+        }) == "TACIT-RC61 the model of phase two is a null pointer");
+}
+
+TEST_CASE("a model without parameters that train is refused, whatever the optimizer") {
+  std::string const text = "TACIT-RC20 there are no parameters to update: the model has none, or all of them are frozen";
+  fake::MeanSquaredError const loss;
+  auto const frozen = std::make_shared<Frozen>();
+  CHECK(refusal([&] { tacit::Trainer{frozen, loss, fake::Sgd{}, CallbackPack{}}; }) == text);
+  CHECK(refusal([&] { tacit::Trainer{frozen, loss, tacit::optim::Groups<fake::Sgd>{}, CallbackPack{}}; }) == text);
+  frozen->register_parameter("x", fake::Tensor{{1.0}}, false);
+  CHECK(refusal([&] { tacit::Trainer{frozen, loss, fake::Sgd{}, CallbackPack{}}; }) == text);
 }
 
 namespace {

@@ -50,12 +50,7 @@ inline bool finite_from_zero(double x) { return std::isfinite(x) && x >= 0.0; }
 
 /// Throws: ConfigError for a list without parameters and for one tensor under two names, which would be updated twice.
 inline void check_parameters(ParameterSet const& parameters, std::string_view where) {
-  if (parameters.empty()) {
-    throw ConfigError{"TACIT-RC20", "there are no parameters to update: the model has none, or all of them are frozen",
-                      where,
-                      "let parameters require gradients (freezer.unfreeze), or register the layers (register_module, "
-                      "register_parameter)"};
-  }
+  if (parameters.empty()) refuse_no_parameters(where);
   std::vector<Parameter const*> by_tensor;
   by_tensor.reserve(parameters.size());
   for (Parameter const& p : parameters) by_tensor.push_back(&p);

@@ -59,7 +59,8 @@ struct Groups {
   std::vector<Group<Recipe>> groups{};
 
   /// Effects: as the recipe's; `Parameter::group` becomes the index into `groups`, and their number for `base`.
-  /// Throws: ConfigError for a group without name or predicate, for two of one name, for one that takes no parameter.
+  /// Throws: ConfigError for no parameters, for a group without name or predicate, for two of one name, for one that takes
+  /// no parameter.
   template <class Parameters>
   BoundGroups<Recipe, Parameters> bind(Parameters& parameters) const {
     return {*this, parameters};
@@ -159,6 +160,7 @@ class BoundGroups {
 
   /// Gives new parameters their group and slots and keeps the others'; to be called as well after state was loaded.
   void parameters_changed(Parameters& parameters) {
+    if (parameters.empty()) detail::refuse_no_parameters("optim::Groups");
     std::vector<Parameters> shares(recipe_.groups.size() + 1);
     for (parameter& one : parameters) {
       one.group = static_cast<int>(group_of(one));
