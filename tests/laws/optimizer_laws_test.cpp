@@ -553,7 +553,7 @@ void check_rates(auto const& optimizer) {
                          CallbackPack{std::ref(rates), tacit::ReduceOnPlateau<tacit::tag::train_loss>{
                                                            .factor = 0.5, .patience = 0, .threshold = 1e9}}};
   trainer.train(data, options, tacit::lr(tacit::schedule::linear(1.0, 0.0)),
-                tacit::momentum(tacit::schedule::constant(1.0), "bias"));
+                tacit::momentum(tacit::schedule::constant(1.0), "base"));
   CHECK(rates.seen["base"] == std::vector<double>{0.1, 0.1 * 0.75, 0.1 * 0.5, 0.1 * 0.25});
   CHECK(rates.seen["bias"] == std::vector<double>{0.05, 0.05 * 0.75, 0.05 * 0.5, 0.05 * 0.25});
   rates = {};

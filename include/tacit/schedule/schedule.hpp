@@ -55,30 +55,34 @@ class Length {
   }
 
   friend constexpr Length operator+(Length a, Length b) {
-    a.updates_ += b.updates_;
-    a.epochs_ += b.epochs_;
+    a.updates_ = sum(a.updates_, b.updates_);
+    a.epochs_ = sum(a.epochs_, b.epochs_);
     a.part_ += b.part_;
     return a;
   }
   friend constexpr Length operator-(Length a, Length b) {
-    a.updates_ -= b.updates_;
-    a.epochs_ -= b.epochs_;
+    if (__builtin_sub_overflow(a.updates_, b.updates_, &a.updates_)) throw too_long();
+    if (__builtin_sub_overflow(a.epochs_, b.epochs_, &a.epochs_)) throw too_long();
     a.part_ -= b.part_;
     return a;
   }
 
   /// The length in updates, rounded down.
-  /// Throws: ConfigError where the run does not say what it takes, or the length is negative.
+  /// Throws: ConfigError where the run does not say what it takes, or the length is negative or over 2^63-1.
   constexpr std::int64_t updates(RunLength run) const {
     std::int64_t result = updates_;
     if (epochs_ != 0) {
       if (!run.updates_per_epoch.is_set()) throw unknown("an epoch of the run");
-      result += epochs_ * run.updates_per_epoch.value();
+      std::int64_t of_epochs = 0;
+      if (__builtin_mul_overflow(epochs_, run.updates_per_epoch.value(), &of_epochs)) throw too_long();
+      result = sum(result, of_epochs);
     }
     if (part_ != 0.0) {
       if (!run.updates.is_set()) throw unknown("the run");
       // The small summand keeps 0.3 of 10 from becoming 2.
-      result += static_cast<std::int64_t>(math::detail::product(part_, static_cast<double>(run.updates.value())) + 1e-9);
+      double const of_run = math::detail::product(part_, static_cast<double>(run.updates.value())) + 1e-9;
+      if (!(of_run < 0x1p63 && of_run > -0x1p63)) throw too_long();
+      result = sum(result, static_cast<std::int64_t>(of_run));
     }
     if (result < 0) {
       throw ConfigError{"TACIT-RC92", "a phase has a negative length", "schedule", "shorten the phases around it"};
@@ -90,8 +94,18 @@ class Length {
     return ConfigError{"TACIT-RC91", tacit::detail::message({"the length of ", what, " is not known, and the schedule depends on it"}), "schedule",
                        "limit the run in updates, or give lengths in updates"};
   }
+  /// Throws: ConfigError where no count holds it.
+  static constexpr std::int64_t sum(std::int64_t a, std::int64_t b) {
+    std::int64_t result = 0;
+    if (__builtin_add_overflow(a, b, &result)) throw too_long();
+    return result;
+  }
 
  private:
+  static ConfigError too_long() {
+    return ConfigError{"TACIT-RC144", "a length is over 2^63-1", "schedule::Length",
+                       "give a shorter one; a phase without a length takes the rest of the run"};
+  }
   static constexpr std::int64_t given(bool is_set, std::int64_t count) {
     if (!is_set) throw ConfigError{"TACIT-RC93", "a length is not given", "schedule::Length", "give a number"};
     return count;
@@ -153,7 +167,7 @@ class Bound {
       if (piece.takes_rest) {
         ++open;
       } else {
-        fixed += piece.length.updates(run);
+        fixed = Length::sum(fixed, piece.length.updates(run));
       }
     }
     if (open > 1) {
@@ -192,6 +206,26 @@ class Bound {
     return value_of(i, std::clamp(update.value(), phases_[i].begin.value(), phases_[i].end.value()));
   }
   constexpr double operator()(UpdateIndex update) const { return value(update); }
+
+  /// The highest value of any update of the run. Of several cycles it is the end that they go towards.
+  constexpr double highest() const {
+    double highest = 0.0;
+    for (std::size_t i = 0; i < N; ++i) {
+      Phase const& phase = phases_[i];
+      if (phase.begin == phase.end) continue;
+      Piece const& piece = pieces_[i];
+      double top = value_of(i, phase.begin.value());
+      if (phase.is_endless) {
+        if (piece.power > 1.0 && (piece.shape == Shape::exponential || piece.shape == Shape::step)) top = piece.highest;
+      } else if (piece.shape == Shape::cosine && piece.cycles > 1) {
+        top = kept_within(piece, std::max(piece.from, piece.to));
+      } else if (double const last = value_of(i, phase.end.value() - 1); !(last <= top)) {
+        top = last;
+      }
+      if (!(top <= highest)) highest = top;
+    }
+    return highest;
+  }
 
   constexpr std::array<Phase, N> const& phases() const& noexcept { return phases_; }
   constexpr std::array<Phase, N> phases() const&& { return phases_; }
@@ -251,7 +285,10 @@ class Bound {
         value = product(piece.from, math::sqrt(period / (period + at)));
         break;
     }
-    return std::clamp(product(value, piece.scale), piece.lowest, piece.highest);
+    return kept_within(piece, value);
+  }
+  static constexpr double kept_within(Piece const& piece, double value) {
+    return std::clamp(math::detail::product(value, piece.scale), piece.lowest, piece.highest);
   }
 
   std::array<Piece, N> pieces_;
@@ -288,9 +325,11 @@ class Schedule {
     }
     return result;
   }
-  /// Every value kept within [lowest, highest]. Throws: ConfigError where the bounds are in the wrong order or no numbers.
+  /// Every value kept within [lowest, highest].
+  /// Throws: ConfigError where the bounds are in the wrong order or no numbers, or the upper one is negative.
   constexpr Schedule clamped(double lowest, double highest) const {
     if (!(lowest <= highest)) throw ConfigError{"TACIT-RC98", "the bounds are no interval", "schedule::clamped", "give the lower one first"};
+    if (highest < 0.0) throw ConfigError{"TACIT-RC99", "the upper bound is negative", "schedule::clamped", "a factor is 0 or more"};
     Schedule result = *this;
     for (Piece& piece : result.pieces_) {
       piece.lowest = std::clamp(piece.lowest, lowest, highest);
@@ -326,22 +365,27 @@ constexpr void demand(bool holds, char const* what, char const* where) {
   if (!holds) throw ConfigError{"TACIT-RC99", what, where, "see docs/schedules.md"};
 }
 constexpr bool is_finite(double x) { return x - x == 0.0; }
+/// A factor of a field: none has a use for a negative one.
+constexpr bool is_factor(double x) { return x >= 0.0 && is_finite(x); }
 constexpr Schedule<1> one(Piece const& piece) { return Schedule<1>{{piece}}; }
 
 }  // namespace detail
 
 /// The same value all the time.
 constexpr Schedule<1> constant(double value = 1.0) {
-  detail::demand(detail::is_finite(value), "the value is not finite", "schedule::constant");
+  detail::demand(detail::is_factor(value), "the value is negative or not finite", "schedule::constant");
   return detail::one({.from = value, .to = value});
 }
 /// In a straight line from one value to another.
 constexpr Schedule<1> linear(double from, double to) {
-  detail::demand(detail::is_finite(from) && detail::is_finite(to), "an end is not finite", "schedule::linear");
+  detail::demand(detail::is_factor(from) && detail::is_factor(to), "an end is negative or not finite", "schedule::linear");
   return detail::one({.shape = Shape::linear, .from = from, .to = to});
 }
 /// From `from` to 1 in a straight line; the first update after it uses 1.
-constexpr Schedule<1> warmup(Length length, double from = 0.0) { return linear(from, 1.0).over(length); }
+constexpr Schedule<1> warmup(Length length, double from = 0.0) {
+  detail::demand(from >= 0.0 && from <= 1.0, "`from` is not from 0 to 1", "schedule::warmup");
+  return linear(from, 1.0).over(length);
+}
 
 struct CosineOptions {
   double lowest = 0.0;
@@ -350,15 +394,15 @@ struct CosineOptions {
 };
 /// Half a cosine from 1 to `lowest`, `cycles` times: lowest + (1 - lowest) (1 + cos(pi t^k)) / 2.
 constexpr Schedule<1> cosine(CosineOptions options = {}) {
-  detail::demand(detail::is_finite(options.lowest), "`lowest` is not finite", "schedule::cosine");
+  detail::demand(detail::is_factor(options.lowest), "`lowest` is negative or not finite", "schedule::cosine");
   detail::demand(options.k > 0.0 && detail::is_finite(options.k), "`k` is not a positive number", "schedule::cosine");
   detail::demand(options.cycles >= 1, "`cycles` is below 1", "schedule::cosine");
   return detail::one({.shape = Shape::cosine, .to = options.lowest, .power = options.k, .cycles = options.cycles});
 }
 /// lowest + (1 - lowest) (1 - t)^power.
 constexpr Schedule<1> polynomial(double power, double lowest = 0.0) {
-  detail::demand(power > 0.0 && detail::is_finite(power) && detail::is_finite(lowest), "`power` is not positive, or an end not finite",
-                 "schedule::polynomial");
+  detail::demand(power > 0.0 && detail::is_finite(power), "`power` is not a positive number", "schedule::polynomial");
+  detail::demand(detail::is_factor(lowest), "`lowest` is negative or not finite", "schedule::polynomial");
   return detail::one({.shape = Shape::polynomial, .to = lowest, .power = power});
 }
 /// factor^(u / period), smoothly.
@@ -396,7 +440,7 @@ struct OneCycleOptions {
 };
 /// Up from `start` to 1 and down to `end`, both in half cosines.
 constexpr Schedule<2> one_cycle(OneCycleOptions options = {}) {
-  detail::demand(detail::is_finite(options.start) && detail::is_finite(options.end), "an end is not finite", "schedule::one_cycle");
+  detail::demand(detail::is_factor(options.start) && detail::is_factor(options.end), "an end is negative or not finite", "schedule::one_cycle");
   return detail::one({.shape = Shape::cosine, .from = options.start, .to = 1.0})
       .over(Fraction{options.rising})
       .then(cosine({.lowest = options.end}));

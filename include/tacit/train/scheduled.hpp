@@ -1,7 +1,9 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstddef>
+#include <string>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
@@ -9,6 +11,7 @@
 #include <vector>
 
 #include "tacit/core/error.hpp"
+#include "tacit/core/fixed_string.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/schedule/field.hpp"
 #include "tacit/task/field.hpp"
@@ -23,7 +26,8 @@ template <class Core, class... Fields>
 class Scheduled {
  public:
   static constexpr bool empty = false;
-  /// Throws: ConfigError for a parameter group that no optimizer has, and for two schedules of one field in one group.
+  /// Throws: ConfigError for a parameter group that no optimizer has, for two schedules of one field in one group, for a field
+  /// that is 0 in all of them, and for values that the field cannot have.
   Scheduled(Core& core, schedule::RunLength run, Fields const&... fields) : core_{core}, rows_{Row<Fields>{core, run, fields}...} {
     std::array<std::pair<std::string_view, std::string_view>, sizeof...(Fields)> const all{{{Fields::name.view(), fields.group}...}};
     for (std::size_t a = 0; a < all.size(); ++a) {
@@ -61,10 +65,15 @@ class Scheduled {
    public:
     Row(Core& core, schedule::RunLength run, Field const& field) : field_{field}, run_{run} {
       bool found = field.group.empty();
+      bool is_zero = true;
+      bool is_there = false;
       for_each_phase([&]<std::size_t I>(std::integral_constant<std::size_t, I>) {
         for_each_group(core.template phase<I>().optimizer, [&](std::string_view group, auto& optimizer) {
-          states_[I].push_back(begun(optimizer));
+          states_[I].push_back(begun(optimizer, group));
           found = found || group == field.group;
+          if (!is_for(group)) return;
+          is_there = true;
+          is_zero = is_zero && states_[I].back().field.base == 0.0;
         });
         // Its parameters may come within the run.
         found = found || has_group(core.template phase<I>().optimizer, field.group);
@@ -72,6 +81,11 @@ class Scheduled {
       if (!found) {
         throw ConfigError{"TACIT-RC87", detail::message({"there is no parameter group '", field.group, "'"}),
                           detail::message({name.view(), " schedule"}), "leave the group out, or give the name of one of optim::Groups"};
+      }
+      if (is_there && is_zero) {
+        throw ConfigError{"TACIT-RC145", detail::message({"the schedule multiplies ", name.view(), ", which is 0"}),
+                          detail::message({name.view(), " schedule"}),
+                          "give the optimizer the value that the schedule is a factor of, or leave the schedule out"};
       }
     }
 
@@ -113,14 +127,30 @@ class Scheduled {
       if constexpr (applies<I>) {
         std::size_t at = 0;
         for_each_group(core.template phase<I>().optimizer, [&](std::string_view group, auto& optimizer) {
-          if (at == states_[I].size()) states_[I].push_back(begun(optimizer));  // a group that came within the run
+          if (at == states_[I].size()) states_[I].push_back(begun(optimizer, group));  // a group that came within the run
           State& state = states_[I][at++];
-          if (field_.group.empty() || field_.group == group) visit(state, optimizer);
+          if (is_for(group)) visit(state, optimizer);
         });
       }
     }
 
-    State begun(auto& optimizer) const { return State{resolve(field_, run_, read_field<name>(optimizer))}; }
+    bool is_for(std::string_view group) const { return field_.group.empty() || field_.group == group; }
+    State begun(auto& optimizer, std::string_view group) const {
+      State state{resolve(field_, run_, read_field<name>(optimizer))};
+      if (is_for(group)) require_range(state.field);
+      return state;
+    }
+    /// Throws: ConfigError where the highest value is one that the field cannot have.
+    static void require_range(bound_type const& field) {
+      double const most = field.base * field.factor.highest();
+      constexpr bool is_momentum = name == fixed_string{"momentum"};
+      if (is_momentum ? most < 1.0 : std::isfinite(most)) return;
+      throw ConfigError{"TACIT-RC146",
+                        message({"the schedule takes ", name.view(), " from ", std::to_string(field.base), " up to ", std::to_string(most)}),
+                        message({name.view(), " schedule"}),
+                        is_momentum ? "momentum is below 1: give smaller factors, or cut them off with clamped(0, highest)"
+                                    : "give factors that stay finite, or clamped(0, highest)"};
+    }
     /// Where the curve is at 0 a change cannot be told from it, and counts as the new value.
     static void take_change(State& state, auto& optimizer) {
       double const now = read_field<name>(optimizer);

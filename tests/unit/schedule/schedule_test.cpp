@@ -128,6 +128,32 @@ TEST_CASE("Schedules can be scaled and clamped, in either order", "[schedule]") 
   CHECK(equals(line.clamped(0.1, 0.9).clamped(0.0, 0.5), [](double u) { return std::clamp(1.0 - u / 100, 0.1, 0.5); }));
 }
 
+TEST_CASE("The highest value of a run is that of its updates", "[schedule]") {
+  auto const check = [](auto const& recipe) {
+    auto const bound = resolve(recipe, run);
+    double highest = 0.0;
+    for (std::int64_t u = 0; u < 100; ++u) highest = std::max(highest, bound(UpdateIndex{u}));
+    CHECK(bound.highest() == highest);
+  };
+  check(schedule::constant(0.5));
+  check(schedule::linear(0.5, 2.0));
+  check(schedule::linear(2.0, 0.5));
+  check(schedule::warmup(Updates{20}).then(schedule::cosine()));
+  check(schedule::cosine({.lowest = 3.0}));
+  check(schedule::cosine({.lowest = 0.1, .cycles = 3}));
+  check(schedule::polynomial(2.0, 4.0));
+  check(schedule::exponential(1.1, Updates{10}).scaled(2.0).clamped(0.0, 3.0));
+  check(schedule::step(1.5, Updates{30}));
+  check(schedule::multi_step(0.1, Updates{30}, Updates{60}));
+  check(schedule::inverse_sqrt(Updates{10}));
+  check(schedule::one_cycle());
+  check(schedule::wsd<3>());
+  check(schedule::warmup(Updates{0}).then(schedule::constant(0.25)));
+  CHECK(resolve(schedule::step(0.5, Updates{10}), {}).highest() == 1.0);
+  CHECK(resolve(schedule::step(2.0, Updates{10}), {}).highest() == std::numeric_limits<double>::infinity());
+  CHECK(resolve(schedule::step(2.0, Updates{10}).clamped(0.0, 8.0), {}).highest() == 8.0);
+}
+
 TEST_CASE("A schedule that needs no length works in a run without end", "[schedule]") {
   auto const bound = resolve(schedule::warmup(Updates{10}).then(schedule::inverse_sqrt(Updates{10})), {});
   CHECK(bound(UpdateIndex{5}) == 0.5);
@@ -155,6 +181,23 @@ TEST_CASE("Schedules that cannot be used say so before the first step", "[schedu
   CHECK(code([] { (void)schedule::cosine({.k = 0.0}); }) == "TACIT-RC99");
   CHECK(code([] { (void)schedule::cosine({.cycles = 0}); }) == "TACIT-RC99");
   CHECK(code([] { (void)schedule::constant(nan); }) == "TACIT-RC99");
+  CHECK(code([] { (void)schedule::constant(-0.5); }) == "TACIT-RC99");
+  CHECK(code([] { (void)schedule::linear(1.0, -1e-9); }) == "TACIT-RC99");
+  CHECK(code([] { (void)schedule::linear(-1.0, 1.0); }) == "TACIT-RC99");
+  CHECK(code([] { (void)schedule::warmup(Updates{5}, -0.1); }) == "TACIT-RC99");
+  CHECK(code([] { (void)schedule::warmup(Updates{5}, 1.5); }) == "TACIT-RC99");
+  CHECK(code([] { (void)schedule::cosine({.lowest = -0.1}); }) == "TACIT-RC99");
+  CHECK(code([] { (void)schedule::polynomial(2.0, -0.1); }) == "TACIT-RC99");
+  CHECK(code([] { (void)schedule::one_cycle({.start = -1.0}); }) == "TACIT-RC99");
+  CHECK(code([] { (void)schedule::one_cycle({.end = -1.0}); }) == "TACIT-RC99");
+  CHECK(code([] { (void)schedule::wsd({.warmup_from = -1.0}); }) == "TACIT-RC99");
+  CHECK(code([] { (void)schedule::cosine().clamped(-2.0, -1.0); }) == "TACIT-RC99");
+  CHECK(code([] { (void)schedule::cosine().clamped(-2.0, 0.5); }) == "none");
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  CHECK(code([] { (void)schedule::warmup(schedule::Length{Updates{most}} + Updates{1}); }) == "TACIT-RC144");
+  CHECK(resolving(schedule::warmup(Epochs{most / 2}), run) == "TACIT-RC144");
+  CHECK(resolving(schedule::warmup(Updates{most}).then(schedule::constant().over(Updates{1})), run) == "TACIT-RC144");
+  CHECK(resolving(schedule::warmup(schedule::Length{Fraction{1.0}} + Fraction{1.0}), {.updates = most}) == "TACIT-RC144");
   CHECK(code([] { (void)schedule::wsd({.decay = 0.0}); }) == "TACIT-RC99");
   CHECK(code([] { (void)schedule::wsd({.lowest = 0.0, .form = schedule::Decay::inverse}); }) == "TACIT-RC99");
 }

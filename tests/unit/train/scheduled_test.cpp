@@ -123,6 +123,28 @@ TEST_CASE("a group that is not there is named") {
   }
 }
 
+TEST_CASE("a schedule of values that a field cannot have, or of a field that is 0, is an error before the first step") {
+  auto const refusal = [](fake::Sgd optimizer, auto const& field) {
+    tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, optimizer, CallbackPack{}};
+    try {
+      trainer.train(data, options, field);
+      return std::string{"none"};
+    } catch (tacit::ConfigError const& error) {
+      return std::string{error.code()} + " " + std::string{error.problem()};
+    }
+  };
+  CHECK(refusal({.lr = 0.0}, tacit::lr(schedule::cosine())) == "TACIT-RC145 the schedule multiplies lr, which is 0");
+  CHECK(refusal({.lr = 0.1}, tacit::momentum(schedule::constant(0.5))) == "TACIT-RC145 the schedule multiplies momentum, which is 0");
+  fake::Sgd const heavy{.lr = 0.1, .momentum = 0.5};
+  std::string const text = "TACIT-RC146 the schedule takes momentum from 0.500000 up to ";
+  CHECK(refusal(heavy, tacit::momentum(schedule::constant(2.0))) == text + "1.000000");
+  CHECK(refusal(heavy, tacit::momentum(schedule::linear(1.0, 2.0))) == "none");  // 1: of the first update after the run
+  CHECK(refusal(heavy, tacit::momentum(schedule::linear(1.0, 3.0))) == text + "1.375000");
+  CHECK(refusal(heavy, tacit::momentum(schedule::linear(1.0, 3.0).clamped(0.0, 1.9))) == "none");
+  CHECK(refusal(heavy, tacit::lr(schedule::exponential(1e200, tacit::Updates{1}))).starts_with("TACIT-RC146 the schedule takes lr from 0.1"));
+  CHECK(refusal(heavy, tacit::lr(schedule::constant(0.0))) == "none");
+}
+
 TEST_CASE("schedules, an eval set and named eval sets stand in one call") {
   tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, tacit::eval_sets<"noisy">{}, CallbackPack{}};
   auto const result = trainer.train(data, data, options, tacit::lr(schedule::cosine()), tacit::eval_data<"noisy">(data));
