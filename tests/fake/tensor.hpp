@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -366,6 +367,11 @@ struct tensor_traits<fake::Tensor> {
   static bool same(Tensor const& a, Tensor const& b) {
     ++fake::comparisons;
     return a.ptr() == b.ptr();
+  }
+  static std::uint64_t write_mark(Tensor const& t) noexcept {
+    std::uint64_t mark = 0;
+    for (double const value : t->values) mark = mark * 31 + std::bit_cast<std::uint64_t>(value);
+    return mark;
   }
   static void const* identity(Tensor const& t) {
     ++fake::comparisons;

@@ -36,6 +36,12 @@ concept steps_with_closure = requires { requires std::remove_cvref_t<Bound>::tak
     requires(Bound&& bound, Parameters& parameters, closure_archetype<typename Parameters::tensor_type> const& closure) {
       std::forward<Bound>(bound).step(parameters, closure);
     };
+/// One with weights of its own, as Lookahead. It hears when runs begin and end: weights may be loaded between them.
+template <class Bound, class Parameters>
+concept keeps_weights = requires(Bound& bound, Parameters& parameters) {
+  bound.run_begins(parameters);
+  { bound.run_ends(parameters) } noexcept;
+};
 }  // namespace detail
 
 /// A recipe, `optim::Sgd{.lr = 1e-3}`: bound after the model is on its device, it allocates its state there.

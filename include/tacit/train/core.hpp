@@ -108,6 +108,12 @@ class Core {
     optimizer_type optimizer;
   };
 
+  template <std::size_t... I>
+  static auto keeping_weights(std::index_sequence<I...>)
+      -> std::bool_constant<(detail::keeps_weights<typename Phase<I>::optimizer_type, parameters_type> || ...)>;
+  /// Some optimizer hears when runs begin and end.
+  static constexpr bool optimizers_keep_weights = decltype(keeping_weights(std::make_index_sequence<phase_count>{}))::value;
+
   template <class Refs>
   Core(task_type&& task, typename Composition::device const& device, typename Composition::precision const& precision,
        typename Composition::distribution const& distribution, Refs&& callbacks)
@@ -147,6 +153,14 @@ class Core {
   /// Makes masters again where weights were put into the model since.
   void prepare_masters() {
     std::apply([this](auto&... phases) { (precision_.prepare_parameters(phases.parameters), ...); }, phases_);
+  }
+  /// Calls visit(optimizer, parameters) for the optimizers that keep weights of their own.
+  template <class Visit>
+  void for_each_keeping_weights(Visit const& visit) {
+    auto const look = [&visit](auto& phase) {
+      if constexpr (detail::keeps_weights<decltype(phase.optimizer), parameters_type>) visit(phase.optimizer, phase.parameters);
+    };
+    std::apply([&look](auto&... phases) { (look(phases), ...); }, phases_);
   }
   /// Drops the gradients of every phase.
   void clear_gradients() {

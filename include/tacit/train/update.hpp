@@ -29,9 +29,20 @@ class Updater {
  public:
   Updater(CoreT& core, WindowT& window, Clip const& clip) : core_{core}, window_{window}, clip_{clip} {
     if constexpr (CoreT::keeps_masters) core.prepare_masters();
+    if constexpr (CoreT::optimizers_keep_weights) {
+      core.for_each_keeping_weights([](auto& optimizer, auto& parameters) { optimizer.run_begins(parameters); });
+    }
     if constexpr (counts_skipped) {
       core.precision().discard();
       skipped_before_ = core.precision().skipped(core.log_point());
+    }
+  }
+
+  Updater(Updater const&) = delete;
+  Updater& operator=(Updater const&) = delete;
+  ~Updater() {
+    if constexpr (CoreT::optimizers_keep_weights) {
+      core_.for_each_keeping_weights([](auto& optimizer, auto& parameters) { optimizer.run_ends(parameters); });
     }
   }
 

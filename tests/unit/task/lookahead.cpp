@@ -282,6 +282,44 @@ TEST_CASE("an update with a closure that is taken back is in no slow weight") {
   CHECK(trained(true) == expected);
 }
 
+TEST_CASE("slow weights follow weights that are loaded between two runs") {
+  auto const check = [](auto const& recipe, auto const& load, bool is_replaced) {
+    torch::nn::Linear model{2, 1};
+    tacit::Trainer trainer{model, [](at::Tensor const& p, at::Tensor const& t) { return (p - t).square().mean(); }, recipe, tacit::CallbackPack{}};
+    std::vector<tacit::data::Batch> const batches(3, tacit::data::Batch{at::ones({4, 2}), at::ones({4, 1})});
+    tacit::TrainOptions const options{.epochs = 1, .sink = tacit::Sink::none()};
+    trainer.train(batches, options);
+    load(*model);
+    std::vector<at::Tensor> slow;
+    std::vector<at::Tensor> loaded;
+    auto& parameters = trainer.view().parameters();
+    for (auto const& one : parameters) {
+      slow.push_back(one.slots.back().clone());
+      loaded.push_back(one.model.detach().clone());
+    }
+    trainer.train(batches, {.limit = {.updates = 1}, .sink = tacit::Sink::none()});  // the fourth update: no step of the slow weights
+    std::size_t at = 0;
+    for (auto const& one : parameters) {
+      CHECK(one.slots.back().equal(is_replaced ? loaded[at] : slow[at]));
+      ++at;
+    }
+  };
+  auto const fill = [](torch::nn::LinearImpl& model) {
+    at::NoGradGuard const guard;
+    for (auto& parameter : model.parameters()) parameter.fill_(4.0);
+  };
+  auto const other_memory = [](torch::nn::LinearImpl& model) {  // as torch::load
+    for (auto& parameter : model.parameters()) parameter.set_data(at::full_like(parameter, 4.0));
+  };
+  auto const nothing = [](torch::nn::LinearImpl&) {};
+  optim::Lookahead<optim::Sgd> const plain{.inner = {.lr = 0.1}, .every = 5};
+  check(plain, fill, true);
+  check(plain, other_memory, true);
+  check(plain, nothing, false);
+  check(optim::Groups<optim::Lookahead<optim::Sgd>>{.base = plain}, fill, true);
+  check(optim::Lookahead<optim::Groups<optim::Sgd>>{.inner = {.base = {.lr = 0.1}}, .every = 5}, fill, true);
+}
+
 TEST_CASE("F27: a plateau and a schedule over from_torch, alone, in groups and in Lookahead") {
   auto const rate_after = [](auto const& optimizer) {
     at::Tensor const x = at::ones({8, 1});

@@ -8,6 +8,8 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include "fake/tensor.hpp"
+#include "tacit/task/optim/groups.hpp"
+#include "tacit/task/optim/lookahead.hpp"
 #include "tacit/train/trainer.hpp"
 
 using namespace tacit;
@@ -186,6 +188,60 @@ TEST_CASE("bad input: a run that no epoch brings nearer to its end") {
   CHECK(run(0, {.limit = {.updates = 3, .micro_batches = 30}}).empty());
   CHECK(run(8, {.limit = {.updates = 9}}).empty());
   CHECK(run(11, {.limit = {.updates = 9}}) == "TACIT-RD17");
+}
+
+namespace {
+
+/// Weights after runs of four updates each, which `between` may change before each run but the first.
+std::vector<double> after_runs(int runs, Epochs epochs, Updates every, auto const& between) {
+  auto const model = std::make_shared<fake::Linear>();
+  optim::Lookahead<fake::Sgd> const optimizer{.inner = {.lr = 0.1}, .every = every};
+  Trainer trainer{model, fake::MeanSquaredError{}, optimizer, CallbackPack{}};
+  std::vector<fake::Batch> batches;
+  for (std::int64_t i = 0; i < 4; ++i) batches.push_back(fake::Line{8}.get_batch(std::vector<std::int64_t>{i, i + 4}));
+  for (int run = 0; run < runs; ++run) {
+    if (run > 0) between(*model);
+    trainer.train(batches, {.epochs = epochs, .sink = Sink::none()});
+  }
+  return {model->weight.item(), model->bias.item()};
+}
+
+}  // namespace
+
+TEST_CASE("Lookahead's slow weights follow weights that are loaded between two runs, and stay where none are") {
+  auto const load = [](fake::Linear& model) {
+    model.weight->values = {0.5};
+    model.bias->values = {0.0};
+  };
+  auto const nothing = [](fake::Linear&) {};
+  std::vector<double> const once = after_runs(1, 1, 2, nothing);
+  CHECK(after_runs(2, 1, 2, load) == once);  // the weights that a model begins with
+  CHECK(after_runs(3, 1, 2, load) == once);
+  CHECK(after_runs(2, 1, 3, nothing) == after_runs(1, 2, 3, nothing));
+}
+
+TEST_CASE("slow weights that are loaded with the others stay, in a wrapper and in groups") {
+  using Set = basic_parameter_set<fake::Tensor>;
+  auto const check = [](auto const& recipe) {
+    Set set;
+    set.add("p", fake::Tensor{{1.0}});
+    auto bound = recipe.bind(set);
+    auto const slow = [&set] { return set.find("p")->slots.back().item(); };
+    bound.run_begins(set);
+    bound.run_ends(set);
+    set.find("p")->model->values = {2.0};
+    bound.run_begins(set);
+    CHECK(slow() == 2.0);
+    bound.run_ends(set);
+    set.find("p")->model->values = {3.0};
+    set.find("p")->slots.back()->values = {2.5};
+    bound.state_loaded();
+    bound.run_begins(set);
+    CHECK(slow() == 2.5);
+  };
+  check(optim::Lookahead<fake::Sgd>{});
+  check(optim::Groups<optim::Lookahead<fake::Sgd>>{});
+  check(optim::Lookahead<optim::Lookahead<fake::Sgd>>{});
 }
 
 }  // namespace second_run_tests

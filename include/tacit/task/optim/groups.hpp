@@ -194,6 +194,17 @@ class BoundGroups {
     for (Part& part : parts_) part.optimizer.weights_replaced(part.parameters);
   }
 
+  void run_begins(Parameters const&)
+    requires requires(bound_type& inner, Parameters const& parameters) { inner.run_begins(parameters); }
+  {
+    for (Part& part : parts_) part.optimizer.run_begins(part.parameters);
+  }
+  void run_ends(Parameters const&) noexcept
+    requires requires(bound_type& inner, Parameters const& parameters) { inner.run_ends(parameters); }
+  {
+    for (Part& part : parts_) part.optimizer.run_ends(part.parameters);
+  }
+
   static void visit_state(auto& self, auto&& visit)
     requires visitable_state<bound_type>
   {

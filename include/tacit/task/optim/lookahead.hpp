@@ -4,6 +4,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -102,6 +103,18 @@ class BoundLookahead {
     }
   }
 
+  /// A run begins. Where the weights are not those that the last run left, others were loaded: slow weights start from them.
+  void run_begins(Parameters const& parameters)
+    requires requires(tensor_type const& tensor) { traits::write_mark(tensor); }
+  {
+    if (left_ && *left_ != mark_of(parameters)) weights_replaced(parameters);
+  }
+  void run_ends(Parameters const& parameters) noexcept
+    requires requires(tensor_type const& tensor) { traits::write_mark(tensor); }
+  {
+    left_ = mark_of(parameters);
+  }
+
   /// The inner optimizer: its fields and groups are this one's, for schedules.
   inner_type& inner() & noexcept { return inner_; }
   /// Updates so far, as far as the host knows: those that a mask on a device left out count.
@@ -122,6 +135,7 @@ class BoundLookahead {
   }
   void state_loaded() noexcept {
     counted_ = tensor_type{};
+    left_.reset();  // slow weights came with the others
     if constexpr (requires(inner_type& inner) { inner.state_loaded(); }) inner_.state_loaded();
   }
 
@@ -130,6 +144,12 @@ class BoundLookahead {
     for (auto& parameter : parameters) parameter.slots.clear();
     parameters.set_slot_names({});
     return recipe.inner.bind(parameters);
+  }
+
+  static std::uint64_t mark_of(Parameters const& parameters) noexcept {
+    std::uint64_t mark = 0;
+    for (auto const& parameter : parameters) mark = mark * 0x9E3779B97F4A7C15u + traits::write_mark(parameter.model);
+    return mark;
   }
 
   /// Slow weights take the weights over; `above` wrappers have slots after this one's.
@@ -232,6 +252,7 @@ class BoundLookahead {
   double alpha_;
   inner_type inner_;
   std::int64_t updates_ = 0;
+  std::optional<std::uint64_t> left_{};  // the mark of the weights at the end of the last run
   tensor_type counted_{};  // updates since the slow weights' last step, on the device, once a mask was there
   SlotNames names_{};      // those that the set does not show: the inner optimizer's, or all while it is at work
   SlotNames inner_names_{};
