@@ -329,7 +329,9 @@ class Schedule {
   /// Throws: ConfigError where the bounds are in the wrong order or no numbers, or the upper one is negative.
   constexpr Schedule clamped(double lowest, double highest) const {
     if (!(lowest <= highest)) throw ConfigError{"TACIT-RC98", "the bounds are no interval", "schedule::clamped", "give the lower one first"};
-    if (highest < 0.0) throw ConfigError{"TACIT-RC99", "the upper bound is negative", "schedule::clamped", "a factor is 0 or more"};
+    if (highest < 0.0) {
+      throw ConfigError{"TACIT-RC99", "the upper bound is negative", "schedule::clamped", "give 0 or more"};
+    }
     Schedule result = *this;
     for (Piece& piece : result.pieces_) {
       piece.lowest = std::clamp(piece.lowest, lowest, highest);
@@ -378,7 +380,8 @@ constexpr Schedule<1> constant(double value = 1.0) {
 }
 /// In a straight line from one value to another.
 constexpr Schedule<1> linear(double from, double to) {
-  detail::demand(detail::is_factor(from) && detail::is_factor(to), "an end is negative or not finite", "schedule::linear");
+  bool const are_factors = detail::is_factor(from) && detail::is_factor(to);
+  detail::demand(are_factors, "an end is negative or not finite", "schedule::linear");
   return detail::one({.shape = Shape::linear, .from = from, .to = to});
 }
 /// From `from` to 1 in a straight line; the first update after it uses 1.
@@ -440,7 +443,8 @@ struct OneCycleOptions {
 };
 /// Up from `start` to 1 and down to `end`, both in half cosines.
 constexpr Schedule<2> one_cycle(OneCycleOptions options = {}) {
-  detail::demand(detail::is_factor(options.start) && detail::is_factor(options.end), "an end is negative or not finite", "schedule::one_cycle");
+  bool const are_factors = detail::is_factor(options.start) && detail::is_factor(options.end);
+  detail::demand(are_factors, "an end is negative or not finite", "schedule::one_cycle");
   return detail::one({.shape = Shape::cosine, .from = options.start, .to = 1.0})
       .over(Fraction{options.rising})
       .then(cosine({.lowest = options.end}));

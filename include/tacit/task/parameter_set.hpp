@@ -149,7 +149,8 @@ class basic_parameter_set {
 
 namespace detail {
 [[noreturn, gnu::noinline, gnu::cold]] inline void refuse_no_parameters(std::string_view where) {
-  throw ConfigError{"TACIT-RC20", "there are no parameters to update: the model has none, or all of them are frozen", where,
+  throw ConfigError{"TACIT-RC20", "there are no parameters to update: the model has none, or all of them are frozen",
+                    where,
                     "let parameters require gradients (freezer.unfreeze), or register the layers (register_module, "
                     "register_parameter)"};
 }

@@ -139,7 +139,8 @@ auto& task_model(T& task) {
 }
 
 [[noreturn, gnu::noinline, gnu::cold]] inline void refuse_no_model(std::string_view phase) {
-  throw ConfigError{"TACIT-RC61", message({"the model", phase.empty() ? "" : " of phase ", phase, " is a null pointer"}), "Trainer",
+  throw ConfigError{"TACIT-RC61",
+                    message({"the model", phase.empty() ? "" : " of phase ", phase, " is a null pointer"}), "Trainer",
                     "pass std::make_shared<Model>(...), or a module holder that has its module"};
 }
 /// Throws: ConfigError where phase I has no model.

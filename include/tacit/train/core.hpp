@@ -112,7 +112,8 @@ class Core {
   static auto keeping_weights(std::index_sequence<I...>)
       -> std::bool_constant<(detail::keeps_weights<typename Phase<I>::optimizer_type, parameters_type> || ...)>;
   /// Some optimizer hears when runs begin and end.
-  static constexpr bool optimizers_keep_weights = decltype(keeping_weights(std::make_index_sequence<phase_count>{}))::value;
+  static constexpr bool optimizers_keep_weights =
+      decltype(keeping_weights(std::make_index_sequence<phase_count>{}))::value;
 
   template <class Refs>
   Core(task_type&& task, typename Composition::device const& device, typename Composition::precision const& precision,
@@ -158,7 +159,9 @@ class Core {
   template <class Visit>
   void for_each_keeping_weights(Visit const& visit) {
     auto const look = [&visit](auto& phase) {
-      if constexpr (detail::keeps_weights<decltype(phase.optimizer), parameters_type>) visit(phase.optimizer, phase.parameters);
+      if constexpr (detail::keeps_weights<decltype(phase.optimizer), parameters_type>) {
+        visit(phase.optimizer, phase.parameters);
+      }
     };
     std::apply([&look](auto&... phases) { (look(phases), ...); }, phases_);
   }
@@ -454,7 +457,9 @@ class Core {
 
   /// Throws: ConfigError for a model that is a null pointer.
   static task_type&& with_models(task_type&& task) {
-    [&]<std::size_t... I>(std::index_sequence<I...>) { (detail::require_model<I>(task), ...); }(std::make_index_sequence<phase_count>{});
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      (detail::require_model<I>(task), ...);
+    }(std::make_index_sequence<phase_count>{});
     return std::move(task);
   }
   template <std::size_t... I>

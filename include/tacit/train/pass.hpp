@@ -249,7 +249,8 @@ class PassBase {
     throw DataError{"TACIT-RD139",
                     message({"collate gave ", rows, rows == 1 ? " row for " : " rows for ", samples_,
                              " samples, and the batch weighs as much as its samples"}),
-                    message({Training ? "train, epoch " : "evaluate, epoch ", epoch_index().value(), ", batch ", step_index().value()}),
+                    message({Training ? "train, epoch " : "evaluate, epoch ", epoch_index().value(), ", batch ",
+                             step_index().value()}),
                     "leave samples out before the loader (data::views::filter), or return `weight` from the step"};
   }
 

@@ -26,8 +26,8 @@ template <class Core, class... Fields>
 class Scheduled {
  public:
   static constexpr bool empty = false;
-  /// Throws: ConfigError for a parameter group that no optimizer has, for two schedules of one field in one group, for a field
-  /// that is 0 in all of them, and for values that the field cannot have.
+  /// Throws: ConfigError for a parameter group that no optimizer has, for two schedules of one field in one group, for
+  /// a field that is 0 in all of them, and for values that the field cannot have.
   Scheduled(Core& core, schedule::RunLength run, Fields const&... fields) : core_{core}, rows_{Row<Fields>{core, run, fields}...} {
     std::array<std::pair<std::string_view, std::string_view>, sizeof...(Fields)> const all{{{Fields::name.view(), fields.group}...}};
     for (std::size_t a = 0; a < all.size(); ++a) {
@@ -127,7 +127,7 @@ class Scheduled {
       if constexpr (applies<I>) {
         std::size_t at = 0;
         for_each_group(core.template phase<I>().optimizer, [&](std::string_view group, auto& optimizer) {
-          if (at == states_[I].size()) states_[I].push_back(begun(optimizer, group));  // a group that came within the run
+          if (at == states_[I].size()) states_[I].push_back(begun(optimizer, group));  // it came within the run
           State& state = states_[I][at++];
           if (is_for(group)) visit(state, optimizer);
         });
@@ -146,9 +146,10 @@ class Scheduled {
       constexpr bool is_momentum = name == fixed_string{"momentum"};
       if (is_momentum ? most < 1.0 : std::isfinite(most)) return;
       throw ConfigError{"TACIT-RC146",
-                        message({"the schedule takes ", name.view(), " from ", std::to_string(field.base), " up to ", std::to_string(most)}),
+                        message({"the schedule takes ", name.view(), " from ", std::to_string(field.base), " up to ",
+                                 std::to_string(most)}),
                         message({name.view(), " schedule"}),
-                        is_momentum ? "momentum is below 1: give smaller factors, or cut them off with clamped(0, highest)"
+                        is_momentum ? "momentum is below 1: give smaller factors, or clamped(0, highest)"
                                     : "give factors that stay finite, or clamped(0, highest)"};
     }
     /// Where the curve is at 0 a change cannot be told from it, and counts as the new value.

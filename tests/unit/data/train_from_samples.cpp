@@ -104,20 +104,24 @@ std::string error_of(auto const& work) {
 TEST_CASE("a collate function that leaves samples out is an error, unless the step states the weight") {
   tacit::TrainOptions const options{.epochs = 1, .sink = tacit::Sink::none()};
   auto const loader = [](auto collate) { return tacit::data::loader(Line{}, {.batch_size = 2}, collate); };
-  tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, tacit::CallbackPack{}};
+  fake::MeanSquaredError const loss;
+  tacit::Trainer trainer{std::make_shared<fake::Linear>(), loss, fake::Sgd{}, tacit::CallbackPack{}};
   std::string const text = "collate gave 1 row for 2 samples, and the batch weighs as much as its samples";
   CHECK(error_of([&] { trainer.train(loader(Without{}), options); }) == "TACIT-RD139 train, epoch 0, batch 1: " + text);
-  CHECK(error_of([&] { trainer.evaluate(loader(Without{}), {}); }) == "TACIT-RD139 evaluate, epoch 0, batch 1: " + text);
-  CHECK(error_of([&] { trainer.train(loader(Without{0.0}), options); }).starts_with("TACIT-RD139 train, epoch 0, batch 0: collate gave 0 rows for 2"));
+  std::string const evaluated = error_of([&] { trainer.evaluate(loader(Without{}), {}); });
+  CHECK(evaluated == "TACIT-RD139 evaluate, epoch 0, batch 1: " + text);
+  std::string const of_none = error_of([&] { trainer.train(loader(Without{0.0}), options); });
+  CHECK(of_none.starts_with("TACIT-RD139 train, epoch 0, batch 0: collate gave 0 rows for 2 samples"));
   CHECK(error_of([&] { trainer.train(loader(Without{8.0}), options); }) == "none");
   CHECK(error_of([&] { trainer.train(loader(Twice{}), options); }) == "none");
 
   std::vector<double> weights;
-  tacit::Task task{std::make_shared<fake::Linear>(), fake::Sgd{.lr = 0.0}, [&](fake::Linear& net, fake::Batch const& batch, auto&) {
+  auto const step = [&](fake::Linear& net, fake::Batch const& batch, auto&) {
     weights.push_back(static_cast<double>(batch.input.values().size()));
-    return Weighed{fake::MeanSquaredError{}(net.forward(batch.input), batch.target), weights.back()};
-  }};
-  tacit::Trainer weighed{task, tacit::CallbackPack{}};
+    return Weighed{loss(net.forward(batch.input), batch.target), weights.back()};
+  };
+  fake::Sgd const still{.lr = 0.0};
+  tacit::Trainer weighed{tacit::Task{std::make_shared<fake::Linear>(), still, step}, tacit::CallbackPack{}};
   auto const result = weighed.train(tacit::data::loader(Line{}, {.batch_size = 2}, Without{7.0}), options);
   CHECK(weights == std::vector<double>{2, 2, 2, 1});
   double sum = 0.0;

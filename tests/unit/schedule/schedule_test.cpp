@@ -197,7 +197,8 @@ TEST_CASE("Schedules that cannot be used say so before the first step", "[schedu
   CHECK(code([] { (void)schedule::warmup(schedule::Length{Updates{most}} + Updates{1}); }) == "TACIT-RC144");
   CHECK(resolving(schedule::warmup(Epochs{most / 2}), run) == "TACIT-RC144");
   CHECK(resolving(schedule::warmup(Updates{most}).then(schedule::constant().over(Updates{1})), run) == "TACIT-RC144");
-  CHECK(resolving(schedule::warmup(schedule::Length{Fraction{1.0}} + Fraction{1.0}), {.updates = most}) == "TACIT-RC144");
+  schedule::Length const twice = schedule::Length{Fraction{1.0}} + Fraction{1.0};
+  CHECK(resolving(schedule::warmup(twice), {.updates = most}) == "TACIT-RC144");
   CHECK(code([] { (void)schedule::wsd({.decay = 0.0}); }) == "TACIT-RC99");
   CHECK(code([] { (void)schedule::wsd({.lowest = 0.0, .form = schedule::Decay::inverse}); }) == "TACIT-RC99");
 }

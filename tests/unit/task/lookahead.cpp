@@ -285,7 +285,8 @@ TEST_CASE("an update with a closure that is taken back is in no slow weight") {
 TEST_CASE("slow weights follow weights that are loaded between two runs") {
   auto const check = [](auto const& recipe, auto const& load, bool is_replaced) {
     torch::nn::Linear model{2, 1};
-    tacit::Trainer trainer{model, [](at::Tensor const& p, at::Tensor const& t) { return (p - t).square().mean(); }, recipe, tacit::CallbackPack{}};
+    auto const loss = [](at::Tensor const& p, at::Tensor const& t) { return (p - t).square().mean(); };
+    tacit::Trainer trainer{model, loss, recipe, tacit::CallbackPack{}};
     std::vector<tacit::data::Batch> const batches(3, tacit::data::Batch{at::ones({4, 2}), at::ones({4, 1})});
     tacit::TrainOptions const options{.epochs = 1, .sink = tacit::Sink::none()};
     trainer.train(batches, options);
@@ -297,7 +298,8 @@ TEST_CASE("slow weights follow weights that are loaded between two runs") {
       slow.push_back(one.slots.back().clone());
       loaded.push_back(one.model.detach().clone());
     }
-    trainer.train(batches, {.limit = {.updates = 1}, .sink = tacit::Sink::none()});  // the fourth update: no step of the slow weights
+    // The fourth update: no step of the slow weights.
+    trainer.train(batches, {.limit = {.updates = 1}, .sink = tacit::Sink::none()});
     std::size_t at = 0;
     for (auto const& one : parameters) {
       CHECK(one.slots.back().equal(is_replaced ? loaded[at] : slow[at]));

@@ -278,13 +278,15 @@ TEST_CASE("a null pointer for a model is refused in every form of a task") {
   CHECK(refusal([&] { tacit::Trainer{Derived{}, pack}; }) == text);
   CHECK(refusal([&] { tacit::Trainer{Derived{{model, loss, optimizer}}, pack}; }) == "accepted");
   CHECK(refusal([&] { tacit::Trainer{WithHolder{}, pack}; }) == text);
-  CHECK(refusal([&] {
-          tacit::Trainer{tacit::Task{tacit::phase<"one">(model, optimizer, step), tacit::phase<"two">(Holder{}, optimizer, step)}, pack};
-        }) == "TACIT-RC61 the model of phase two is a null pointer");
+  auto const first = tacit::phase<"one">(model, optimizer, step);
+  auto const second = tacit::phase<"two">(Holder{}, optimizer, step);
+  std::string const of_phase = "TACIT-RC61 the model of phase two is a null pointer";
+  CHECK(refusal([&] { tacit::Trainer{tacit::Task{first, second}, pack}; }) == of_phase);
 }
 
 TEST_CASE("a model without parameters that train is refused, whatever the optimizer") {
-  std::string const text = "TACIT-RC20 there are no parameters to update: the model has none, or all of them are frozen";
+  std::string const text =
+      "TACIT-RC20 there are no parameters to update: the model has none, or all of them are frozen";
   fake::MeanSquaredError const loss;
   auto const frozen = std::make_shared<Frozen>();
   CHECK(refusal([&] { tacit::Trainer{frozen, loss, fake::Sgd{}, CallbackPack{}}; }) == text);

@@ -59,8 +59,8 @@ struct Groups {
   std::vector<Group<Recipe>> groups{};
 
   /// Effects: as the recipe's; `Parameter::group` becomes the index into `groups`, and their number for `base`.
-  /// Throws: ConfigError for no parameters, for a group without name or predicate, for two of one name, for one that takes
-  /// no parameter.
+  /// Throws: ConfigError for no parameters, for a group without name or predicate, for two of one name, for one that
+  /// takes no parameter.
   template <class Parameters>
   BoundGroups<Recipe, Parameters> bind(Parameters& parameters) const {
     return {*this, parameters};

@@ -103,7 +103,8 @@ class BoundLookahead {
     }
   }
 
-  /// A run begins. Where the weights are not those that the last run left, others were loaded: slow weights start from them.
+  /// A run begins. Where the weights are not those that the last run left, others were loaded, and slow weights start
+  /// from them.
   void run_begins(Parameters const& parameters)
     requires requires(tensor_type const& tensor) { traits::write_mark(tensor); }
   {
