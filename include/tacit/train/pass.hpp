@@ -301,13 +301,19 @@ class EvalPass : public PassBase<CoreT, Source, false> {
   void track_loss(typename base::template output_type<I> const& output) {
     this->template add_loss<I>(losses_.open(I), output);
   }
-  bool epoch_is_over() const {
-    bool is_ended = this->core_.pending_stop() != stop_before_;
+  bool epoch_is_over() {
+    StopRequest const request = this->core_.pending_stop();
+    bool is_ended = request != stop_before_;
     if constexpr (steps_across_ranks || base::asks_for_every_batch) {
       is_ended = is_ended && this->core_.world_size() == 1;  // other ranks wait for all of its steps
     }
-    return is_ended || this->core_.progress().step.value() >= this->epoch_limit_;
+    std::int64_t const step = this->core_.progress().step.value();
+    if (is_ended && step < (sized_batch_source<Source> ? this->batches_per_epoch() : this->epoch_limit_)) cut_short_by_ = request;
+    return is_ended || step >= this->epoch_limit_;
   }
+  /// The request that ended the pass before its last batch; none where it is complete. Data of unknown size are taken as cut short
+  /// by a request in their last step.
+  StopRequest cut_short_by() const noexcept { return cut_short_by_; }
   void end_step() {
     keep_shadow();
     this->require_untouched_data();
@@ -356,6 +362,7 @@ class EvalPass : public PassBase<CoreT, Source, false> {
   MicroBatchIndex step_before_;
   bool was_log_point_;
   StopRequest stop_before_{};
+  StopRequest cut_short_by_{};
   EpochLosses<typename CoreT::tensor_type, base::phase_count, false> losses_{};
 };
 

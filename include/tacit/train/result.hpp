@@ -7,6 +7,7 @@
 #include "tacit/events/flow.hpp"
 #include "tacit/metric/history.hpp"
 #include "tacit/train/recorded.hpp"
+#include "tacit/train/stop_request.hpp"
 
 namespace tacit::inline v0 {
 
@@ -25,7 +26,11 @@ void write_latest(Stream& out, History const& metrics, char const* before) {
 /// What an evaluation found: `result[tag::accuracy{}]`.
 class EvalResult {
  public:
-  explicit EvalResult(History metrics) : metrics_{std::move(metrics)} {}
+  explicit EvalResult(History metrics, StopReason reason = StopReason::completed) : metrics_{std::move(metrics)}, reason_{reason} {}
+
+  /// `completed`, or why a stop request ended the evaluation before its last batch: the metrics are then those of the batches until there.
+  StopReason reason() const noexcept { return reason_; }
+  bool is_complete() const noexcept { return reason_ == StopReason::completed; }
 
   /// The value of a metric.
   /// Throws: UsageError that lists what was recorded, if this was not.
@@ -36,15 +41,17 @@ class EvalResult {
   History const& metrics() const& noexcept { return metrics_; }
   History metrics() const&& { return metrics_; }
 
-  /// `eval_loss 0.25, accuracy 0.9`.
+  /// `eval_loss 0.25, accuracy 0.9`; where it is not complete, `eval_loss 0.25 (cut short: stop requested)`.
   template <detail::output_stream Stream>
   friend Stream& operator<<(Stream& out, EvalResult const& result) {
     detail::write_latest(out, result.metrics_, "");
+    if (!result.is_complete()) out << " (cut short: " << result.reason_ << ')';
     return out;
   }
 
  private:
   History metrics_;
+  StopReason reason_;
 };
 
 /// How a training run ended; `result[tag::eval_loss{}]` is the last value of a metric.
@@ -73,6 +80,16 @@ class RunResult {
 };
 
 namespace detail {
+
+/// Why an evaluation ended before its last batch, on this rank or on another one; completed for no request.
+template <class Core>
+StopReason agreed_reason([[maybe_unused]] Core& core, StopRequest request) {
+  if constexpr (!Core::is_single) {
+    if (core.world_size() > 1) request = StopRequest::of_strength(static_cast<int>(core.distribution().agree(request.strength())));
+  }
+  if (request.is_none()) return StopReason::completed;
+  return request.ends_run() ? request.reason() : StopReason::callback;  // only callbacks end an epoch
+}
 
 /// Closes a run's entry in the history and tells how it went.
 template <class Core, class Pass>

@@ -1001,15 +1001,17 @@ class Trainer {
     metrics.begin_run();
     core.record_to(&metrics);
     data::detail::PlaceKeeper<std::remove_reference_t<decltype(source)>> const place{source};
+    StopReason reason = StopReason::completed;
     try {
       detail::EvalPass<core_type, std::remove_reference_t<decltype(source)>> pass{core, source, "", false, options.limit};
       detail::eval_run(pass);
+      reason = detail::agreed_reason(core, pass.cut_short_by());
     } catch (...) {
       core.note_failure();
       throw;
     }
-    metrics.end_run(StopReason::completed, Updates{0});
-    return EvalResult{std::move(metrics)};
+    metrics.end_run(reason, Updates{0});
+    return EvalResult{std::move(metrics), reason};
   }
 
   RunPlan base_plan() {

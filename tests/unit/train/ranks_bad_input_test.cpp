@@ -224,6 +224,18 @@ struct EndOnOneRank {
 };
 }  // namespace
 
+TEST_CASE("two ranks: an evaluation that one of them asks to cut short is complete on neither") {
+  std::array<bool, 2> is_complete{true, true};
+  auto const ends = ends_of([&](fake::Rank rank) {
+    is_complete[static_cast<std::size_t>(rank.number)] =
+        trainer_on(rank, EndOnOneRank{}).evaluate(fake::Line{16}, {.per_device_batch_size = 2, .sink = tacit::Sink::none()}).is_complete();
+  });
+  CAPTURE(ends[0], ends[1]);
+  CHECK(ends[0] == "none");
+  CHECK_FALSE(is_complete[0]);
+  CHECK_FALSE(is_complete[1]);
+}
+
 TEST_CASE("two ranks evaluate data of unknown length to their end, though one of them asks to stop") {
   std::array<double, 2> loss{};
   auto const ends = ends_of([&](fake::Rank rank) {

@@ -1,5 +1,8 @@
 #include <cstdint>
+#include <forward_list>
+#include <functional>
 #include <memory>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -72,6 +75,20 @@ struct CountEvaluations {
   int* intermediate;
   int* whole;
   void on(event::EvalEpochEnd const& event, auto&) { ++*(event.intermediate ? intermediate : whole); }
+};
+
+/// Asks at the end of a step of an evaluation.
+struct AskInEvaluation {
+  std::int64_t step;
+  Flow flow;
+  Flow on(event::EvalStepEnd const& event, auto&) { return event.step.value() == step ? flow : Flow::proceed; }
+};
+/// Calls a function in the second step of an evaluation.
+struct AskOnce {
+  std::function<void()>* ask;
+  void on(event::EvalStepStart const& event, auto&) {
+    if (event.step.value() == 1) (*ask)();
+  }
 };
 
 }  // namespace
@@ -242,6 +259,46 @@ TEST_CASE("slow weights that are loaded with the others stay, in a wrapper and i
   check(optim::Lookahead<fake::Sgd>{});
   check(optim::Groups<optim::Lookahead<fake::Sgd>>{});
   check(optim::Lookahead<optim::Lookahead<fake::Sgd>>{});
+}
+
+TEST_CASE("an evaluation that a stop request cuts short says so") {
+  auto const evaluate = [](std::int64_t step, Flow flow, EvalOptions options = {}) {
+    options.per_device_batch_size = 2;
+    return make_trainer(AskInEvaluation{step, flow}).evaluate(fake::Line{8}, options);
+  };
+  auto const text = [](EvalResult const& result) {
+    std::ostringstream out;
+    out << result;
+    return out.str();
+  };
+  EvalResult const whole = evaluate(9, Flow::stop_run);
+  CHECK(whole.is_complete());
+  CHECK(whole.reason() == StopReason::completed);
+  CHECK(whole.metrics().runs().back().reason == StopReason::completed);
+  CHECK(text(whole).find("cut short") == std::string::npos);
+
+  EvalResult const stopped = evaluate(1, Flow::stop_run);
+  CHECK_FALSE(stopped.is_complete());
+  CHECK(stopped.reason() == StopReason::callback);
+  CHECK(stopped.metrics().runs().back().reason == StopReason::callback);
+  CHECK(text(stopped).ends_with(" (cut short: stopped by a callback)"));
+  CHECK(evaluate(1, Flow::end_epoch).reason() == StopReason::callback);
+
+  // What asks in the last step cuts nothing off.
+  CHECK(evaluate(3, Flow::stop_run).is_complete());
+  CHECK(evaluate(1, Flow::stop_run, {.limit = 2}).is_complete());
+}
+
+TEST_CASE("an evaluation that request_stop() cuts short says so, on data of unknown size too") {
+  std::function<void()> ask;
+  auto trainer = make_trainer(AskOnce{&ask});
+  ask = [&] { trainer.request_stop(); };
+  CHECK(trainer.evaluate(fake::Line{8}, {.per_device_batch_size = 2}).reason() == StopReason::requested);
+  std::forward_list<fake::Batch> const data(4, fake::Batch{fake::Tensor{std::vector<double>{1.0}}, fake::Tensor{std::vector<double>{1.0}}});
+  CHECK(trainer.evaluate(data).reason() == StopReason::requested);
+  CHECK(trainer.evaluate(data, {.limit = 2}).is_complete());
+  ask = [] {};
+  CHECK(trainer.evaluate(data).is_complete());
 }
 
 }  // namespace second_run_tests
