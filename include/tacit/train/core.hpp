@@ -288,7 +288,7 @@ class Core {
     if constexpr (std::is_same_v<Tag, dynamic>) {
       std::string const full = full_name(tag.name);
       detail::require_dynamic_name(tag.name, full, typename Composition::recorded_tags{});
-      writers_.require_same(full, run_.caller);
+      detail::require_own_metric(writers_, full, run_.caller);
       run_.evaluation.note(tag.name, full);
       target().record(full, false, false, run_.progress.epoch, run_.progress.updates, number);
     } else {
@@ -339,7 +339,11 @@ class Core {
       return run_.evaluation.latest(from, Tag::name, full_name(Tag::name), Tag::needs_evaluation);
     }
   }
-  /// The place in the call order of the callback that is being called; tells the writers of dynamic metrics apart.
+  /// The callback that is being called evaluates under a name of its own.
+  void require_own_evaluation(std::string_view as) {
+    detail::require_own_evaluation<typename Composition::named_eval_sets>(evaluators_, as, run_.caller);
+  }
+  /// The place in the call order of the callback that is being called: names that are made at run time belong to it.
   std::size_t exchange_caller(std::size_t place) noexcept { return std::exchange(run_.caller, place); }
   detail::WatchedMetrics& watched() noexcept { return watched_; }
 
@@ -561,7 +565,8 @@ class Core {
   detail::PendingStop stop_{};  // not part of RunState: other threads write to it at any time
   History history_{};
   std::int64_t epochs_begun_ = 0;
-  detail::DynamicWriters writers_{};
+  detail::NameOwners writers_{};
+  detail::NameOwners evaluators_{};
   detail::WatchedMetrics watched_{};
   bool running_ = false;
   LogPoint log_point_{LogPoint::outside_a_run{}};

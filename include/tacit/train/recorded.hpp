@@ -59,25 +59,48 @@ void require_dynamic_name(std::string_view name, std::string_view full, list<Tag
                    "give it another name, or record the tag"};
 }
 
-/// The callback that writes each metric whose name is made at run time.
-class DynamicWriters {
+/// The callback that uses each name made at run time.
+class NameOwners {
  public:
-  /// Throws: UsageError if another callback writes it already.
-  void require_same(std::string const& name, std::size_t place) {
+  /// Returns: false if another callback uses it already.
+  bool take(std::string_view name, std::size_t place) {
     for (std::size_t i = 0; i < names_.size(); ++i) {
-      if (names_[i] != name) continue;
-      if (places_[i] == place) return;
-      throw UsageError{"TACIT-RU34", message({"two callbacks record '", name, "', and would write alternately into one column"}),
-                       "context.record(dynamic{...})", "give each a name of its own"};
+      if (names_[i] == name) return places_[i] == place;
     }
-    names_.push_back(name);
+    names_.emplace_back(name);
     places_.push_back(place);
+    return true;
   }
 
  private:
   std::vector<std::string> names_{};
-  std::vector<std::size_t> places_{};  // of the callback that writes the name
+  std::vector<std::size_t> places_{};  // of the callback that uses the name
 };
+
+/// Throws: UsageError if another callback records a metric of that name.
+inline void require_own_metric(NameOwners& owners, std::string_view name, std::size_t place) {
+  if (owners.take(name, place)) return;
+  throw UsageError{"TACIT-RU34", message({"two callbacks record '", name, "', and would write alternately into one column"}),
+                   "context.record(dynamic{...})", "give each a name of its own"};
+}
+
+/// True if an evaluation as `as` has the name of a named eval set: that without a name is recorded as "as", the others as "as/set".
+template <fixed_string... Names>
+bool has_name_of_set([[maybe_unused]] std::string_view as, eval_sets<Names...>) {
+  [[maybe_unused]] auto const is_one = [](std::string_view name) { return ((Names.view() == name) || ...); };
+  return is_one(as) || (is_one(message({as, "/", Names.view()})) || ...);
+}
+/// Throws: UsageError if a named eval set, or the evaluation of another callback, is recorded under the name.
+template <class EvalSets>
+void require_own_evaluation(NameOwners& owners, std::string_view as, std::size_t place) {
+  if (has_name_of_set(as, EvalSets{})) {
+    throw UsageError{"TACIT-RU35", message({"'", as, "' is the name of an eval set, and the metrics of both would stand in one column"}),
+                     "context.evaluate(name)", "give it a name that is not one of eval_sets<...>"};
+  }
+  if (owners.take(as, place)) return;
+  throw UsageError{"TACIT-RU36", message({"two callbacks evaluate as '", as, "', and the metrics of both would stand in one column"}),
+                   "context.evaluate(name)", "give each a name of its own"};
+}
 
 /// Says once a run which watched metrics have no value, at the end of the first epoch that should have recorded them.
 class WatchedMetrics {

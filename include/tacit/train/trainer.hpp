@@ -893,7 +893,10 @@ class Trainer {
     } else {
       if constexpr (std::is_void_v<Valid>) {
         require_undisturbed(source, nullptr, named);
-        return run_training_with(source, options, [&named](core_type& c, bool intermediate, std::string_view as) { evaluate_named(c, named, intermediate, as); }, schedules);
+        return run_training_with(source, options, [&named](core_type& c, bool intermediate, std::string_view as) {
+          if (!as.empty()) c.require_own_evaluation(as);
+          evaluate_named(c, named, intermediate, as);
+        }, schedules);
       } else {
         auto valid_holder = detail::make_source(std::forward<Valid>(*valid), eval_batch_size_for<Valid>(eval_batch_size, options), false, seed,
                                                 "TrainOptions::eval_per_device_batch_size");
@@ -905,6 +908,7 @@ class Trainer {
         }, extra...);
         require_undisturbed(source, valid_source, named);
         return run_training_with(source, options, [&named, &valid_source](core_type& c, bool intermediate, std::string_view as) {
+          if (!as.empty()) c.require_own_evaluation(as);
           evaluate_set(c, valid_source, as, intermediate, unset);
           evaluate_named(c, named, intermediate, as);
         }, schedules);

@@ -203,6 +203,39 @@ TEST_CASE("T6: one column has one writer") {
 }
 
 namespace {
+struct Evaluates {
+  std::string name;
+  std::string code{};
+  void on(event::TrainEpochEnd const&, auto& context) { code = code_of([&] { context.evaluate(name); }); }
+};
+}  // namespace
+
+TEST_CASE("one column has the metrics of one evaluation") {
+  fake::Line data{8};
+  auto const code_beside = [&](std::string name, auto const& sets, auto const&... eval_data) {
+    Evaluates evaluates{std::move(name)};
+    auto trainer = trainer_of_parts(sets, CallbackPack{Ema{}, std::ref(evaluates)});
+    trainer.train(data, data, {.epochs = 2, .sink = Sink::none()}, eval_data...);
+    return evaluates.code;
+  };
+  SECTION("the name of a named eval set") {
+    CHECK(code_beside("clean", eval_sets<"clean">{}, eval_data<"clean">(data)) == "TACIT-RU35");
+    CHECK(code_beside("a", eval_sets<"a/b", "b">{}, eval_data<"a/b">(data), eval_data<"b">(data)) == "TACIT-RU35");
+    CHECK(code_beside("a", eval_sets<"a/b">{}, eval_data<"a/b">(data)).empty());
+    CHECK(code_beside("", eval_sets<"clean">{}, eval_data<"clean">(data)).empty());
+  }
+  SECTION("the name of another callback's evaluation") { CHECK(code_beside("ema", eval_sets<>{}) == "TACIT-RU36"); }
+  SECTION("one callback under one name, also in a second run") {
+    Evaluates evaluates{"mine"};
+    auto trainer = trainer_of_parts(CallbackPack{Ema{}, std::ref(evaluates)});
+    for (int run = 0; run < 2; ++run) trainer.train(data, data, {.epochs = 2, .sink = Sink::none()});
+    CHECK(evaluates.code.empty());
+    CHECK(trainer.history().values(dynamic{"mine/eval_loss"}).size() == 4);
+    CHECK(trainer.history().values(dynamic{"ema/eval_loss"}).size() == 4);
+  }
+}
+
+namespace {
 struct Told {
   std::vector<std::string>* log;
   std::string name;
