@@ -687,7 +687,7 @@ struct Type {
     set_if(options.limit.samples, plan.sample_limit);
     if (plan.clip == reference::Clip::norm) options.clip.norm = plan.clip_at;
     if (plan.clip == reference::Clip::value) options.clip.value = plan.clip_at;
-    set_if(options.evaluation.every_updates, plan.evaluate_every_updates);
+    if (plan.has_evaluation) set_if(options.evaluation.every_updates, plan.evaluate_every_updates);
     options.evaluation.every_epochs = plan.evaluates_epochs ? 1 : 0;
 
     auto const with_schedule = [&](auto const& train) {

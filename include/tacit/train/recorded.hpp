@@ -87,7 +87,7 @@ inline void require_own_metric(NameOwners& owners, std::string_view name, std::s
 /// True if an evaluation as `as` has the name of a named eval set: that without a name is recorded as "as", the others as "as/set".
 template <fixed_string... Names>
 bool has_name_of_set([[maybe_unused]] std::string_view as, eval_sets<Names...>) {
-  [[maybe_unused]] auto const is_one = [](std::string_view name) { return ((Names.view() == name) || ...); };
+  [[maybe_unused]] auto const is_one = []([[maybe_unused]] std::string_view name) { return ((Names.view() == name) || ...); };
   return is_one(as) || (is_one(message({as, "/", Names.view()})) || ...);
 }
 /// Throws: UsageError if a named eval set, or the evaluation of another callback, is recorded under the name.

@@ -713,10 +713,7 @@ class Trainer {
       return detail::RefusedSession{};
     } else {
       check(options);
-      if (options.per_device_batch_size.is_set()) {
-        throw ConfigError{"TACIT-RC60", "a batch size is given, but the data make their own batches", "TrainOptions::per_device_batch_size",
-                          "leave it out: a session is given its batches"};
-      }
+      check_session(options);
       return Session<core_type, Batch>{*core_, options, [this](TrainOptions const& own) {
                                          core_->begin_run(own.sink);
                                          plan_training(detail::GivenBatches<Batch>{}, own);
@@ -864,6 +861,8 @@ class Trainer {
   RunResult run_training(Data&& data, [[maybe_unused]] ValidPointer valid, TrainOptions const& options, Extra&&... extra) {
     check(options);
     require_limit(options);
+    constexpr bool evaluates = !std::is_void_v<Valid> || detail::eval_data_of<std::remove_cvref_t<Extra>...>::size > 0;
+    if constexpr (!evaluates) require_no_evaluation(options, "leave it out, or call train(train, valid, options)");
     core_type& core = *core_;
     detail::RunGuard const guard{core};
     core.begin_run(options.sink);
@@ -888,7 +887,7 @@ class Trainer {
       std::apply([&](auto&... one) { (detail::add_source(terms, "eval set " + std::string{one.name}, detail::source_in(one.holder), core.world_size(), most), ...); }, named);
     };
     if constexpr (std::is_void_v<Valid>) detail::agree_on_training(core, "train", source, options, eval_terms, extra...);
-    if constexpr (std::is_void_v<Valid> && std::tuple_size_v<decltype(named)> == 0) {
+    if constexpr (!evaluates) {
       return run_training_with(source, options, detail::no_evaluation{}, schedules);
     } else {
       if constexpr (std::is_void_v<Valid>) {

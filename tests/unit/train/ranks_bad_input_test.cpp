@@ -55,8 +55,7 @@ std::array<std::string, 2> ends_of(Body const& body) {
 bool contains(std::string const& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 tacit::TrainOptions options() {
-  return {
-      .epochs = 2, .per_device_batch_size = 2, .eval_per_device_batch_size = 2, .seed = 3, .sink = tacit::Sink::none()};
+  return {.epochs = 2, .per_device_batch_size = 2, .seed = 3, .sink = tacit::Sink::none()};
 }
 template <class... Callbacks>
 auto trainer_on(fake::Rank rank, Callbacks... callbacks) {

@@ -263,7 +263,8 @@ std::string composed(Train const& train) {
 }  // namespace
 
 TEST_CASE("F2: data, schedules and composition that differ between ranks are refused") {
-  auto const options = options_for(2, 1);
+  auto options = options_for(2, 1);
+  options.eval_per_device_batch_size = tacit::unset;
   auto const trainer_with = [](fake::Rank rank, double lr, auto... callbacks) {
     return tacit::Trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{.lr = lr}, rank, CallbackPack{callbacks...}};
   };

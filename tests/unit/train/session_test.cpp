@@ -210,12 +210,27 @@ TEST_CASE("a trainer is running while its session lives") {
   }  // left without finish: the run counts as broken off
   CHECK_FALSE(trainer.history().runs().back().finished);
   CHECK(trainer.train(fake::Line{4}, {.epochs = 1, .per_device_batch_size = 2}).updates == tacit::Updates{2});
-  try {
-    static_cast<void>(trainer.session<fake::Batch>({.per_device_batch_size = 4}));
-    FAIL("nothing thrown");
-  } catch (tacit::ConfigError const& error) {
-    CHECK(error.code() == "TACIT-RC60");
-  }
+}
+
+TEST_CASE("bad input: options that a session would ignore") {
+  auto trainer = trainer_of(std::make_shared<fake::Linear>());
+  auto const code_of = [&](tacit::TrainOptions options) -> std::string {
+    options.sink = tacit::Sink::none();
+    try {
+      trainer.session<fake::Batch>(options).finish();
+    } catch (tacit::ConfigError const& error) {
+      return error.code() + " " + error.where();
+    }
+    return "accepted";
+  };
+  CHECK(code_of({}) == "accepted");
+  CHECK(code_of({.evaluation = {.every_epochs = 0}}) == "accepted");
+  CHECK(code_of({.first_epoch = 3}) == "accepted");
+  CHECK(code_of({.per_device_batch_size = 4}) == "TACIT-RC60 TrainOptions::per_device_batch_size");
+  CHECK(code_of({.seed = 1}) == "TACIT-RC145 TrainOptions::seed");
+  CHECK(code_of({.eval_per_device_batch_size = 4}) == "TACIT-RC144 TrainOptions::eval_per_device_batch_size");
+  CHECK(code_of({.evaluation = {.every_epochs = 2}}) == "TACIT-RC144 TrainOptions::evaluation.every_epochs");
+  CHECK(code_of({.evaluation = {.every_updates = 2}}) == "TACIT-RC144 TrainOptions::evaluation.every_updates");
 }
 
 }  // namespace session_tests
