@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <concepts>
 #include <cstdint>
 #include <span>
@@ -34,7 +35,7 @@ namespace tacit::inline v0 {
 /// get nothing, and it has its own behind theirs.
 ///
 /// Besides, it may have groups of members, each whole or not at all: `reduces_during_backward`, `sums_beside_backward`,
-/// `waits_for_every_rank`, `prepares_models`. To name one member of a group and not the others does not compile.
+/// `waits_for_every_rank`, `prepares_models`. To give a member another form, or to name one member of a group and not the others does not compile.
 template <class Bound, class Parameters>
 concept bound_distribution =
     requires(Bound& bound, typename Parameters::tensor_type& tensor, typename Parameters::tensor_type const& fixed, Parameters& parameters,
@@ -83,6 +84,24 @@ concept waits_for_every_rank = requires(Bound& bound) {
 /// One that is given the model once, before `prepare_parameters`, for what that leaves out: frozen parameters and buffers.
 template <class Bound, class Model>
 concept prepares_models = requires(Bound& bound, Model& model) { bound.prepare_model(model); };
+
+/// Those of the optional members that stand alone.
+template <class Bound>
+concept gathers_late = requires(Bound& bound, std::string_view text) {
+  { bound.meet(text) } -> std::same_as<std::vector<std::string>>;
+};
+template <class Bound>
+concept begins_runs = requires(Bound& bound) {
+  { bound.begin_run() } -> std::same_as<void>;
+};
+template <class Bound, class Model>
+concept shares_buffers = requires(Bound& bound, Model& model) {
+  { bound.share_buffers(model) } -> std::same_as<void>;
+};
+template <class Bound>
+concept awaits_main = requires(Bound& bound, std::chrono::milliseconds limit) {
+  { bound.await_main(true, limit) } -> std::same_as<bool>;
+};
 
 /// Who else trains the same model: `policy.bind<Parameters>(device)` gives a bound distribution.
 template <class Policy, class Parameters, class Device>
@@ -148,6 +167,10 @@ consteval misuse half_in_bound_distribution() {
       return misuse::EP72;
     } else if constexpr (!prepares_models<Bound, Model> && !requires { &probe::prepare_model; }) {
       return misuse::EP73;
+    } else if constexpr ((!requires { &probe::meet; } && !gathers_late<Bound>) || (!requires { &probe::begin_run; } && !begins_runs<Bound>) ||
+                         (!requires { &probe::share_buffers; } && !shares_buffers<Bound, Model>) ||
+                         (!requires { &probe::await_main; } && !awaits_main<Bound>)) {
+      return misuse::EP80;
     } else {
       return misuse::none;
     }

@@ -79,8 +79,14 @@ consteval misuse missing_in_bound_optimizer() {
   }
 }
 
-/// The first group of optional members that a bound optimizer names and does not have whole: a step with a closure, and the
-/// pair `field(name<"x">{})`, `set_field(name<"x">{}, value)`.
+/// One that hears when its state was loaded: what it derives from its members it makes anew.
+template <class Bound>
+concept hears_of_state = requires(Bound& bound) {
+  { bound.state_loaded() } noexcept;
+};
+
+/// The first group of optional members that a bound optimizer names and does not have whole: a step with a closure, the
+/// pair `field(name<"x">{})`, `set_field(name<"x">{}, value)`, and `state_loaded()`.
 template <class Bound, class Parameters>
 consteval misuse half_in_bound_optimizer() {
   if constexpr (!can_be_probed<Bound>) {
@@ -94,6 +100,8 @@ consteval misuse half_in_bound_optimizer() {
       return misuse::EO20;
     } else if constexpr (requires { &probe::field; } != requires { &probe::set_field; }) {
       return misuse::EO21;
+    } else if constexpr (!requires { &probe::state_loaded; } && !hears_of_state<Bound>) {
+      return misuse::EO22;
     } else {
       return misuse::none;
     }

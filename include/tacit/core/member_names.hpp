@@ -15,12 +15,13 @@ struct every_name {
   // callbacks
   int on, batch_limits, micro_batch_rows, halved, evaluates_as;
   // visitors
-  int visit_state, visit_config;
+  int visit_state, visit_config, state_loaded;
   // tasks and losses
   int train_step, eval_step, forward, loss, visit_tensors;
   // groups of policies
   int begin_forward, during_backward, begin_sum, end_sum, needs_every_rank, absent, prepare_model,
-      prepare_parameters, write_back, skipped, discard, scaler, run_scope, forward_scope, release_memory;
+      prepare_parameters, write_back, skipped, discard, scaler, run_scope, forward_scope, release_memory, meet, begin_run,
+      share_buffers, await_main;
   // optimizers
   int takes_closure, field, set_field;
   // those of pytorch-accelerated, and spellings of `on`

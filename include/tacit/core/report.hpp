@@ -234,6 +234,10 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(ep78, "[TACIT-EP78] `release_memory` of a bound device has the wrong form, wanted: void release_memory(), see docs/errors.md");
   constexpr bool ep79 = N != misuse::EP79;
   static_assert(ep79, "[TACIT-EP79] a bound device that looks at the work lacks a part of that, wanted: auto run_scope() and auto forward_scope(), guards, and void after_update(), see docs/errors.md");
+  constexpr bool ep80 = N != misuse::EP80;
+  static_assert(ep80, "[TACIT-EP80] an optional member of a bound distribution has the wrong form, wanted: std::vector<std::string> meet(std::string_view), void begin_run(), void share_buffers(Model&), bool await_main(bool, std::chrono::milliseconds), see docs/errors.md");
+  constexpr bool ep81 = N != misuse::EP81;
+  static_assert(ep81, "[TACIT-EP81] `excludes` of a policy is no list, wanted: using excludes = tacit::list<Other, ...>, see docs/errors.md");
   constexpr bool ep42 = N != misuse::EP42;
   static_assert(ep42, "[TACIT-EP42] a bound distribution sums no tensors, wanted: Tensor sum(Tensor const&), see docs/errors.md");
   constexpr bool eo01 = N != misuse::EO01;
@@ -252,6 +256,8 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(eo20, "[TACIT-EO20] a bound optimizer that takes a closure lacks a part of that, wanted: static constexpr bool takes_closure = true and void step(Parameters&, closure), see docs/errors.md");
   constexpr bool eo21 = N != misuse::EO21;
   static_assert(eo21, "[TACIT-EO21] a bound optimizer lacks one of the pair of functions that a schedule of a field needs, wanted: double field(name<\"x\">) and void set_field(name<\"x\">, double), see docs/errors.md");
+  constexpr bool eo22 = N != misuse::EO22;
+  static_assert(eo22, "[TACIT-EO22] `state_loaded` of a bound optimizer has the wrong form, wanted: void state_loaded() noexcept, see docs/errors.md");
   constexpr bool ev01 = N != misuse::EV01;
   static_assert(ev01, "[TACIT-EV01] state would not be saved: a callback of the pack saves, and this type has data members but no visitor, wanted: static void visit_state(auto& self, auto&& visit) or visit_config, see docs/errors.md");
   constexpr bool ev02 = N != misuse::EV02;
@@ -266,6 +272,8 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(ev06, "[TACIT-EV06] a visited member cannot be restored, wanted: a type with a default constructor and a move assignment that is noexcept, or a visit_state of its own, see docs/errors.md");
   constexpr bool ev07 = N != misuse::EV07;
   static_assert(ev07, "[TACIT-EV07] a part to save or load has no visitor, wanted: static void visit_state(auto& self, auto&& visit), one visit(\"key\", self.member) per member, see docs/errors.md");
+  constexpr bool ev08 = N != misuse::EV08;
+  static_assert(ev08, "[TACIT-EV08] `state_loaded` of a part has the wrong form, wanted: public static void state_loaded(auto& self) noexcept, see docs/errors.md");
   constexpr bool er01 = N != misuse::ER01;
   static_assert(er01, "[TACIT-ER01] choices make more than 8 programs in one, wanted: fewer choices, or run(argc, argv, tacit::allow_many, ...), see docs/errors.md");
   constexpr bool er02 = N != misuse::ER02;

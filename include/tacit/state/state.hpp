@@ -431,11 +431,6 @@ class StagedValue final : public Staged {
   T value_;
 };
 
-/// A part that hears when its members are in their places: `static void state_loaded(auto& self) noexcept`.
-template <class T>
-concept hears_of_load = requires(T& part) {
-  { T::state_loaded(part) } noexcept;
-};
 template <class T>
 class StagedNews final : public Staged {
  public:
@@ -486,7 +481,11 @@ class Decoder {
         }
       }
     });
-    if constexpr (hears_of_load<T>) staged.push_back(std::make_unique<StagedNews<T>>(object));
+    if constexpr (hears_of_load<T>) {
+      staged.push_back(std::make_unique<StagedNews<T>>(object));
+    } else if constexpr (misses_load<T> && !requires { object.state_loaded(); }) {  // a bound optimizer is told by the part that has it
+      report(bad<misuse::EV08, T>{});
+    }
   }
 
   /// Reads a value; false if a difference was noted in its place.
@@ -792,7 +791,7 @@ inline std::string state_file_name(std::string_view extension, int rank, int wor
   return "state" + ranks + "." + std::string{extension};
 }
 
-/// A part that has no visitor, or a wrong one, is told so, and by nothing else.
+/// A part that has no visitor, or another form of one, is told so, and by nothing else.
 template <class T>
 constexpr void report_visitor() {
   using Plain = std::remove_const_t<T>;
@@ -800,6 +799,8 @@ constexpr void report_visitor() {
     report(bad<misuse::EV02, Plain>{});
   } else if constexpr (!visitable_state<Plain>) {
     report(bad<misuse::EV07, Plain>{});
+  } else if constexpr (misses_load<Plain>) {
+    report(bad<misuse::EV08, Plain>{});
   }
 }
 

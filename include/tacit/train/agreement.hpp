@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "tacit/concepts/batch_source.hpp"
+#include "tacit/concepts/distribution_policy.hpp"
 #include "tacit/core/error.hpp"
 #include "tacit/core/type_name.hpp"
 #include "tacit/core/units.hpp"
@@ -103,7 +104,7 @@ void require_agreement(Distribution& distribution, Terms const& terms, char cons
   std::vector<std::string> all;
   try {
     // Ranks come to the start of a run when their data are loaded: a distribution may wait longer for that than for a collective.
-    if constexpr (requires { distribution.meet(terms.text()); }) {
+    if constexpr (gathers_late<Distribution>) {
       all = distribution.meet(terms.text());
     } else {
       all = distribution.gather(std::string_view{terms.text()});
@@ -236,7 +237,7 @@ void add_composition(Terms& terms, Core& core) {
 
 template <class Core>
 void begin_distributed(Core& core) {
-  if constexpr (requires { core.distribution().begin_run(); }) core.distribution().begin_run();
+  if constexpr (begins_runs<typename Core::distribution_type>) core.distribution().begin_run();
 }
 
 /// Buffers become rank 0's, running statistics say: an evaluation, an average and a saved model are then the same on all ranks.

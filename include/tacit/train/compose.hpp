@@ -770,6 +770,12 @@ constexpr auto check_policies() {
       } else {
         return refuse<missing_in_distribution<Distribution, parameters, bound_device>(), Distribution>{};
       }
+    } else if constexpr (states_excludes_badly<Device>) {
+      return refuse<misuse::EP81, Device>{};
+    } else if constexpr (states_excludes_badly<Precision>) {
+      return refuse<misuse::EP81, Precision>{};
+    } else if constexpr (states_excludes_badly<Distribution>) {
+      return refuse<misuse::EP81, Distribution>{};
     } else if constexpr (!compatible<Device, Precision> || !compatible<Precision, Device>) {
       return refuse<misuse::EP41, Device, Precision>{};
     } else if constexpr (!compatible<Device, Distribution> || !compatible<Distribution, Device>) {

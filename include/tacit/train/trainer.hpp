@@ -15,6 +15,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "tacit/concepts/distribution_policy.hpp"
 #include "tacit/core/misuse.hpp"
 #include "tacit/core/report.hpp"
 #include "tacit/data/loader.hpp"
@@ -756,7 +757,7 @@ class Trainer {
   void main_process_first(Work&& work, std::chrono::milliseconds timeout = std::chrono::minutes{30}) {
     auto& distribution = core_->distribution();
     auto const is_done = [&](bool failed) {
-      if constexpr (requires { distribution.await_main(failed, timeout); }) {
+      if constexpr (awaits_main<typename core_type::distribution_type>) {
         return distribution.await_main(failed, timeout);
       } else {
         return distribution.agree(failed ? 1 : 0) == 0;

@@ -1,0 +1,24 @@
+// expect: TACIT-EP80
+#include "fake/tensor.hpp"
+#include "tacit/train/trainer.hpp"
+
+struct Mine {
+  using slot = tacit::slot::distribution;
+  template <class Parameters>
+  struct bound : tacit::distribution_archetype::bound<Parameters> {
+#ifdef FIX
+    std::vector<std::string> meet(std::string_view text) { return {std::string{text}}; }
+#else
+    void meet(std::string_view) {}
+#endif
+  };
+  template <class Parameters, class Device>
+  bound<Parameters> bind(Device const&) const {
+    return {};
+  }
+};
+
+int main() {
+  tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, Mine{}, tacit::CallbackPack{}};
+  trainer.train(fake::Line{8}, {.epochs = 1});
+}

@@ -1,0 +1,24 @@
+// expect: TACIT-EV08
+#include "fake/tensor.hpp"
+#include "tacit/train/trainer.hpp"
+
+struct Save {
+  static constexpr bool saves_state = true;
+  void on(tacit::event::TrainingRunEnd const&, auto&) {}
+};
+struct CountSteps {
+  int steps = 0;
+  void on(tacit::event::UpdateEnd const&, auto&) { ++steps; }
+  static void visit_state(auto& self, auto&& visit) { visit("steps", self.steps); }
+#ifdef FIX
+  static void state_loaded(auto& self) noexcept { self.is_fresh = false; }
+#else
+  void state_loaded() { is_fresh = false; }
+#endif
+  bool is_fresh = true;
+};
+
+int main() {
+  tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, tacit::CallbackPack{CountSteps{}, Save{}}};
+  trainer.train(fake::Line{8}, {.epochs = 1});
+}
