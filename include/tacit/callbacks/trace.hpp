@@ -13,6 +13,7 @@
 #include <boost/pfr/core.hpp>
 
 #include "tacit/callbacks/event_text.hpp"
+#include "tacit/core/aggregate.hpp"
 #include "tacit/core/sink.hpp"
 #include "tacit/events/events.hpp"
 #include "tacit/events/flow.hpp"
@@ -76,7 +77,7 @@ struct stage_of<event::EvalStepStart> : stage_event<stage::EvalStep, stage_step:
 template <>
 struct stage_of<event::EvalStepEnd> : stage_event<stage::EvalStep, stage_step::end> {};
 
-/// The fields of an event as text: " epoch=0 step=3"; of a user's event their values alone.
+/// The fields of an event as text: " epoch=0 step=3"; of a user's event their values alone, and none where it has a base class.
 class FieldText {
  public:
   template <class Event>
@@ -84,7 +85,7 @@ class FieldText {
     FieldText text;
     if constexpr (is_builtin_event<Event>) {
       text.add_named(event);
-    } else if constexpr (std::is_aggregate_v<Event>) {
+    } else if constexpr (std::is_aggregate_v<Event> && !has_base<Event>) {
       boost::pfr::for_each_field(event, [&text](auto const& field) { text.add({}, field); });
     }
     return text.text_;

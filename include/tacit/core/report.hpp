@@ -66,6 +66,8 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(et24, "[TACIT-ET24] `visit_tensors` of a task or a loss has the wrong form, wanted: public void visit_tensors(auto const& visit), one visit(tensor) per tensor, see docs/errors.md");
   constexpr bool et30 = N != misuse::ET30;
   static_assert(et30, "[TACIT-ET30] context.emit stands in a task's step, wanted: context.emit(event) in a callback's handler, as of event::TrainStepEnd; what the step found goes there as a member of its result, context.output(), see docs/errors.md");
+  constexpr bool et31 = N != misuse::ET31;
+  static_assert(et31, "[TACIT-ET31] a batch, or a part of one, is an aggregate with a base class, whose fields cannot be visited, wanted: a struct without a base class, or void for_each_tensor(auto const& visit), const and not, of its own, see docs/errors.md");
   constexpr bool et14 = N != misuse::ET14;
   static_assert(et14, "[TACIT-ET14] the `weight` of a step's result is neither a number nor a tensor, wanted: a public member `double weight` or `Tensor weight` of one element, see docs/errors.md");
   constexpr bool et15 = N != misuse::ET15;

@@ -20,6 +20,7 @@
 #include <boost/pfr/core.hpp>
 
 #include "tacit/concepts/dataset.hpp"
+#include "tacit/core/aggregate.hpp"
 #include "tacit/core/error.hpp"
 #include "tacit/version.hpp"
 
@@ -77,7 +78,7 @@ concept number = std::is_arithmetic_v<T> || std::is_enum_v<T>;
 template <class T>
 concept tuple_like = requires { std::tuple_size<T>::value; } && !std::ranges::range<T>;
 template <class T>
-concept plain_struct = std::is_class_v<T> && std::is_aggregate_v<T> && !tuple_like<T> && !std::ranges::range<T>;
+concept plain_struct = std::is_class_v<T> && std::is_aggregate_v<T> && !tuple_like<T> && !std::ranges::range<T> && !tacit::detail::has_base<T>;
 
 template <class T>
 inline constexpr bool is_list_v = false;

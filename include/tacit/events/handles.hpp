@@ -5,6 +5,7 @@
 #include <functional>
 #include <type_traits>
 
+#include "tacit/core/aggregate.hpp"
 #include "tacit/core/fixed_string.hpp"
 #include "tacit/core/list.hpp"
 #include "tacit/core/member_names.hpp"
@@ -131,9 +132,6 @@ struct hidden_base {
   template <class B>
     requires(std::is_base_of_v<B, T> && !std::same_as<B, T> && hides_one_of<T, B, Context>(Events{}))
   operator B() const;
-};
-struct not_a_base {
-  not_a_base(not_a_base const&) = delete;
 };
 template <class T, class First, class... Before>
 concept made_of = requires(First const& first, Before const&... before) { T{before..., first}; };

@@ -12,7 +12,10 @@
 #include <boost/pfr/core.hpp>
 
 #include "tacit/concepts/tensor.hpp"
+#include "tacit/core/aggregate.hpp"
 #include "tacit/core/list.hpp"
+#include "tacit/core/misuse.hpp"
+#include "tacit/core/report.hpp"
 
 namespace tacit::inline v0 {
 
@@ -52,6 +55,8 @@ void for_each_tensor(Batch& batch, Visit const& visit) {
   } else if constexpr (requires(Batch& b) { b.data; b.target; } && !std::is_aggregate_v<plain>) {
     for_each_tensor<Tensor>(batch.data, visit);
     for_each_tensor<Tensor>(batch.target, visit);
+  } else if constexpr (has_base<plain>) {
+    report(bad<misuse::ET31, plain>{});
   } else if constexpr (plain_struct<plain>) {
     boost::pfr::for_each_field(batch, [&](auto& field) { for_each_tensor<Tensor>(field, visit); });
   }
@@ -79,7 +84,7 @@ consteval bool is_divisible() {
     return all_divisible<Tensor>(decltype(elements_of<Batch>(std::make_index_sequence<std::tuple_size_v<Batch>>{})){});
   } else if constexpr (requires(Batch& b) { b.data; b.target; } && !std::is_aggregate_v<Batch>) {
     return all_divisible<Tensor>(list<decltype(Batch::data), decltype(Batch::target)>{});
-  } else if constexpr (plain_struct<Batch>) {
+  } else if constexpr (plain_struct<Batch> && !has_base<Batch>) {
     return all_divisible<Tensor>(decltype(fields_of<Batch>(std::make_index_sequence<boost::pfr::tuple_size_v<Batch>>{})){});
   } else {
     return false;
@@ -133,7 +138,7 @@ concept pair_like = !has_input_target<Batch> && !has_data_target<Batch> && tuple
 
 template <class Batch>
 consteval bool has_two_fields() {
-  if constexpr (plain_struct<Batch> && !has_input_target<Batch> && !has_data_target<Batch>) {
+  if constexpr (plain_struct<Batch> && !has_input_target<Batch> && !has_data_target<Batch> && !has_base<Batch>) {
     return boost::pfr::tuple_size_v<Batch> == 2;
   } else {
     return false;

@@ -140,7 +140,7 @@ constexpr auto check_supervised_step() {
       return sound{};
     }
   } else if constexpr (!supervised_batch<Batch>) {
-    return refuse<misuse::ET07, Batch, Task>{};
+    return refuse<has_base<Batch> ? misuse::ET31 : misuse::ET07, Batch, Task>{};
   } else {
     using input = std::remove_cvref_t<decltype(input_of(std::declval<Batch const&>()))>;
     using target = std::remove_cvref_t<decltype(target_of(std::declval<Batch const&>()))>;

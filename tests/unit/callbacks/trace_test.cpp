@@ -46,6 +46,14 @@ struct Emit {
     if (event.update.value() == 0) context.emit(Spike{event.update, 2.5, "here", true});
   }
 };
+struct HighSpike : Spike {
+  double limit;
+};
+struct EmitDerived {
+  void on(event::UpdateEnd const& event, auto& context) {
+    if (event.update.value() == 0) context.emit(HighSpike{{event.update, 2.5, "here", true}, 2.0});
+  }
+};
 struct SkipFirst {
   Flow on(event::TrainStepStart const& event, auto&) { return event.step.value() == 0 ? Flow::skip_batch : Flow::proceed; }
   Flow on(event::EvalStepStart const&, auto&) { return Flow::skip_batch; }
@@ -98,6 +106,10 @@ TEST_CASE("what lies between a start and its end is indented") {
 
 TEST_CASE("events of the user's own show their fields") {
   CHECK_THAT(traced(Emit{}), ContainsSubstring("      UpdateEnd epoch=0 update=0\n      Spike 0 2.5 \"here\" true\n      DataFetchStart"));
+}
+
+TEST_CASE("events with a base class, whose fields nobody can walk, show their names") {
+  CHECK_THAT(traced(EmitDerived{}), ContainsSubstring("      UpdateEnd epoch=0 update=0\n      HighSpike\n      DataFetchStart"));
 }
 
 TEST_CASE("a skipped batch has no end, and the lines after it stand where they should") {

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <concepts>
+#include <type_traits>
+
+namespace tacit::inline v0::detail {
+
+/// Converts to each base class of T.
+template <class T>
+struct any_base {
+  any_base(any_base const&) = delete;
+  template <class B>
+    requires(std::is_base_of_v<B, T> && !std::same_as<B, T>)
+  operator B() const;
+};
+struct not_a_base {
+  not_a_base(not_a_base const&) = delete;
+};
+
+/// An aggregate with a base class: nobody can walk its fields. The base is initialised as a member is, and before them.
+template <class T>
+concept has_base = std::is_aggregate_v<T> && requires(any_base<T> const& base) { T{base}; } && !requires(not_a_base const& other) { T{other}; };
+
+}  // namespace tacit::inline v0::detail
