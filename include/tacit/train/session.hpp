@@ -49,7 +49,8 @@ class GivenBatches {
 /// A training run whose outer loop is the caller's: a simulator's, a game's, that of reinforcement learning.
 ///
 /// Each call takes the run one step on, with the events, the accumulation, the clipping and the limits of `Trainer::train`.
-/// Until it is over the trainer is running. A session that ends without `finish` counts as a run that was broken off.
+/// Until it is over the trainer is running. A session that ends without `finish` counts as a run that was broken off: `Aborted` fires
+/// for each stage that is open.
 /// Example: `auto session = trainer.session<Batch>({.limit = {.updates = 1000}}); while (session.step(act())) {} session.finish();`
 template <class Core, class Batch>
 class Session {
@@ -60,7 +61,10 @@ class Session {
       : core_{core}, options_{options}, guard_{std::in_place, core}, pass_{(plan(options_), core), source_, options_, detail::no_evaluation{}, schedules_} {}
   Session(Session const&) = delete;
   Session& operator=(Session const&) = delete;
-  ~Session() { break_off(); }
+  ~Session() {
+    if (state_ == state::between_epochs || state_ == state::in_epoch) tell_unfinished();
+    break_off();
+  }
 
   /// Forward, loss and backward on one micro-batch; the last of a window is followed by the update.
   /// Effects: begins the run and an epoch where none is under way. Returns: whether the run goes on; once it does not, a batch is left
@@ -143,6 +147,19 @@ class Session {
       core_.note_failure();
       break_off();
       throw;
+    }
+  }
+  /// Callbacks saw the run start, and no end event will come. What they throw meanwhile is noted.
+  void tell_unfinished() noexcept {
+    is_at_work_ = true;
+    try {
+      throw UsageError{"TACIT-RU37", "the session was left without finish()", "Session", "call finish(), also where a loop is left early"};
+    } catch (...) {
+      try {
+        detail::abort_stages(pass_);
+        core_.note_failure();
+      } catch (...) {  // no memory for the text
+      }
     }
   }
   void break_off() noexcept {

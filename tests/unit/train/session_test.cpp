@@ -1,7 +1,9 @@
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <catch2/catch_test_macros.hpp>
@@ -34,6 +36,9 @@ struct ThrowAtUpdate {
   void on(event::UpdateStart const& update, auto&) {
     if (armed && update.update.value() == 1) throw std::runtime_error{"broken on purpose"};
   }
+};
+struct ThrowWhenAborted {
+  void on(event::Aborted<tacit::stage::TrainingRun> const&, auto&) { throw std::runtime_error{"thrown at Aborted"}; }
 };
 struct ThrowAtEpochStart {
   void on(event::TrainEpochStart const&, auto&) { throw std::runtime_error{"broken on purpose"}; }
@@ -170,6 +175,56 @@ TEST_CASE("an exception ends a session like a run") {
   CHECK_THROWS(session.step(data[0]));
   CHECK(early.lines == std::vector<std::string>{"event::InitEnd", "event::TrainingRunStart", "event::TrainingRunEpochStart",
                                                 "event::Aborted<stage::TrainingRunEpoch>", "event::Aborted<stage::TrainingRun>"});
+}
+
+TEST_CASE("a session that is left without finish() is aborted: callbacks are told, and nothing is thrown") {
+  auto const aborted = [](Log const& log, std::size_t count) {
+    return std::vector<std::string>(log.lines.end() - static_cast<std::ptrdiff_t>(count), log.lines.end());
+  };
+  Log log;
+  auto trainer = trainer_of(std::make_shared<fake::Linear>(), std::ref(log), ThrowWhenAborted{});
+  std::string text;
+  tacit::Sink const sink{[](void* target, std::string_view line) { *static_cast<std::string*>(target) += line; }, &text};
+  auto const in_epoch = std::vector<std::string>{"event::Aborted<stage::TrainEpoch>", "event::Aborted<stage::TrainingRunEpoch>", "event::Aborted<stage::TrainingRun>"};
+  SECTION("inside an epoch") {
+    {
+      auto session = trainer.session<fake::Batch>({.sink = sink});
+      session.step(batches(1)[0]);
+    }
+    CHECK(aborted(log, 3) == in_epoch);
+    CHECK_FALSE(trainer.history().runs().back().finished);
+    CHECK(trainer.history().runs().back().error.find("TACIT-RU37") != std::string::npos);
+    CHECK(text.find("a second error: thrown at Aborted") != std::string::npos);
+  }
+  SECTION("between epochs") {
+    {
+      auto session = trainer.session<fake::Batch>({.sink = sink});
+      session.step(batches(1)[0]);
+      session.end_epoch();
+    }
+    CHECK(aborted(log, 2) == std::vector<std::string>{"event::TrainingRunEpochEnd", "event::Aborted<stage::TrainingRun>"});
+  }
+  SECTION("while another exception is on its way") {
+    try {
+      auto session = trainer.session<fake::Batch>({.sink = sink});
+      session.step(batches(1)[0]);
+      throw std::runtime_error{"of the caller"};
+    } catch (std::runtime_error const& error) {
+      CHECK(std::string{error.what()} == "of the caller");
+    }
+    CHECK(aborted(log, 3) == in_epoch);
+  }
+  SECTION("before its first step, and after finish(), nothing fires") {
+    static_cast<void>(trainer.session<fake::Batch>({.sink = sink}));
+    CHECK(log.lines == std::vector<std::string>{"event::InitEnd"});
+    CHECK(trainer.history().runs().empty());
+    {
+      auto session = trainer.session<fake::Batch>({.sink = sink});
+      session.step(batches(1)[0]);
+      session.finish();
+    }
+    CHECK(log.lines.back() == "event::TrainingRunEnd");
+  }
 }
 
 TEST_CASE("a session is not called from a callback of its own") {
