@@ -68,6 +68,7 @@ class TerminateOnNaN::bound {
 
  public:
   using events = TerminateOnNaN::events;
+  static constexpr bool takes_back_updates = true;
 
   explicit bound(TerminateOnNaN const& config) : config_{config}, limit_{config.bad_updates_in_a_row.value_or(0)} {
     if (limit_ < 1) {

@@ -255,9 +255,7 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
     ranks_.template reduce_gradients<0>(this->core_);
     updater_.template finish_gradients<0>();
   }
-  void note_closure(double loss) {
-    if constexpr (may_skip) updater_.note_closure(loss);
-  }
+  void note_closure(double loss) { updater_.note_closure(loss); }
 
   // --- what callbacks ask for ---
 

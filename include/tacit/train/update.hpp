@@ -9,7 +9,9 @@
 #include "tacit/concepts/optimizer.hpp"
 #include "tacit/concepts/precision_policy.hpp"
 #include "tacit/concepts/tensor.hpp"
+#include "tacit/core/list.hpp"
 #include "tacit/core/units.hpp"
+#include "tacit/events/handles.hpp"
 #include "tacit/train/closure_guard.hpp"
 #include "tacit/train/options.hpp"
 
@@ -18,6 +20,15 @@ namespace tacit::inline v0::detail {
 /// An optimizer that computes the loss again, several times in one update.
 template <class CoreT>
 inline constexpr bool computes_loss_again = steps_with_closure<typename CoreT::template Phase<0>::optimizer_type&, typename CoreT::parameters_type>;
+
+/// States that an update with a closure whose later loss, gradient or parameter is not finite is taken back and skipped, as TerminateOnNaN
+/// does. Such a callback handles the loss or the start of updates, so that they may be skipped at all.
+template <class Callback>
+concept takes_back_updates = requires { requires innermost_t<Callback>::takes_back_updates; };
+template <class... C>
+consteval bool take_back_updates(list<C...>) {
+  return (takes_back_updates<C> || ...);
+}
 
 /// From the gradients of a closed window to new parameters: unscaled, divided by the window's weight, clipped, stepped.
 template <class CoreT, class WindowT>
@@ -78,8 +89,7 @@ class Updater {
   }
 
   /// One step of the optimizer, unless the update is skipped. `loss_again` is for optimizers with a closure.
-  /// `MaySkip`: handlers may skip updates; then a step with a closure whose later loss, gradient or parameter is not
-  /// finite is taken back: no handler sees those.
+  /// `MaySkip`: handlers may skip updates.
   template <std::size_t I, bool MaySkip, class LossAgain>
   void step(LossAgain const& loss_again) {
     if (MaySkip && core_.skip().by_host()) return;
@@ -97,7 +107,8 @@ class Updater {
   }
 
   /// The loss that an optimizer with a closure was given last, whose gradients are whole.
-  void note_closure(double loss) {
+  void note_closure([[maybe_unused]] double loss) {
+    if constexpr (!take_back_updates(typename CoreT::callback_types{})) return;
     closure_is_finite_ = std::isfinite(loss);
     with_gradients(core_.template phase<0>().parameters, [this](auto& list) {
       closure_is_finite_ = closure_is_finite_ && traits::read(traits::first_non_finite(list)) == 0.0;
@@ -111,10 +122,11 @@ class Updater {
   }
 
  private:
-  /// A step whose last loss, gradient or parameters are not finite is taken back; the optimizer starts anew.
+  /// A step whose last loss, gradient or parameters are not finite is taken back where a callback is there for that: no handler sees
+  /// them. The optimizer starts anew.
   template <bool MaySkip, class Phase, class LossAgain>
   void step_with_closure(Phase& phase, LossAgain const& loss_again) {
-    if constexpr (!MaySkip) {
+    if constexpr (!MaySkip || !take_back_updates(typename CoreT::callback_types{})) {
       phase.optimizer.step(phase.parameters, loss_again);
     } else {
       ParametersBefore<tensor_type> const before{phase.parameters};

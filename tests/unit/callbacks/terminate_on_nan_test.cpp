@@ -614,6 +614,33 @@ TEST_CASE("F5: an optimizer whose later closure is bad leaves the model of the l
   CHECK_THAT(text, ContainsSubstring("closure is not finite at epoch 0, update 3,"));
 }
 
+namespace {
+struct Observe {
+  int* seen;
+  void on(event::TrainLossComputed const&, auto&) { ++*seen; }
+  void on(event::UpdateStart const&, auto&) { ++*seen; }
+};
+}  // namespace
+
+TEST_CASE("a callback that observes losses changes nothing of an update with a closure") {
+  int restarts = 0;
+  int seen = 0;
+  auto run = [&](auto pack) {
+    auto model = std::make_shared<fake::Linear>();
+    int calls = 0;
+    tacit::Trainer one{model, BadLater{&calls, true}, TwoSteps{&restarts}, std::move(pack)};
+    one.train(batches(12), {.limit = {.updates = 5}, .sink = tacit::Sink::none()});
+    return model->weight->values[0];
+  };
+  double const alone = run(CallbackPack{});
+  CHECK(std::isnan(alone));
+  CHECK(same_number(run(CallbackPack{Observe{&seen}}), alone));
+  CHECK(seen == 10);
+  CHECK(restarts == 0);
+  CHECK_FALSE(std::isnan(run(CallbackPack{Observe{&seen}, TerminateOnNaN{}})));
+  CHECK_FALSE(std::isnan(run(CallbackPack{tacit::named<"watch">(TerminateOnNaN{})})));
+}
+
 TEST_CASE("F5: the norm of an earlier run is not taken for that of a run without clipping") {
   auto model = std::make_shared<fake::Linear>();
   auto one = root_trainer(model, CallbackPack{TerminateOnNaN{}});
