@@ -198,9 +198,9 @@ TEST_CASE("options without a meaning are refused with their own number") {
   CHECK(code_of({.epochs = 1, .evaluation = {.every_updates = 0}}) == "TACIT-RC51");
   CHECK(code_of({.epochs = 1, .log_every = 0}) == "TACIT-RC52");
   CHECK(code_of({.limit = {.tokens = 5}}) == "TACIT-RC62");
-  CHECK(code_of({.epochs = 1, .eval_per_device_batch_size = 2}) == "TACIT-RC144");
-  CHECK(code_of({.epochs = 1, .evaluation = {.every_epochs = 2}}) == "TACIT-RC144");
-  CHECK(code_of({.epochs = 1, .evaluation = {.every_updates = 2}}) == "TACIT-RC144");
+  CHECK(code_of({.epochs = 1, .eval_per_device_batch_size = 2}) == "TACIT-RC147");
+  CHECK(code_of({.epochs = 1, .evaluation = {.every_epochs = 2}}) == "TACIT-RC147");
+  CHECK(code_of({.epochs = 1, .evaluation = {.every_updates = 2}}) == "TACIT-RC147");
   CHECK(code_of({.epochs = 1, .evaluation = {.every_epochs = 0}}) == "accepted");
   CHECK_THROWS_AS(tacit::TrainOptions{.epochs = -1}, tacit::ConfigError);
   auto trainer = make_trainer(std::make_shared<fake::Linear>(), CallbackPack{});

@@ -282,10 +282,10 @@ TEST_CASE("bad input: options that a session would ignore") {
   CHECK(code_of({.evaluation = {.every_epochs = 0}}) == "accepted");
   CHECK(code_of({.first_epoch = 3}) == "accepted");
   CHECK(code_of({.per_device_batch_size = 4}) == "TACIT-RC60 TrainOptions::per_device_batch_size");
-  CHECK(code_of({.seed = 1}) == "TACIT-RC145 TrainOptions::seed");
-  CHECK(code_of({.eval_per_device_batch_size = 4}) == "TACIT-RC144 TrainOptions::eval_per_device_batch_size");
-  CHECK(code_of({.evaluation = {.every_epochs = 2}}) == "TACIT-RC144 TrainOptions::evaluation.every_epochs");
-  CHECK(code_of({.evaluation = {.every_updates = 2}}) == "TACIT-RC144 TrainOptions::evaluation.every_updates");
+  CHECK(code_of({.seed = 1}) == "TACIT-RC148 TrainOptions::seed");
+  CHECK(code_of({.eval_per_device_batch_size = 4}) == "TACIT-RC147 TrainOptions::eval_per_device_batch_size");
+  CHECK(code_of({.evaluation = {.every_epochs = 2}}) == "TACIT-RC147 TrainOptions::evaluation.every_epochs");
+  CHECK(code_of({.evaluation = {.every_updates = 2}}) == "TACIT-RC147 TrainOptions::evaluation.every_updates");
 }
 
 }  // namespace session_tests
