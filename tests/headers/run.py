@@ -1,7 +1,7 @@
 """Every header compiles alone, and twice in one file: `run.py TOOLCHAIN (gcc|clang) (core|torch)`.
 
-That they link together is shown by tests/odr, which the compiler of the build makes. LibTorch's tensor, which every header
-that sees LibTorch includes, is precompiled for them.
+That they link together is shown by tests/odr. Those that see LibTorch find it precompiled where the build has it so; that
+each names what it needs of LibTorch is shown by tests/consume, and by this script where nothing is precompiled.
 """
 
 import pathlib
@@ -22,18 +22,13 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         directory = pathlib.Path(name)
 
-        tensor = []
-        if torch and sys.argv[2] == "clang":
-            precompiled = directory / "tensor.pch"
-            (directory / "tensor.hpp").write_text("#include <ATen/core/Tensor.h>\n")
-            made = tool.run([compiler, *STRICT, *toolchain.includes(True), "-fpch-instantiate-templates", "-x", "c++-header",
-                             directory / "tensor.hpp", "-o", precompiled])
-            tensor = ["-include-pch", precompiled] if made.returncode == 0 else []
+        prefix = toolchain.binary / "clang" / "torch.pch"
+        precompiled = ["-include-pch", prefix, "-fclang-abi-compat=17"] if torch and sys.argv[2] == "clang" and prefix.exists() else []
 
         def compile_one(header):
             source = directory / (header.replace("/", "_") + ".cpp")
             source.write_text(f'#include "{header}"\n#include "{header}"\n')
-            return tool.run([compiler, *STRICT, *toolchain.includes(torch), *tensor, "-fsyntax-only", source])
+            return tool.run([compiler, *STRICT, *toolchain.includes(torch), *precompiled, "-fsyntax-only", source])
 
         results = tool.parallel(compile_one, headers)
         failed = [(h, r.stdout) for h, r in zip(headers, results) if r.returncode != 0]

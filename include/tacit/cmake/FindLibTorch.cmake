@@ -180,6 +180,10 @@ function(tacit_libtorch_targets root)
   add_library(tacit::libtorch INTERFACE IMPORTED GLOBAL)
   target_include_directories(tacit::libtorch SYSTEM INTERFACE "${root}/include" "${root}/include/torch/csrc/api/include")
   target_link_libraries(tacit::libtorch INTERFACE tacit::torch_cpu tacit::c10)
+  # LibTorch is built by g++. From version 18 on clang writes the names of some templates in another way, among them
+  # at::TensorBase::const_data_ptr<double>, so programs would not link.
+  target_compile_options(tacit::libtorch INTERFACE
+    "$<$<AND:$<CXX_COMPILER_ID:Clang>,$<VERSION_GREATER_EQUAL:$<CXX_COMPILER_VERSION>,18>>:-fclang-abi-compat=17>")
 
   # Not every linker follows $ORIGIN in the package's own run path.
   file(GLOB neighbours "${root}/../nvidia/*/lib")

@@ -30,8 +30,9 @@ inline constexpr own_options_t own_options{};
 
 /// A command line, read once and whole: what is unknown, malformed or given twice is an error that lists what is known.
 ///
-/// Besides the options listed there are `--device` and `--precision`, which `Auto` and `run` read, and `--threads`, which `Auto`
-/// reads (listing one of them replaces its help), and `--help`. Nothing is printed here and nothing exits.
+/// Besides the options listed there are `--help` and those of the policies: `--device` and `--precision`, which `Auto` and
+/// `run` read, and `--threads`, which `Auto` reads. One that is listed is the program's own, with its own help. Nothing is
+/// printed here and nothing exits.
 /// Example:
 ///     tacit::launch::Arguments const arguments{argc, argv, {{"epochs", "N", "passes over the data (8)"}}};
 ///     if (arguments.help_requested()) return std::puts(arguments.help().c_str()), 0;
@@ -65,6 +66,14 @@ class Arguments {
     return text;
   }
 
+  /// Those of the policies' options that were given and that the program does not list as its own.
+  std::vector<std::string> given_for_policies() const {
+    std::vector<std::string> names;
+    for (Entry const& entry : entries_) {
+      if (entry.given && entry.is_of_policies) names.push_back(entry.option.name);
+    }
+    return names;
+  }
   /// True if the option or flag was given.
   bool has(std::string_view name) const { return entry(name).given; }
 
@@ -85,6 +94,7 @@ class Arguments {
     Option option;
     std::string value;
     bool given = false;
+    bool is_of_policies = false;
   };
 
   Arguments(int argc, char const* const* argv, std::initializer_list<Option> own, bool with_policies) {
@@ -118,10 +128,10 @@ class Arguments {
       throw UsageError{"TACIT-RX12", tacit::detail::message({"the option --", option.name, " is declared twice"}), "launch::Arguments",
                        "give each option a name of its own"};
     }
-    entries_.push_back({option, {}, false});
+    entries_.push_back({option, {}});
   }
   void declare_default(Option const& option) {
-    if (find(option.name) == nullptr) declare(option);
+    if (find(option.name) == nullptr) entries_.push_back({.option = option, .value = {}, .is_of_policies = true});
   }
 
   /// Reads the option at i; gives the place of the next one.

@@ -151,6 +151,27 @@ TEST_CASE("a program with options of its own hands over what it read") {
   CHECK(arguments.integer("epochs", 8) == 3);
 }
 
+TEST_CASE("an option that nothing would read is refused, and one that the program lists is its own") {
+  auto const code_of = [](Line const& line, auto... choices) {
+    tacit::launch::Arguments const arguments{line.argc(), line.argv()};
+    try {
+      tacit::run(arguments, choices..., tacit::Sink::none(), [](auto...) {});
+    } catch (tacit::ConfigError const& error) {
+      return error.code() + " " + error.problem();
+    }
+    return std::string{};
+  };
+  tacit::choices<Cpu, Card> const devices{};
+  tacit::choices<Fp32, Fp64> const precisions{};
+  CHECK(code_of(Line{"--threads", "2"}, devices) == "TACIT-RX13 --threads is given, but `run` chooses by --device alone");
+  CHECK(code_of(Line{"--device", "cpu"}, precisions).starts_with("TACIT-RX13 --device is given"));
+  CHECK(code_of(Line{"--device", "cpu", "--precision", "fp32"}, devices, precisions).empty());
+
+  Line const line{"--threads", "2"};
+  tacit::launch::Arguments const own{line.argc(), line.argv(), {{"threads", "N", "of the simulator"}}};
+  CHECK(tacit::run(own, devices, tacit::Sink::none(), [&](auto) { return own.integer("threads", 1); }) == 2);
+}
+
 /// A body that is neither copied nor moved.
 struct Fixed {
   Fixed() = default;
