@@ -1,4 +1,7 @@
 """Shows that a test bites: `run.py TOOLCHAIN UNIT_CORE PATCH` or `run.py TOOLCHAIN --self-test`.
+`run.py TOOLCHAIN --precompile` makes a precompiled header that all mutants share afterwards. It has those headers of the
+killing tests that no patch changes: headers of others, and ours that include no patched header, directly or not. A mutant
+takes all other headers from the copy, and its list of dependencies must name the mutated one.
 
 The patch breaks include/ in a copy; its line `# kills: tests/<file> [:: <Catch2 test name or tag>]` names what must notice:
   tests/unit/..., laws, order, composition, reliability :: name   the named test, built without the file's others, must fail
@@ -16,6 +19,9 @@ import sys
 import tempfile
 
 import tool
+
+KILLS = re.compile(r"^# kills: *(tests/\S+\.cpp)(?: *:: *(.+?))?\s*$", re.MULTILINE)
+INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
 
 
 def load(path):
@@ -40,9 +46,71 @@ def with_one_type(text, composition, folder):
     return text.replace(f'#include "composition/types_{group}.inc"\n', name + "\n")
 
 
+def patched(text):
+    """The headers that a patch changes, as one includes them."""
+    return set(re.findall(r"^(?:---|\+\+\+) [^/\s]+/include/(\S+)", text, re.MULTILINE))
+
+
+def shared(source, patches):
+    """The headers of the killing tests that no patch changes: those of others, and ours."""
+    texts = [patch.read_text() for patch in patches]
+    changed = set().union(*map(patched, texts))
+    pending = [source / file for text in texts for file, _ in KILLS.findall(text) if (source / file).exists()]
+    pending = [name for path in pending for name in INCLUDE.findall(path.read_text())]
+    includes = {}
+    while pending:
+        name = pending.pop()
+        if name not in includes:
+            path = next((path for folder in ("include", "tests") if (path := source / folder / name).is_file()), None)
+            includes[name] = INCLUDE.findall(path.read_text()) if path else None
+            pending += includes[name] or []
+    while more := {name for name, of_name in includes.items() if changed.intersection(of_name or [])} - changed:
+        changed |= more
+    ours = {name for name, of_name in includes.items() if of_name is not None and name.endswith(".hpp")}
+    return [name for name in sorted(includes) if includes[name] is None], sorted(ours - changed)
+
+
+def command_of(toolchain, compiler, *includes):
+    flags = [flag for include in includes for flag in toolchain.includes(False, include)]
+    return [compiler, "-std=c++20", "-O0", "-pthread", *flags, "-I", toolchain.source / "tests",
+            f'-DTACIT_TESTS_DIRECTORY="{toolchain.source / "tests"}"']
+
+
+def prefix_of(toolchain):
+    return toolchain.binary / "mutants" / "prefix.hpp"
+
+
+def precompile(toolchain):
+    """By clang; without it the mutants share nothing."""
+    if "clang" not in toolchain.compilers:
+        return 0
+    others, ours = shared(toolchain.source, tool.files(toolchain.source / "tests" / "mutants", "*.patch"))
+    prefix = prefix_of(toolchain)
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    prefix.write_text("".join(f"#if __has_include(<{name}>)\n#include <{name}>\n#endif\n" for name in others)
+                      + "".join(f'#include "{name}"\n' for name in ours))
+    result = tool.run([*command_of(toolchain, toolchain.compilers["clang"], None), "-fpch-instantiate-templates",
+                       "-x", "c++-header", prefix, "-o", prefix.with_suffix(".pch")])
+    print(result.stdout)
+    return result.returncode
+
+
+def use_precompiled(toolchain, patch, copy):
+    """Flags for a mutant, after the copy was relieved of the headers that are precompiled."""
+    prefix = prefix_of(toolchain)
+    if "clang" not in toolchain.compilers or not prefix.with_suffix(".pch").exists():
+        return []
+    names = re.findall(r'^#include "(\S+)"', prefix.read_text(), re.MULTILINE)
+    if patched(patch.read_text()) & set(names):
+        return []  # the patch is newer than the precompiled header
+    for name in names:
+        (copy / name).unlink(missing_ok=True)
+    return ["-include-pch", prefix.with_suffix(".pch")]
+
+
 def survives(toolchain, unit_core, patch):
     """The reason why a mutant is not killed; None if it is."""
-    found = re.findall(r"^# kills: *(tests/\S+\.cpp)(?: *:: *(.+?))?\s*$", patch.read_text(), re.MULTILINE)
+    found = KILLS.findall(patch.read_text())
     if len(found) != 1:
         return "no single line `# kills: tests/<file>.cpp [:: <test name>]`"
     file, name = toolchain.source / found[0][0], found[0][1]
@@ -58,12 +126,11 @@ def survives(toolchain, unit_core, patch):
         applied = tool.run(["patch", "-p1", "--batch", "--forward", "--fuzz=0", "--no-backup-if-mismatch", "-i", patch], cwd=directory)
         if applied.returncode != 0:
             return f"the patch does not apply as it is:\n{applied.stdout}"
-        flags = [compiler, "-std=c++20", "-O0", *toolchain.includes(False, directory / "include"), "-I", toolchain.source / "tests",
-                 f'-DTACIT_TESTS_DIRECTORY="{toolchain.source / "tests"}"']
+        flags = command_of(toolchain, compiler, directory / "include")
 
         kind = found[0][0].split("/")[1]
         if kind == "static":
-            if tool.run([*flags[:3], *toolchain.includes(False), *flags[3:], "-fsyntax-only", file]).returncode != 0:
+            if tool.run([*command_of(toolchain, compiler, None), "-fsyntax-only", file]).returncode != 0:
                 return "the file does not compile before the mutation"
             result = tool.run([*flags, "-fsyntax-only", file])
             print(result.stdout)
@@ -89,10 +156,17 @@ def survives(toolchain, unit_core, patch):
         before = tool.run([unit_core, name], environment=environment)
         if before.returncode != 0:
             return f"the test does not pass before the mutation:\n{before.stdout}"
-        built = tool.run([*flags, only, *toolchain.catch2_libraries, *toolchain.core_libraries, "-o", directory / "test"])
+        if precompiled := use_precompiled(toolchain, patch, directory / "include"):
+            flags = [*command_of(toolchain, compiler, directory / "include", None), *precompiled]
+        read = directory / "test.d"
+        built = tool.run([*flags, "-MD", "-MF", read, only, *toolchain.catch2_libraries, *toolchain.core_libraries,
+                          "-o", directory / "test"])
         if built.returncode != 0:
             return ("the mutant does not compile, so no test ran (a kill by compiling is named tests/static/ or tests/fail/):\n"
                     + built.stdout)
+        headers = patched(patch.read_text())
+        if not headers or any(str(directory / "include" / header) not in read.read_text() for header in headers):
+            return f"{found[0][0]} is not compiled with the mutated {', '.join(headers) or 'header'}"
         try:
             result = tool.run([directory / "test", name, "--abort"], timeout=20, environment=environment)
         except tool.subprocess.TimeoutExpired:
@@ -107,6 +181,22 @@ def survives(toolchain, unit_core, patch):
 def self_test(toolchain):
     """On the version header and a test written here, so that it stays true whatever becomes of the library."""
     failures = 0
+    with tempfile.TemporaryDirectory() as name:
+        source = pathlib.Path(name)
+        for path, text in {"include/changed.hpp": "", "include/reaches.hpp": '#include "over.hpp"\n',
+                           "include/over.hpp": '#include "changed.hpp"\n#include "same.hpp"\n',
+                           "include/same.hpp": "#include <vector>\n", "tests/part.inc": "", "tests/helper.hpp": "",
+                           "include/unused.hpp": "",
+                           "tests/a.cpp": '#include "reaches.hpp"\n#include "helper.hpp"\n#include "part.inc"\n',
+                           "one.patch": "# kills: tests/a.cpp :: a\n--- a/include/changed.hpp\n+++ b/include/changed.hpp\n",
+                           }.items():
+            (source / path).parent.mkdir(exist_ok=True)
+            (source / path).write_text(text)
+        found = shared(source, [source / "one.patch"])
+        if found != (["vector"], ["helper.hpp", "same.hpp"]):
+            failures += 1
+            print(f"precompiled would be {found}")
+
     header = (toolchain.source / "include/tacit/version.hpp").read_text().splitlines()
     line = next(i for i, text in enumerate(header) if "version_patch = " in text)
     mutated = re.sub(r"= \d+;", "= 7777;", header[line])
@@ -150,6 +240,8 @@ def main():
     toolchain = tool.Toolchain(sys.argv[1])
     if sys.argv[2] == "--self-test":
         return self_test(toolchain)
+    if sys.argv[2] == "--precompile":
+        return precompile(toolchain)
     reason = survives(toolchain, sys.argv[2], pathlib.Path(sys.argv[3]).resolve())
     if reason:
         print(f"{sys.argv[3]}: {reason}")
