@@ -31,13 +31,6 @@ def output(command):
     return result.stdout
 
 
-def compiled(toolchain, name, file, directory, *defines):
-    object_file = pathlib.Path(directory, "step.o")
-    output([toolchain.compilers[name], "-std=c++20", "-O2", "-DNDEBUG", *defines, *toolchain.includes(False),
-            "-I", toolchain.source / "tests", "-c", file, "-o", object_file])
-    return object_file
-
-
 def vtables(symbols):
     """Those defined in the object, not merely used by it."""
     found = re.findall(r"^[0-9a-f]+ (?:[0-9a-f]+ )?[^U\s] vtable for (.*)$", symbols, re.MULTILINE)
@@ -81,25 +74,21 @@ def step_size(symbols):
     return sum(int(size, 16) for size in sizes)
 
 
-def look(toolchain, name, file, *defines):
-    with tempfile.TemporaryDirectory() as directory:
-        object_file = compiled(toolchain, name, file, directory, *defines)
-        symbols = output(["nm", "-S", "-C", object_file])
-        disassembly = output(["objdump", "-d", "-r", "-C", "--no-show-raw-insn", object_file])
+def look(command, file, directory, *defines):
+    object_file = pathlib.Path(directory, "step.o")
+    output([*command, *defines, "-c", file, "-o", object_file])
+    symbols = output(["nm", "-S", "-C", object_file])
+    disassembly = output(["objdump", "-d", "-r", "-C", "--no-show-raw-insn", object_file])
     if not re.search(r"tacit::v0::", disassembly):
         raise SystemExit("the object has no function of tacit, nothing was looked at")
     return vtables(symbols), indirect_calls(disassembly), step_size(symbols)
 
 
-def main():
-    toolchain, name, file = tool.Toolchain(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3])
-    if not shutil.which("objdump") or not shutil.which("nm"):
-        print("SKIPPED: no objdump or nm (apt: binutils)")
-        return tool.SKIP
+def check(command, file, directory):
     failures = 0
     sizes = {}
     for callbacks in PACKS:
-        tables, calls, sizes[callbacks] = look(toolchain, name, file, f"-DCALLBACKS={callbacks}")
+        tables, calls, sizes[callbacks] = look(command, file, directory, f"-DCALLBACKS={callbacks}")
         for what in [f"a vtable for {table}" for table in tables] + [f"an indirect call in {call}" for call in calls]:
             print(f"{callbacks} callbacks: {what}")
             failures += 1
@@ -107,12 +96,23 @@ def main():
     if 0 in sizes.values() or len(set(sizes.values())) != 1:
         print("the step's functions are not found, or idle callbacks change their size")
         failures += 1
-    tables, calls, _ = look(toolchain, name, file, "-DCALLBACKS=0", "-DVIRTUAL")
+    tables, calls, _ = look(command, file, directory, "-DCALLBACKS=0", "-DVIRTUAL")
     print(f"self-test, virtual callback: {len(tables)} vtables, {len(calls)} indirect calls are noticed")
     if not tables or not calls:
         print("the virtual callback is not noticed: this check is blind")
         failures += 1
     return 1 if failures else 0
+
+
+def main():
+    toolchain, name, file = tool.Toolchain(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3])
+    if not shutil.which("objdump") or not shutil.which("nm"):
+        print("SKIPPED: no objdump or nm (apt: binutils)")
+        return tool.SKIP
+    with tempfile.TemporaryDirectory() as directory:
+        command = [toolchain.compilers[name], "-std=c++20", "-O2", "-DNDEBUG", *toolchain.includes(False),
+                   "-I", toolchain.source / "tests"]
+        return check(tool.precompile(command, name, file, directory), file, directory)
 
 
 if __name__ == "__main__":

@@ -51,32 +51,45 @@ def library(compiler):
     return f"libstdc++ {release.group(1)}" if release else "another library"
 
 
-def instantiations(toolchain, name, file, callbacks):
-    compiler = toolchain.compilers[name]
+def traced(file):
+    """Options by which clang writes each instantiation to the file."""
+    return ["-Xclang", f"-ftime-trace={file}", "-Xclang", "-ftime-trace-granularity=0"]
+
+
+def events(file):
+    return sum(event["name"] in ("InstantiateClass", "InstantiateFunction")
+               for event in json.loads(pathlib.Path(file).read_text())["traceEvents"])
+
+
+def instantiations(toolchain, name, file):
+    """By the number of callbacks. The includes are precompiled once; their instantiations count for each number."""
     with tempfile.TemporaryDirectory() as directory:
-        command = [compiler, "-std=c++20", "-O0", f"-DCALLBACKS={callbacks}", *toolchain.includes(tool.needs(file.read_text(), "libtorch")),
-                   "-I", toolchain.source / "tests", "-c", file, "-o", f"{directory}/out.o"]
-        if name == "clang":
-            result = tool.run([*command, "-ftime-trace", "-ftime-trace-granularity=0"])
-        else:
-            # -fstats prints how many specialisations the compiler holds at the end.
-            result = tool.run([*command, "-fstats"])
-        if result.returncode != 0:
-            raise SystemExit(result.stdout)
-        if name == "clang":
-            events = json.loads(pathlib.Path(directory, "out.json").read_text())["traceEvents"]
-            return sum(e["name"] in ("InstantiateClass", "InstantiateFunction") for e in events)
-        found = re.findall(r"^(?:decl|type)_specializations: size \d+, (\d+) elements", result.stdout, re.MULTILINE)
-        if len(found) != 2:
-            raise SystemExit(f"-fstats printed no counts:\n{result.stdout}")
-        return sum(map(int, found))
+        includes = toolchain.includes(tool.needs(file.read_text(), "libtorch"))
+        command = [toolchain.compilers[name], "-std=c++20", "-O0", *includes, "-I", toolchain.source / "tests"]
+        included, own = f"{directory}/included.json", f"{directory}/own.json"
+        command = tool.precompile(command, name, file, directory, *(traced(included) if name == "clang" else []))
+        counts = {}
+        for callbacks in PACKS:
+            # -fstats prints how many specialisations the compiler holds at the end, those of the includes among them.
+            result = tool.run([*command, f"-DCALLBACKS={callbacks}", "-fsyntax-only", file,
+                               *(traced(own) if name == "clang" else ["-fstats"])])
+            if result.returncode != 0:
+                raise SystemExit(result.stdout)
+            if name == "clang":
+                counts[str(callbacks)] = events(included) + events(own)
+                continue
+            found = re.findall(r"^(?:decl|type)_specializations: size \d+, (\d+) elements", result.stdout, re.MULTILINE)
+            if len(found) != 2:
+                raise SystemExit(f"-fstats printed no counts:\n{result.stdout}")
+            counts[str(callbacks)] = sum(map(int, found))
+        return counts
 
 
 def compare_counts(toolchain, name, file, update):
     compiler = toolchain.compilers[name]
     major = tool.run([compiler, "-dumpversion"]).stdout.split(".")[0].strip()
     key = f"{name} {major}, {library(compiler)}"
-    counts = {str(n): instantiations(toolchain, name, file, n) for n in PACKS}
+    counts = instantiations(toolchain, name, file)
     baseline = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
     if update:
         baseline[key] = counts
