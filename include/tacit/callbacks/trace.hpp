@@ -77,7 +77,8 @@ struct stage_of<event::EvalStepStart> : stage_event<stage::EvalStep, stage_step:
 template <>
 struct stage_of<event::EvalStepEnd> : stage_event<stage::EvalStep, stage_step::end> {};
 
-/// The fields of an event as text: " epoch=0 step=3"; of a user's event their values alone, and none where it has a base class.
+/// The fields of an event as text: " epoch=0 step=3". Of a user's event it is their values alone, and nothing where the
+/// event has a base class.
 class FieldText {
  public:
   template <class Event>

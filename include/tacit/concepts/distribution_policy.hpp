@@ -35,7 +35,8 @@ namespace tacit::inline v0 {
 /// get nothing, and it has its own behind theirs.
 ///
 /// Besides, it may have groups of members, each whole or not at all: `reduces_during_backward`, `sums_beside_backward`,
-/// `waits_for_every_rank`, `prepares_models`. To give a member another form, or to name one member of a group and not the others does not compile.
+/// `waits_for_every_rank`, `prepares_models`. A part of a group does not compile, nor does an optional member of another
+/// form.
 template <class Bound, class Parameters>
 concept bound_distribution =
     requires(Bound& bound, typename Parameters::tensor_type& tensor, typename Parameters::tensor_type const& fixed, Parameters& parameters,
@@ -85,7 +86,7 @@ concept waits_for_every_rank = requires(Bound& bound) {
 template <class Bound, class Model>
 concept prepares_models = requires(Bound& bound, Model& model) { bound.prepare_model(model); };
 
-/// Those of the optional members that stand alone.
+/// The optional members that belong to no group.
 template <class Bound>
 concept gathers_late = requires(Bound& bound, std::string_view text) {
   { bound.meet(text) } -> std::same_as<std::vector<std::string>>;
@@ -167,7 +168,8 @@ consteval misuse half_in_bound_distribution() {
       return misuse::EP72;
     } else if constexpr (!prepares_models<Bound, Model> && !requires { &probe::prepare_model; }) {
       return misuse::EP73;
-    } else if constexpr ((!requires { &probe::meet; } && !gathers_late<Bound>) || (!requires { &probe::begin_run; } && !begins_runs<Bound>) ||
+    } else if constexpr ((!requires { &probe::meet; } && !gathers_late<Bound>) ||
+                         (!requires { &probe::begin_run; } && !begins_runs<Bound>) ||
                          (!requires { &probe::share_buffers; } && !shares_buffers<Bound, Model>) ||
                          (!requires { &probe::await_main; } && !awaits_main<Bound>)) {
       return misuse::EP80;

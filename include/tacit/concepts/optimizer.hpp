@@ -36,7 +36,8 @@ concept steps_with_closure = requires { requires std::remove_cvref_t<Bound>::tak
     requires(Bound&& bound, Parameters& parameters, closure_archetype<typename Parameters::tensor_type> const& closure) {
       std::forward<Bound>(bound).step(parameters, closure);
     };
-/// One with weights of its own, as Lookahead. It hears when runs begin and end: weights may be loaded between them.
+/// An optimizer with weights of its own, as Lookahead: it is told when a run begins and ends, because the model's weights
+/// may be loaded between two runs.
 template <class Bound, class Parameters>
 concept keeps_weights = requires(Bound& bound, Parameters& parameters) {
   bound.run_begins(parameters);
@@ -79,7 +80,7 @@ consteval misuse missing_in_bound_optimizer() {
   }
 }
 
-/// One that hears when its state was loaded: what it derives from its members it makes anew.
+/// An optimizer that is told when its state was loaded, and then derives anew what depends on it.
 template <class Bound>
 concept hears_of_state = requires(Bound& bound) {
   { bound.state_loaded() } noexcept;

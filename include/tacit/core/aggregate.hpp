@@ -13,12 +13,15 @@ struct any_base {
     requires(std::is_base_of_v<B, T> && !std::same_as<B, T>)
   operator B() const;
 };
+/// Converts to nothing.
 struct not_a_base {
   not_a_base(not_a_base const&) = delete;
 };
 
-/// An aggregate with a base class: nobody can walk its fields. The base is initialised as a member is, and before them.
+/// An aggregate with a base class: Boost.PFR cannot visit its fields. A base is initialised as a member is, before all
+/// members.
 template <class T>
-concept has_base = std::is_aggregate_v<T> && requires(any_base<T> const& base) { T{base}; } && !requires(not_a_base const& other) { T{other}; };
+concept has_base = std::is_aggregate_v<T> && requires(any_base<T> const& base) { T{base}; } &&
+                   !requires(not_a_base const& other) { T{other}; };
 
 }  // namespace tacit::inline v0::detail

@@ -229,7 +229,8 @@ class evaluate_part<Run, Parts, Phase, true> : public latest_part<Run, Parts, Ph
  public:
   /// Evaluates on the run's eval sets, now; modes and gradients are as before afterwards. With a name, what is recorded
   /// is that of an eval set so named: "name/eval_loss".
-  /// Throws: UsageError in a run without an eval set, and for the name of an eval set or of another callback's evaluation.
+  /// Throws: UsageError in a run without an eval set, and for the name of an eval set or of another callback's
+  /// evaluation.
   void evaluate(std::string_view as = {}) const { this->run_->evaluate_nested(as); }
 
  protected:

@@ -30,9 +30,9 @@ inline constexpr own_options_t own_options{};
 
 /// A command line, read once and whole: what is unknown, malformed or given twice is an error that lists what is known.
 ///
-/// Besides the options listed there are `--help` and those of the policies: `--device` and `--precision`, which `Auto` and
-/// `run` read, and `--threads`, which `Auto` reads. One that is listed is the program's own, with its own help. Nothing is
-/// printed here and nothing exits.
+/// Besides the options listed there are `--help` and those of the policies: `--device` and `--precision`, which `Auto`
+/// and `run` read, and `--threads`, which `Auto` reads. One of these that is listed is the program's own, with its own
+/// help. Nothing is printed here and nothing exits.
 /// Example:
 ///     tacit::launch::Arguments const arguments{argc, argv, {{"epochs", "N", "passes over the data (8)"}}};
 ///     if (arguments.help_requested()) return std::puts(arguments.help().c_str()), 0;
@@ -66,7 +66,7 @@ class Arguments {
     return text;
   }
 
-  /// Those of the policies' options that were given and that the program does not list as its own.
+  /// The policies' options that were given, without those that the program lists as its own.
   std::vector<std::string> given_for_policies() const {
     std::vector<std::string> names;
     for (Entry const& entry : entries_) {

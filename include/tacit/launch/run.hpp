@@ -201,8 +201,12 @@ decltype(auto) run_choices(list<Choices...> lists, launch::Arguments const& argu
     launch::detail::refuse_unanswered_help(arguments);
     for (std::string const& option : arguments.given_for_policies()) {
       if (((option == option_of(Choices{})) || ...)) continue;
-      throw ConfigError{"TACIT-RX13", tacit::detail::message({"--", option, " is given, but `run` chooses by ", (... + ("--" + std::string{option_of(Choices{})} + " ")), "alone"}),
-                        "command line", tacit::detail::message({"leave it out, or list \"", option, "\" among the program's own options and read it in the body"})};
+      std::string const chosen_by = (... + ("--" + std::string{option_of(Choices{})} + " "));
+      throw ConfigError{
+          "TACIT-RX13", tacit::detail::message({"--", option, " is given, but `run` chooses by ", chosen_by, "alone"}),
+          "command line",
+          tacit::detail::message({"leave it out, or list \"", option,
+                                  "\" among the program's own options and read it in the body"})};
     }
     std::array<std::string, sizeof...(Choices)> const texts{arguments.text(option_of(Choices{}), "")...};
     std::string asked;

@@ -11,7 +11,8 @@ namespace detail {
 template <class Policy>
 concept states_excludes = requires { typename Policy::excludes; };
 template <class Policy>
-concept states_excludes_badly = (states_excludes<Policy> && !is_specialization_v<typename Policy::excludes, list>) || requires { &Policy::excludes; };
+concept states_excludes_badly = (states_excludes<Policy> && !is_specialization_v<typename Policy::excludes, list>) ||
+                                requires { &Policy::excludes; };
 
 template <class A, class B>
 consteval bool excludes() {

@@ -483,7 +483,8 @@ class Decoder {
     });
     if constexpr (hears_of_load<T>) {
       staged.push_back(std::make_unique<StagedNews<T>>(object));
-    } else if constexpr (misses_load<T> && !requires { object.state_loaded(); }) {  // a bound optimizer is told by the part that has it
+    } else if constexpr (states_load_badly<T> && !requires { object.state_loaded(); }) {
+      // A bound optimizer has a member function of this name: OptimizerState calls it.
       report(bad<misuse::EV08, T>{});
     }
   }
@@ -791,7 +792,7 @@ inline std::string state_file_name(std::string_view extension, int rank, int wor
   return "state" + ranks + "." + std::string{extension};
 }
 
-/// A part that has no visitor, or another form of one, is told so, and by nothing else.
+/// Reports a part without a visitor, or with one or a `state_loaded` of the wrong form, as the only error.
 template <class T>
 constexpr void report_visitor() {
   using Plain = std::remove_const_t<T>;
@@ -799,7 +800,7 @@ constexpr void report_visitor() {
     report(bad<misuse::EV02, Plain>{});
   } else if constexpr (!visitable_state<Plain>) {
     report(bad<misuse::EV07, Plain>{});
-  } else if constexpr (misses_load<Plain>) {
+  } else if constexpr (states_load_badly<Plain>) {
     report(bad<misuse::EV08, Plain>{});
   }
 }

@@ -76,16 +76,15 @@ concept names_visit_state = can_be_probed<T> && !requires { &named_twice<T>::vis
 template <class T>
 concept names_visit_config = can_be_probed<T> && !requires { &named_twice<T>::visit_config; };
 
-/// A part that hears when its members are in their places: `static void state_loaded(auto& self) noexcept`.
+/// A part that is told when its members were loaded: `static void state_loaded(auto& self) noexcept`.
 template <class T>
 concept hears_of_load = requires(T& part) {
   { T::state_loaded(part) } noexcept;
 };
-/// One that names the function and is not told.
 template <class T>
-concept misses_load = can_be_probed<T> && !hears_of_load<T> && !requires { &named_twice<T>::state_loaded; };
+concept states_load_badly = can_be_probed<T> && !hears_of_load<T> && !requires { &named_twice<T>::state_loaded; };
 
-/// Where a callback of the pack saves: a type with data members needs a visitor, and what is named needs its form.
+/// Where a callback of the pack saves: a type with data members needs a visitor, and a member that is named needs its form.
 template <class T>
 constexpr auto check_visitors() {
   if constexpr (names_visit_state<T> && !visitable_state<T>) {
@@ -94,7 +93,7 @@ constexpr auto check_visitors() {
     return type<bad<misuse::EV02, T>>{};
   } else if constexpr (!std::is_empty_v<T> && !visitable_state<T> && !visitable_config<T>) {
     return type<bad<misuse::EV01, T>>{};
-  } else if constexpr (misses_load<T>) {
+  } else if constexpr (states_load_badly<T>) {
     return type<bad<misuse::EV08, T>>{};
   } else {
     return type<bad<misuse::none>>{};

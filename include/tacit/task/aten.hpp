@@ -72,8 +72,8 @@ struct tensor_traits<at::Tensor> {
   }
   /// Grows with every change in place, also of views. Requires: memory_is_shared.
   static std::int64_t version(at::Tensor const& t) { return static_cast<std::int64_t>(t._version()); }
-  /// Another one after values were put into the tensor, in place or as other memory.
-  /// Tensors of inference mode count no changes in place.
+  /// A number that changes when the tensor is written to in place, or is given other memory. A tensor of inference mode
+  /// does not count writes in place: its number changes with the memory alone.
   static std::uint64_t write_mark(at::Tensor const& t) noexcept {
     auto const memory = reinterpret_cast<std::uintptr_t>(t.has_storage() ? t.storage().data() : nullptr);
     return memory * 31 + (t.is_inference() ? 0 : static_cast<std::uint64_t>(t._version()));
