@@ -1,6 +1,8 @@
 #pragma once
 
 #include <concepts>
+#include <ranges>
+#include <tuple>
 #include <type_traits>
 
 namespace tacit::inline v0::detail {
@@ -23,5 +25,13 @@ struct not_a_base {
 template <class T>
 concept has_base = std::is_aggregate_v<T> && requires(any_base<T> const& base) { T{base}; } &&
                    !requires(not_a_base const& other) { T{other}; };
+
+template <class T>
+concept tuple_like = requires { std::tuple_size<T>::value; } && !std::ranges::range<T>;
+
+/// A struct whose fields Boost.PFR can visit.
+template <class T>
+concept plain_struct = std::is_class_v<T> && std::is_aggregate_v<T> && !tuple_like<T> && !std::ranges::range<T> &&
+                       !has_base<T>;
 
 }  // namespace tacit::inline v0::detail

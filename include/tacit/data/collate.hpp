@@ -75,10 +75,8 @@ template <class T>
 concept collated_tensor = has_join<T> && requires { requires collation<T>::is_tensor; };
 template <class T>
 concept number = std::is_arithmetic_v<T> || std::is_enum_v<T>;
-template <class T>
-concept tuple_like = requires { std::tuple_size<T>::value; } && !std::ranges::range<T>;
-template <class T>
-concept plain_struct = std::is_class_v<T> && std::is_aggregate_v<T> && !tuple_like<T> && !std::ranges::range<T> && !tacit::detail::has_base<T>;
+using tacit::detail::plain_struct;
+using tacit::detail::tuple_like;
 
 template <class T>
 inline constexpr bool is_list_v = false;

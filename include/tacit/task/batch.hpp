@@ -33,12 +33,6 @@ inline constexpr bool is_on_host_v = false;
 template <class T>
 inline constexpr bool is_on_host_v<on_host<T>> = true;
 
-template <class T>
-concept tuple_like = requires { std::tuple_size<T>::value; } && !std::ranges::range<T>;
-
-template <class T>
-concept plain_struct = std::is_class_v<T> && std::is_aggregate_v<T> && !tuple_like<T> && !std::ranges::range<T>;
-
 /// Calls `visit` for every tensor of a batch: fields of structs, elements of tuples and containers; `on_host` fields are passed over.
 template <class Tensor, class Batch, class Visit>
 void for_each_tensor(Batch& batch, Visit const& visit) {
@@ -84,7 +78,7 @@ consteval bool is_divisible() {
     return all_divisible<Tensor>(decltype(elements_of<Batch>(std::make_index_sequence<std::tuple_size_v<Batch>>{})){});
   } else if constexpr (requires(Batch& b) { b.data; b.target; } && !std::is_aggregate_v<Batch>) {
     return all_divisible<Tensor>(list<decltype(Batch::data), decltype(Batch::target)>{});
-  } else if constexpr (plain_struct<Batch> && !has_base<Batch>) {
+  } else if constexpr (plain_struct<Batch>) {
     return all_divisible<Tensor>(decltype(fields_of<Batch>(std::make_index_sequence<boost::pfr::tuple_size_v<Batch>>{})){});
   } else {
     return false;
@@ -138,7 +132,7 @@ concept pair_like = !has_input_target<Batch> && !has_data_target<Batch> && tuple
 
 template <class Batch>
 consteval bool has_two_fields() {
-  if constexpr (plain_struct<Batch> && !has_input_target<Batch> && !has_data_target<Batch> && !has_base<Batch>) {
+  if constexpr (plain_struct<Batch> && !has_input_target<Batch> && !has_data_target<Batch>) {
     return boost::pfr::tuple_size_v<Batch> == 2;
   } else {
     return false;
