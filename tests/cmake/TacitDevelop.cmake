@@ -129,7 +129,7 @@ if(ZLIB_LIBRARIES)
   set(TACIT_CORE_LIBRARIES -pthread ${ZLIB_LIBRARIES})
 endif()
 
-# clang's precompiled <torch/torch.h>, and on top of it all that tacit.hpp holds. FindLibTorch.cmake says what 17 is for.
+# clang's precompiled <torch/torch.h>, and on top of it tacit.hpp. FindLibTorch.cmake says why -fclang-abi-compat=17.
 set(tacit_quick_flags -std=c++20 -O0 -Wall -Wextra -fclang-abi-compat=17 "-I${CMAKE_CURRENT_SOURCE_DIR}/include")
 set(tacit_quick_prefix "${CMAKE_CURRENT_BINARY_DIR}/clang/tacit.pch")
 if(TACIT_TOGETHER AND TACIT_PCH AND TACIT_CLANG AND NOT TACIT_CORE_ONLY)

@@ -34,9 +34,9 @@ namespace tacit::inline v0 {
 /// For tasks whose steps ask the other ranks `gather(tensor, counts)` and `sum(tensor, counts)`: of a rank that does not count the others
 /// get nothing, and it has its own behind theirs.
 ///
-/// Besides, it may have groups of members, each whole or not at all: `reduces_during_backward`, `sums_beside_backward`,
-/// `waits_for_every_rank`, `prepares_models`. A part of a group does not compile, nor does an optional member of another
-/// form.
+/// Besides, it may have groups of members, each whole or not at all: `reduces_during_backward`,
+/// `sums_beside_backward`, `waits_for_every_rank`, `prepares_models`. A part of a group does not compile, nor does an
+/// optional member of another form.
 template <class Bound, class Parameters>
 concept bound_distribution =
     requires(Bound& bound, typename Parameters::tensor_type& tensor, typename Parameters::tensor_type const& fixed, Parameters& parameters,

@@ -36,8 +36,8 @@ concept steps_with_closure = requires { requires std::remove_cvref_t<Bound>::tak
     requires(Bound&& bound, Parameters& parameters, closure_archetype<typename Parameters::tensor_type> const& closure) {
       std::forward<Bound>(bound).step(parameters, closure);
     };
-/// An optimizer with weights of its own, as Lookahead: it is told when a run begins and ends, because the model's weights
-/// may be loaded between two runs.
+/// An optimizer with weights of its own, as Lookahead: it is told when a run begins and ends, because the model's
+/// weights may be loaded between two runs.
 template <class Bound, class Parameters>
 concept keeps_weights = requires(Bound& bound, Parameters& parameters) {
   bound.run_begins(parameters);

@@ -94,7 +94,7 @@ class Length {
     return ConfigError{"TACIT-RC91", tacit::detail::message({"the length of ", what, " is not known, and the schedule depends on it"}), "schedule",
                        "limit the run in updates, or give lengths in updates"};
   }
-  /// Throws: ConfigError where no count holds it.
+  /// Throws: ConfigError for a sum over 2^63-1.
   static constexpr std::int64_t sum(std::int64_t a, std::int64_t b) {
     std::int64_t result = 0;
     if (__builtin_add_overflow(a, b, &result)) throw too_long();
@@ -207,7 +207,8 @@ class Bound {
   }
   constexpr double operator()(UpdateIndex update) const { return value(update); }
 
-  /// The highest value of any update of the run. Of several cycles it is the end that they go towards.
+  /// The highest value of any update of the run. Several cosine cycles count with the end of their curve, which no
+  /// update may reach.
   constexpr double highest() const {
     double highest = 0.0;
     for (std::size_t i = 0; i < N; ++i) {
@@ -367,7 +368,7 @@ constexpr void demand(bool holds, char const* what, char const* where) {
   if (!holds) throw ConfigError{"TACIT-RC99", what, where, "see docs/schedules.md"};
 }
 constexpr bool is_finite(double x) { return x - x == 0.0; }
-/// A factor of a field: none has a use for a negative one.
+/// True for what a field may be multiplied by: no field may become negative.
 constexpr bool is_factor(double x) { return x >= 0.0 && is_finite(x); }
 constexpr Schedule<1> one(Piece const& piece) { return Schedule<1>{{piece}}; }
 

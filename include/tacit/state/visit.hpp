@@ -84,7 +84,8 @@ concept hears_of_load = requires(T& part) {
 template <class T>
 concept states_load_badly = can_be_probed<T> && !hears_of_load<T> && !requires { &named_twice<T>::state_loaded; };
 
-/// Where a callback of the pack saves: a type with data members needs a visitor, and a member that is named needs its form.
+/// Where a callback of the pack saves: a type with data members needs a visitor, and a member that is named needs its
+/// form.
 template <class T>
 constexpr auto check_visitors() {
   if constexpr (names_visit_state<T> && !visitable_state<T>) {

@@ -132,8 +132,8 @@ constexpr auto evaluated_by() {
 template <class Callback>
 using evaluated_names_t = typename decltype(evaluated_by<unwrap_t<Callback>>())::value;
 
-/// Whether a callback changes what all ranks have alike, the model or its optimizer, or asks all of them for something.
-/// That of an adapter is the inner one's.
+/// Whether a callback changes what is the same on all ranks, the model or its optimizer, or calls a collective. For an
+/// adapter the inner callback decides.
 template <class Callback>
 constexpr bool acts_on_all_ranks() {
   if constexpr (requires { requires Callback::acts_on_all_ranks; } || states_evaluations<Callback>) {

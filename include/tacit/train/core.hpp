@@ -118,7 +118,7 @@ class Core {
   template <class Refs>
   Core(task_type&& task, typename Composition::device const& device, typename Composition::precision const& precision,
        typename Composition::distribution const& distribution, Refs&& callbacks)
-      : task_{with_models(std::move(task))},
+      : task_{require_models(std::move(task))},
         device_{device.template bind<tensor_type>()},
         distribution_{distribution.template bind<parameters_type>(device_)},
         precision_{precision.template bind<parameters_type>(device_)},
@@ -339,8 +339,9 @@ class Core {
       return run_.evaluation.latest(from, Tag::name, full_name(Tag::name), Tag::needs_evaluation);
     }
   }
-  /// The callback that is being called evaluates under a name of its own.
+  /// Throws: UsageError where an eval set or another callback's evaluation has the name. An empty one is anybody's.
   void require_own_evaluation(std::string_view as) {
+    if (as.empty()) return;
     detail::require_own_evaluation<typename Composition::named_eval_sets>(evaluators_, as, run_.caller);
   }
   /// The place in the call order of the callback that is being called: names that are made at run time belong to it.
@@ -459,8 +460,8 @@ class Core {
     }
   }
 
-  /// Throws: ConfigError for a model that is a null pointer.
-  static task_type&& with_models(task_type&& task) {
+  /// Returns: the task. Throws: ConfigError for a model that is a null pointer.
+  static task_type&& require_models(task_type&& task) {
     [&]<std::size_t... I>(std::index_sequence<I...>) {
       (detail::require_model<I>(task), ...);
     }(std::make_index_sequence<phase_count>{});

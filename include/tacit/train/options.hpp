@@ -105,9 +105,10 @@ inline void check(TrainOptions const& options) {
 }
 
 /// Throws: ConfigError for an option of evaluations in a run without eval sets, where it would have no effect.
-inline void require_no_evaluation(TrainOptions const& options, char const* fix) {
+inline void require_no_evaluation_options(TrainOptions const& options, char const* fix) {
   auto const require_default = [fix](bool is_default, char const* where) {
-    if (!is_default) throw ConfigError{"TACIT-RC147", "an option of evaluations is given, but the run has no eval set", where, fix};
+    if (is_default) return;
+    throw ConfigError{"TACIT-RC147", "an option of evaluations is given, but the run has no eval set", where, fix};
   };
   require_default(options.evaluation.every_epochs.value_or(1) <= 1, "TrainOptions::evaluation.every_epochs");
   require_default(!options.evaluation.every_updates.is_set(), "TrainOptions::evaluation.every_updates");
@@ -115,16 +116,18 @@ inline void require_no_evaluation(TrainOptions const& options, char const* fix) 
 }
 
 /// Throws: ConfigError for an option that a session, which is given its batches and evaluates nothing, would ignore.
-inline void check_session(TrainOptions const& options) {
+inline void check_session_options(TrainOptions const& options) {
   if (options.per_device_batch_size.is_set()) {
-    throw ConfigError{"TACIT-RC60", "a batch size is given, but the data make their own batches", "TrainOptions::per_device_batch_size",
-                      "leave it out: a session is given its batches"};
+    throw ConfigError{"TACIT-RC60", "a batch size is given, but the data make their own batches",
+                      "TrainOptions::per_device_batch_size", "leave it out: a session is given its batches"};
   }
   if (options.seed.is_set()) {
-    throw ConfigError{"TACIT-RC148", "a seed of the order of samples is given, but a session is given its batches in their order",
+    throw ConfigError{"TACIT-RC148",
+                      "a seed of the order of samples is given, but a session is given its batches in their order",
                       "TrainOptions::seed", "leave it out"};
   }
-  require_no_evaluation(options, "leave it out: a session evaluates nothing; finish() it and call trainer.evaluate(data)");
+  require_no_evaluation_options(
+      options, "leave it out: a session evaluates nothing; finish() it and call trainer.evaluate(data)");
 }
 
 /// Throws: ConfigError that names the option, if any has no sensible meaning.

@@ -131,7 +131,7 @@ class PassBase {
       }
       if constexpr (planned_batch_source<Source>) {
         samples_ = source_.batch_samples(source_.position() - 1);
-        if constexpr (requires { requires Source::has_own_collate; }) require_a_row_each();
+        if constexpr (requires { requires Source::has_own_collate; }) require_row_per_sample();
       } else {
         samples_ = rows_of<tensor_type>(*batch_);
       }
@@ -238,8 +238,8 @@ class PassBase {
   [[no_unique_address]] BatchWatch<tensor_type, Source> watch_{};
 
  private:
-  /// Throws: DataError where collate left samples out, and they would count in the weight of the batch.
-  void require_a_row_each() const {
+  /// Throws: DataError where collate left samples out that the weight of the batch counts.
+  void require_row_per_sample() const {
     constexpr bool counts_samples = !states_weights || phase_count > 1;
     if constexpr (counts_samples && is_divisible<tensor_type, batch_type>()) {
       if (std::int64_t const rows = common_rows<tensor_type>(*batch_, samples_); rows < samples_) refuse_rows(rows);
@@ -308,11 +308,14 @@ class EvalPass : public PassBase<CoreT, Source, false> {
       is_ended = is_ended && this->core_.world_size() == 1;  // other ranks wait for all of its steps
     }
     std::int64_t const step = this->core_.progress().step.value();
-    if (is_ended && step < (sized_batch_source<Source> ? this->batches_per_epoch() : this->epoch_limit_)) cut_short_by_ = request;
+    if (is_ended) {
+      std::int64_t const all = sized_batch_source<Source> ? this->batches_per_epoch() : this->epoch_limit_;
+      if (step < all) cut_short_by_ = request;
+    }
     return is_ended || step >= this->epoch_limit_;
   }
-  /// The request that ended the pass before its last batch; none where it is complete. Data of unknown size are taken as cut short
-  /// by a request in their last step.
+  /// The request that ended the pass before its last batch; none where it is complete. A request in the last step of
+  /// data of unknown size counts as one before it.
   StopRequest cut_short_by() const noexcept { return cut_short_by_; }
   void end_step() {
     keep_shadow();

@@ -80,25 +80,32 @@ class NameOwners {
 /// Throws: UsageError if another callback records a metric of that name.
 inline void require_own_metric(NameOwners& owners, std::string_view name, std::size_t place) {
   if (owners.take(name, place)) return;
-  throw UsageError{"TACIT-RU34", message({"two callbacks record '", name, "', and would write alternately into one column"}),
+  throw UsageError{"TACIT-RU34",
+                   message({"two callbacks record '", name, "', and would write alternately into one column"}),
                    "context.record(dynamic{...})", "give each a name of its own"};
 }
 
-/// True if an evaluation as `as` has the name of a named eval set: that without a name is recorded as "as", the others as "as/set".
+/// True if an evaluation as `as` has the name of a named eval set. It records the set without a name under "as", and
+/// the set "clean" under "as/clean".
 template <fixed_string... Names>
 bool has_name_of_set([[maybe_unused]] std::string_view as, eval_sets<Names...>) {
-  [[maybe_unused]] auto const is_one = []([[maybe_unused]] std::string_view name) { return ((Names.view() == name) || ...); };
+  [[maybe_unused]] auto const is_one = []([[maybe_unused]] std::string_view name) {
+    return ((Names.view() == name) || ...);
+  };
   return is_one(as) || (is_one(message({as, "/", Names.view()})) || ...);
 }
 /// Throws: UsageError if a named eval set, or the evaluation of another callback, is recorded under the name.
 template <class EvalSets>
 void require_own_evaluation(NameOwners& owners, std::string_view as, std::size_t place) {
   if (has_name_of_set(as, EvalSets{})) {
-    throw UsageError{"TACIT-RU35", message({"'", as, "' is the name of an eval set, and the metrics of both would stand in one column"}),
+    throw UsageError{"TACIT-RU35",
+                     message({"'", as, "' is the name of an eval set, and the metrics of both ",
+                              "would stand in one column"}),
                      "context.evaluate(name)", "give it a name that is not one of eval_sets<...>"};
   }
   if (owners.take(as, place)) return;
-  throw UsageError{"TACIT-RU36", message({"two callbacks evaluate as '", as, "', and the metrics of both would stand in one column"}),
+  throw UsageError{"TACIT-RU36",
+                   message({"two callbacks evaluate as '", as, "', and the metrics of both would stand in one column"}),
                    "context.evaluate(name)", "give each a name of its own"};
 }
 

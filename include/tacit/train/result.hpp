@@ -26,9 +26,11 @@ void write_latest(Stream& out, History const& metrics, char const* before) {
 /// What an evaluation found: `result[tag::accuracy{}]`.
 class EvalResult {
  public:
-  explicit EvalResult(History metrics, StopReason reason = StopReason::completed) : metrics_{std::move(metrics)}, reason_{reason} {}
+  explicit EvalResult(History metrics, StopReason reason = StopReason::completed)
+      : metrics_{std::move(metrics)}, reason_{reason} {}
 
-  /// `completed`, or why a stop request ended the evaluation before its last batch: the metrics are then those of the batches until there.
+  /// `completed`, or the reason of the stop request that ended the evaluation before its last batch. The metrics are
+  /// then those of the batches until there.
   StopReason reason() const noexcept { return reason_; }
   bool is_complete() const noexcept { return reason_ == StopReason::completed; }
 
@@ -85,7 +87,9 @@ namespace detail {
 template <class Core>
 StopReason agreed_reason([[maybe_unused]] Core& core, StopRequest request) {
   if constexpr (!Core::is_single) {
-    if (core.world_size() > 1) request = StopRequest::of_strength(static_cast<int>(core.distribution().agree(request.strength())));
+    if (core.world_size() > 1) {
+      request = StopRequest::of_strength(static_cast<int>(core.distribution().agree(request.strength())));
+    }
   }
   if (request.is_none()) return StopReason::completed;
   return request.ends_run() ? request.reason() : StopReason::callback;  // only callbacks end an epoch

@@ -49,8 +49,8 @@ class GivenBatches {
 /// A training run whose outer loop is the caller's: a simulator's, a game's, that of reinforcement learning.
 ///
 /// Each call takes the run one step on, with the events, the accumulation, the clipping and the limits of `Trainer::train`.
-/// Until it is over the trainer is running. A session that ends without `finish` counts as a run that was broken off: `Aborted` fires
-/// for each stage that is open.
+/// Until it is over the trainer is running. A session that ends without `finish` counts as a run that was broken off:
+/// `Aborted` fires for each stage that is open.
 /// Example: `auto session = trainer.session<Batch>({.limit = {.updates = 1000}}); while (session.step(act())) {} session.finish();`
 template <class Core, class Batch>
 class Session {
@@ -149,11 +149,12 @@ class Session {
       throw;
     }
   }
-  /// Callbacks saw the run start, and no end event will come. What they throw meanwhile is noted.
+  /// Fires `Aborted`: callbacks saw the run start, and no end event will come. What they throw goes to the sink.
   void tell_unfinished() noexcept {
     is_at_work_ = true;
     try {
-      throw UsageError{"TACIT-RU37", "the session was left without finish()", "Session", "call finish(), also where a loop is left early"};
+      throw UsageError{"TACIT-RU37", "the session was left without finish()", "Session",
+                       "call finish(), also where a loop is left early"};
     } catch (...) {
       try {
         detail::abort_stages(pass_);

@@ -714,7 +714,7 @@ class Trainer {
       return detail::RefusedSession{};
     } else {
       check(options);
-      check_session(options);
+      check_session_options(options);
       return Session<core_type, Batch>{*core_, options, [this](TrainOptions const& own) {
                                          core_->begin_run(own.sink);
                                          plan_training(detail::GivenBatches<Batch>{}, own);
@@ -863,7 +863,9 @@ class Trainer {
     check(options);
     require_limit(options);
     constexpr bool evaluates = !std::is_void_v<Valid> || detail::eval_data_of<std::remove_cvref_t<Extra>...>::size > 0;
-    if constexpr (!evaluates) require_no_evaluation(options, "leave it out, or call train(train, valid, options)");
+    if constexpr (!evaluates) {
+      require_no_evaluation_options(options, "leave it out, or call train(train, valid, options)");
+    }
     core_type& core = *core_;
     detail::RunGuard const guard{core};
     core.begin_run(options.sink);
@@ -894,7 +896,7 @@ class Trainer {
       if constexpr (std::is_void_v<Valid>) {
         require_undisturbed(source, nullptr, named);
         return run_training_with(source, options, [&named](core_type& c, bool intermediate, std::string_view as) {
-          if (!as.empty()) c.require_own_evaluation(as);
+          c.require_own_evaluation(as);
           evaluate_named(c, named, intermediate, as);
         }, schedules);
       } else {
@@ -908,7 +910,7 @@ class Trainer {
         }, extra...);
         require_undisturbed(source, valid_source, named);
         return run_training_with(source, options, [&named, &valid_source](core_type& c, bool intermediate, std::string_view as) {
-          if (!as.empty()) c.require_own_evaluation(as);
+          c.require_own_evaluation(as);
           evaluate_set(c, valid_source, as, intermediate, unset);
           evaluate_named(c, named, intermediate, as);
         }, schedules);

@@ -21,12 +21,12 @@ namespace tacit::inline v0::detail {
 template <class CoreT>
 inline constexpr bool computes_loss_again = steps_with_closure<typename CoreT::template Phase<0>::optimizer_type&, typename CoreT::parameters_type>;
 
-/// States that an update with a closure whose later loss, gradient or parameter is not finite is taken back and skipped, as TerminateOnNaN
-/// does. Such a callback handles the loss or the start of updates, so that they may be skipped at all.
+/// A callback that has updates of an optimizer with a closure taken back where a later loss, gradient or parameter is
+/// not finite, as TerminateOnNaN. It handles the loss or the start of updates: only then may updates be skipped.
 template <class Callback>
 concept takes_back_updates = requires { requires innermost_t<Callback>::takes_back_updates; };
 template <class... C>
-consteval bool take_back_updates(list<C...>) {
+consteval bool any_takes_back_updates(list<C...>) {
   return (takes_back_updates<C> || ...);
 }
 
@@ -108,7 +108,7 @@ class Updater {
 
   /// The loss that an optimizer with a closure was given last, whose gradients are whole.
   void note_closure([[maybe_unused]] double loss) {
-    if constexpr (!take_back_updates(typename CoreT::callback_types{})) return;
+    if constexpr (!any_takes_back_updates(typename CoreT::callback_types{})) return;
     closure_is_finite_ = std::isfinite(loss);
     with_gradients(core_.template phase<0>().parameters, [this](auto& list) {
       closure_is_finite_ = closure_is_finite_ && traits::read(traits::first_non_finite(list)) == 0.0;
@@ -122,11 +122,11 @@ class Updater {
   }
 
  private:
-  /// A step whose last loss, gradient or parameters are not finite is taken back where a callback is there for that: no handler sees
-  /// them. The optimizer starts anew.
+  /// A step whose last loss, gradient or parameters are not finite is taken back where a callback asks for that, for no
+  /// handler sees them. The optimizer starts anew.
   template <bool MaySkip, class Phase, class LossAgain>
   void step_with_closure(Phase& phase, LossAgain const& loss_again) {
-    if constexpr (!MaySkip || !take_back_updates(typename CoreT::callback_types{})) {
+    if constexpr (!MaySkip || !any_takes_back_updates(typename CoreT::callback_types{})) {
       phase.optimizer.step(phase.parameters, loss_again);
     } else {
       ParametersBefore<tensor_type> const before{phase.parameters};
