@@ -87,7 +87,7 @@ concept hears_of_state = requires(Bound& bound) {
 };
 
 /// The first group of optional members that a bound optimizer names and does not have whole: a step with a closure, the
-/// pair `field(name<"x">{})`, `set_field(name<"x">{}, value)`, and `state_loaded()`.
+/// pair `field(name<"x">{})`, `set_field(name<"x">{}, value)`, `state_loaded()`, and the pair `run_begins`, `run_ends`.
 template <class Bound, class Parameters>
 consteval misuse half_in_bound_optimizer() {
   if constexpr (!can_be_probed<Bound>) {
@@ -103,6 +103,8 @@ consteval misuse half_in_bound_optimizer() {
       return misuse::EO21;
     } else if constexpr (!requires { &probe::state_loaded; } && !hears_of_state<Bound>) {
       return misuse::EO22;
+    } else if constexpr ((!requires { &probe::run_begins; } || !requires { &probe::run_ends; }) && !keeps_weights<Bound, Parameters>) {
+      return misuse::EO23;
     } else {
       return misuse::none;
     }

@@ -23,7 +23,7 @@ struct every_name {
       prepare_parameters, write_back, skipped, discard, scaler, run_scope, forward_scope, release_memory, meet, begin_run,
       share_buffers, await_main;
   // optimizers
-  int takes_closure, field, set_field;
+  int takes_closure, field, set_field, run_begins, run_ends;
   // those of pytorch-accelerated, and spellings of `on`
   int on_init_end, on_training_run_start, on_training_run_end, on_training_run_epoch_end, on_train_epoch_start,
       on_train_epoch_end, on_train_step_start, on_train_step_end, on_eval_epoch_start, on_eval_epoch_end,

@@ -260,6 +260,8 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(eo21, "[TACIT-EO21] a bound optimizer lacks one of the pair of functions that a schedule of a field needs, wanted: double field(name<\"x\">) and void set_field(name<\"x\">, double), see docs/errors.md");
   constexpr bool eo22 = N != misuse::EO22;
   static_assert(eo22, "[TACIT-EO22] `state_loaded` of a bound optimizer has the wrong form, wanted: void state_loaded() noexcept, see docs/errors.md");
+  constexpr bool eo23 = N != misuse::EO23;
+  static_assert(eo23, "[TACIT-EO23] a bound optimizer lacks a part of what tells it of runs, wanted: void run_begins(Parameters const&) and void run_ends(Parameters const&) noexcept, see docs/errors.md");
   constexpr bool ev01 = N != misuse::EV01;
   static_assert(ev01, "[TACIT-EV01] state would not be saved: a callback of the pack saves, and this type has data members but no visitor, wanted: static void visit_state(auto& self, auto&& visit) or visit_config, see docs/errors.md");
   constexpr bool ev02 = N != misuse::EV02;

@@ -194,15 +194,15 @@ class BoundGroups {
     for (Part& part : parts_) part.optimizer.weights_replaced(part.parameters);
   }
 
-  void run_begins(Parameters const&)
-    requires requires(bound_type& inner, Parameters const& parameters) { inner.run_begins(parameters); }
-  {
-    for (Part& part : parts_) part.optimizer.run_begins(part.parameters);
+  void run_begins(Parameters const&) {
+    if constexpr (tacit::detail::keeps_weights<bound_type, Parameters>) {
+      for (Part& part : parts_) part.optimizer.run_begins(part.parameters);
+    }
   }
-  void run_ends(Parameters const&) noexcept
-    requires requires(bound_type& inner, Parameters const& parameters) { inner.run_ends(parameters); }
-  {
-    for (Part& part : parts_) part.optimizer.run_ends(part.parameters);
+  void run_ends(Parameters const&) noexcept {
+    if constexpr (tacit::detail::keeps_weights<bound_type, Parameters>) {
+      for (Part& part : parts_) part.optimizer.run_ends(part.parameters);
+    }
   }
 
   static void visit_state(auto& self, auto&& visit)

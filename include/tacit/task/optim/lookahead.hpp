@@ -49,6 +49,7 @@ class BoundLookahead {
   using tensor_type = typename Parameters::tensor_type;
   using traits = tensor_traits<tensor_type>;
   using inner_type = decltype(std::declval<Inner const&>().bind(std::declval<Parameters&>()));
+  static constexpr bool tells_writes = requires(tensor_type const& tensor) { traits::write_mark(tensor); };
 
  public:
   static constexpr bool maskable = inner_type::maskable;
@@ -105,15 +106,13 @@ class BoundLookahead {
 
   /// A run begins. Where the weights are not those that the last run left, others were loaded, and slow weights start
   /// from them.
-  void run_begins(Parameters const& parameters)
-    requires requires(tensor_type const& tensor) { traits::write_mark(tensor); }
-  {
-    if (left_ && *left_ != mark_of(parameters)) weights_replaced(parameters);
+  void run_begins(Parameters const& parameters) {
+    if constexpr (tells_writes) {
+      if (left_ && *left_ != mark_of(parameters)) weights_replaced(parameters);
+    }
   }
-  void run_ends(Parameters const& parameters) noexcept
-    requires requires(tensor_type const& tensor) { traits::write_mark(tensor); }
-  {
-    left_ = mark_of(parameters);
+  void run_ends(Parameters const& parameters) noexcept {
+    if constexpr (tells_writes) left_ = mark_of(parameters);
   }
 
   /// The inner optimizer: its fields and groups are this one's, for schedules.
