@@ -29,7 +29,6 @@
 namespace event = tacit::event;
 using tacit::CallbackPack;
 
-namespace adapter_laws_tests {
 namespace {
 
 /// An event as the rules see it.
@@ -287,5 +286,3 @@ TEST_CASE("a callback whose type says nothing is filtered as any other, and coun
   CHECK(steps() == std::tuple{2, 1, 2});
   CHECK(steps() == std::tuple{2, 1, 2});
 }
-
-}  // namespace adapter_laws_tests
