@@ -368,11 +368,7 @@ struct tensor_traits<fake::Tensor> {
     ++fake::comparisons;
     return a.ptr() == b.ptr();
   }
-  static std::uint64_t write_mark(Tensor const& t) noexcept {
-    std::uint64_t mark = 0;
-    for (double const value : t->values) mark = mark * 31 + std::bit_cast<std::uint64_t>(value);
-    return mark;
-  }
+  static bool equal(Tensor const& a, Tensor const& b) { return a->values == b->values; }
   static void const* identity(Tensor const& t) {
     ++fake::comparisons;
     return t.ptr().get();

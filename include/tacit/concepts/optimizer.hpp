@@ -101,7 +101,8 @@ consteval misuse half_in_bound_optimizer() {
       return misuse::EO20;
     } else if constexpr (requires { &probe::field; } != requires { &probe::set_field; }) {
       return misuse::EO21;
-    } else if constexpr (!requires { &probe::state_loaded; } && !hears_of_state<Bound>) {
+    } else if constexpr (!requires { &probe::state_loaded; } && !hears_of_state<Bound> &&
+                         !requires(Bound& bound) { { Bound::state_loaded(bound) } noexcept; }) {
       return misuse::EO22;
     } else if constexpr ((!requires { &probe::run_begins; } || !requires { &probe::run_ends; }) && !keeps_weights<Bound, Parameters>) {
       return misuse::EO23;

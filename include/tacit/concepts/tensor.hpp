@@ -57,6 +57,7 @@ concept tensor = std::copyable<Tensor> && requires(Tensor& t, Tensor const& c, s
   { tensor_traits<Tensor>::is_floating(c) } -> std::same_as<bool>;
   { tensor_traits<Tensor>::is_half(c) } -> std::same_as<bool>;              // floating, of 16 bits or fewer
   { tensor_traits<Tensor>::clone(c) } -> std::same_as<Tensor>;              // its own data, outside any graph
+  { tensor_traits<Tensor>::equal(c, c) } -> std::same_as<bool>;             // the same shape and values
   { tensor_traits<Tensor>::alias(c) } -> std::same_as<Tensor>;              // the data of now: stays so when `set_data` gives c others
   tensor_traits<Tensor>::copy_(list, list);                                 // each of the first takes the values of the second
   tensor_traits<Tensor>::lerp_(list, list, x);                              // each of the first += x * (second - first)

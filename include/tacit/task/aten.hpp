@@ -72,11 +72,10 @@ struct tensor_traits<at::Tensor> {
   }
   /// Grows with every change in place, also of views. Requires: memory_is_shared.
   static std::int64_t version(at::Tensor const& t) { return static_cast<std::int64_t>(t._version()); }
-  /// A number that changes when the tensor is written to in place, or is given other memory. A tensor of inference mode
-  /// does not count writes in place: its number changes with the memory alone.
-  static std::uint64_t write_mark(at::Tensor const& t) noexcept {
-    auto const memory = reinterpret_cast<std::uintptr_t>(t.has_storage() ? t.storage().data() : nullptr);
-    return memory * 31 + (t.is_inference() ? 0 : static_cast<std::uint64_t>(t._version()));
+  /// The same shape and values, wherever they lie.
+  static bool equal(at::Tensor const& a, at::Tensor const& b) {
+    at::NoGradGuard const guard;
+    return a.sizes() == b.sizes() && at::equal(a, b.to(a.device(), a.scalar_type()));
   }
   static at::Tensor rows(at::Tensor const& t, std::int64_t first, std::int64_t count) { return t.narrow(0, first, count); }
   /// The CPU's allocator has no exception of its own.

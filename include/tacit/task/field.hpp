@@ -82,6 +82,18 @@ bool has_group(Optimizer& optimizer, std::string_view name) {
   }
 }
 
+/// Whether a group may come within the run, with values of its own.
+template <class Optimizer>
+bool has_waiting_group(Optimizer& optimizer) {
+  if constexpr (requires { optimizer.has_waiting_group(); }) {
+    return optimizer.has_waiting_group();
+  } else if constexpr (wrapping_optimizer<Optimizer>) {
+    return has_waiting_group(optimizer.inner());
+  } else {
+    return false;
+  }
+}
+
 template <fixed_string Name, class Optimizer>
 double read_field(Optimizer& optimizer) {
   if constexpr (states_field<Name, Optimizer>) {

@@ -171,6 +171,7 @@ inline void abort_stages(Run& run) {
 template <class Run>
 inline void open_run(Run& run) {
   open_stage<stage::TrainingRun>(run, event::TrainingRunStart{run.batches_per_epoch(), run.has_evaluation()});
+  run.begin_updates();
 }
 template <class Run>
 inline void open_epoch(Run& run) {
@@ -193,6 +194,7 @@ inline void close_epoch(Run& run) {
 }
 template <class Run>
 inline void close_run(Run& run) {
+  run.end_updates();
   notify(run, event::TrainingRunEnd{run.reason(), run.updates()});
   run.close_stage();
 }

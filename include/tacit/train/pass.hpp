@@ -198,6 +198,9 @@ class PassBase {
       return false;
     }
   }
+  static constexpr bool states_all_weights = []<std::size_t... I>(std::index_sequence<I...>) {
+    return (states_weight<output_type<I>> && ...);
+  }(std::make_index_sequence<phase_count>{});
   static constexpr bool states_weights = []<std::size_t... I>(std::index_sequence<I...>) {
     return (states_weight<output_type<I>> || ...);
   }(std::make_index_sequence<phase_count>{});
@@ -240,8 +243,7 @@ class PassBase {
  private:
   /// Throws: DataError where collate left samples out that the weight of the batch counts.
   void require_row_per_sample() const {
-    constexpr bool counts_samples = !states_weights || phase_count > 1;
-    if constexpr (counts_samples && is_divisible<tensor_type, batch_type>()) {
+    if constexpr (!states_all_weights && is_divisible<tensor_type, batch_type>()) {
       if (std::int64_t const rows = common_rows<tensor_type>(*batch_, samples_); rows < samples_) refuse_rows(rows);
     }
   }
@@ -310,7 +312,11 @@ class EvalPass : public PassBase<CoreT, Source, false> {
     std::int64_t const step = this->core_.progress().step.value();
     if (is_ended) {
       std::int64_t const all = sized_batch_source<Source> ? this->batches_per_epoch() : this->epoch_limit_;
-      if (step < all) cut_short_by_ = request;
+      bool has_more = step < all;
+      if constexpr (planned_batch_source<Source>) {
+        has_more = has_more && this->source_.batch_samples(step) > 0;  // other ranks may have one batch more
+      }
+      if (has_more) cut_short_by_ = request;
     }
     return is_ended || step >= this->epoch_limit_;
   }

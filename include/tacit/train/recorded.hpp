@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -71,6 +72,7 @@ class NameOwners {
     places_.push_back(place);
     return true;
   }
+  bool has(std::string_view name) const { return std::ranges::find(names_, name) != names_.end(); }
 
  private:
   std::vector<std::string> names_{};
@@ -85,19 +87,22 @@ inline void require_own_metric(NameOwners& owners, std::string_view name, std::s
                    "context.record(dynamic{...})", "give each a name of its own"};
 }
 
-/// True if an evaluation as `as` has the name of a named eval set. It records the set without a name under "as", and
-/// the set "clean" under "as/clean".
+/// True if an evaluation as `as` would write into the column of an eval set. It records the set without a name under "as",
+/// and the set "clean" under "as/clean"; so do those of `owners`.
 template <fixed_string... Names>
-bool has_name_of_set([[maybe_unused]] std::string_view as, eval_sets<Names...>) {
+bool has_name_of_set([[maybe_unused]] NameOwners const& owners, [[maybe_unused]] std::string_view as, eval_sets<Names...>) {
   [[maybe_unused]] auto const is_one = []([[maybe_unused]] std::string_view name) {
     return ((Names.view() == name) || ...);
   };
-  return is_one(as) || (is_one(message({as, "/", Names.view()})) || ...);
+  [[maybe_unused]] auto const meets_another = [&](std::string const& suffix) {
+    return owners.has(message({as, suffix})) || (as.ends_with(suffix) && owners.has(as.substr(0, as.size() - suffix.size())));
+  };
+  return is_one(as) || ((is_one(message({as, "/", Names.view()})) || meets_another(message({"/", Names.view()}))) || ...);
 }
 /// Throws: UsageError if a named eval set, or the evaluation of another callback, is recorded under the name.
 template <class EvalSets>
 void require_own_evaluation(NameOwners& owners, std::string_view as, std::size_t place) {
-  if (has_name_of_set(as, EvalSets{})) {
+  if (has_name_of_set(owners, as, EvalSets{})) {
     throw UsageError{"TACIT-RU35",
                      message({"'", as, "' is the name of an eval set, and the metrics of both ",
                               "would stand in one column"}),

@@ -255,6 +255,8 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
     ranks_.template reduce_gradients<0>(this->core_);
     updater_.template finish_gradients<0>();
   }
+  void begin_updates() { updater_.begin(); }
+  void end_updates() noexcept { updater_.end(); }
   void note_closure(double loss) { updater_.note_closure(loss); }
 
   // --- what callbacks ask for ---

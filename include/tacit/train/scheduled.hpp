@@ -67,6 +67,7 @@ class Scheduled {
       bool found = field.group.empty();
       bool is_zero = true;
       bool is_there = false;
+      bool may_come = false;
       for_each_phase([&]<std::size_t I>(std::integral_constant<std::size_t, I>) {
         for_each_group(core.template phase<I>().optimizer, [&](std::string_view group, auto& optimizer) {
           states_[I].push_back(begun(optimizer, group));
@@ -75,14 +76,15 @@ class Scheduled {
           is_there = true;
           is_zero = is_zero && states_[I].back().field.base == 0.0;
         });
-        // Its parameters may come within the run.
+        // Parameters of a group may come within the run.
         found = found || has_group(core.template phase<I>().optimizer, field.group);
+        may_come = may_come || has_waiting_group(core.template phase<I>().optimizer);
       });
       if (!found) {
         throw ConfigError{"TACIT-RC87", detail::message({"there is no parameter group '", field.group, "'"}),
                           detail::message({name.view(), " schedule"}), "leave the group out, or give the name of one of optim::Groups"};
       }
-      if (is_there && is_zero) {
+      if (is_there && is_zero && !may_come) {
         throw ConfigError{"TACIT-RC145", detail::message({"the schedule multiplies ", name.view(), ", which is 0"}),
                           detail::message({name.view(), " schedule"}),
                           "give the optimizer the value that the schedule is a factor of, or leave the schedule out"};
@@ -97,9 +99,13 @@ class Scheduled {
         write_field<name>(optimizer, state.written);
       });
     }
-    void restore(Core& core) {
+    void restore(Core& core) noexcept {
       for_each_phase([&]<std::size_t I>(std::integral_constant<std::size_t, I>) {
-        for_each_state<I>(core, [](State& state, auto& optimizer) {
+        std::size_t at = 0;
+        for_each_group(core.template phase<I>().optimizer, [&](std::string_view group, auto& optimizer) {
+          if (at == states_[I].size()) return;  // it came after the last update
+          State& state = states_[I][at++];
+          if (!is_for(group)) return;
           take_change(state, optimizer);
           write_field<name>(optimizer, state.field.base);
         });
@@ -122,6 +128,7 @@ class Scheduled {
       }(std::make_index_sequence<Core::phase_count>{});
     }
     /// Calls visit(state, optimizer) for each group of phase I that the schedule is for.
+    /// Throws: ConfigError where a group that came within the run has a value that the schedule takes out of its range.
     template <std::size_t I, class Visit>
     void for_each_state(Core& core, Visit const& visit) {
       if constexpr (applies<I>) {
@@ -140,11 +147,13 @@ class Scheduled {
       if (is_for(group)) require_range(state.field);
       return state;
     }
-    /// Throws: ConfigError where the highest value is one that the field cannot have.
+    /// Throws: ConfigError where the highest value is one that the field cannot have. A curve that grows in a run of
+    /// unknown length reaches any momentum; of other fields nothing is known then.
     static void require_range(bound_type const& field) {
+      if (field.base == 0.0) return;
       double const most = field.base * field.factor.highest();
       constexpr bool is_momentum = name == fixed_string{"momentum"};
-      if (is_momentum ? most < 1.0 : std::isfinite(most)) return;
+      if (is_momentum ? most < 1.0 : std::isfinite(most) || field.factor.phases().back().is_endless) return;
       throw ConfigError{"TACIT-RC146",
                         message({"the schedule takes ", name.view(), " from ", std::to_string(field.base), " up to ",
                                  std::to_string(most)}),

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "tacit/concepts/optimizer.hpp"
@@ -39,10 +40,6 @@ class Updater {
 
  public:
   Updater(CoreT& core, WindowT& window, Clip const& clip) : core_{core}, window_{window}, clip_{clip} {
-    if constexpr (CoreT::keeps_masters) core.prepare_masters();
-    if constexpr (CoreT::optimizers_keep_weights) {
-      core.for_each_keeping_weights([](auto& optimizer, auto& parameters) { optimizer.run_begins(parameters); });
-    }
     if constexpr (counts_skipped) {
       core.precision().discard();
       skipped_before_ = core.precision().skipped(core.log_point());
@@ -51,8 +48,20 @@ class Updater {
 
   Updater(Updater const&) = delete;
   Updater& operator=(Updater const&) = delete;
-  ~Updater() {
+  ~Updater() { end(); }
+
+  /// After the handlers of the run's start, which may have loaded weights.
+  void begin() {
+    if constexpr (CoreT::keeps_masters) core_.prepare_masters();
     if constexpr (CoreT::optimizers_keep_weights) {
+      core_.for_each_keeping_weights([](auto& optimizer, auto& parameters) { optimizer.run_begins(parameters); });
+      has_begun_ = true;
+    }
+  }
+  /// Before the handlers of the run's end, which may load weights.
+  void end() noexcept {
+    if constexpr (CoreT::optimizers_keep_weights) {
+      if (!std::exchange(has_begun_, false)) return;
       core_.for_each_keeping_weights([](auto& optimizer, auto& parameters) { optimizer.run_ends(parameters); });
     }
   }
@@ -168,6 +177,7 @@ class Updater {
   CoreT& core_;
   WindowT& window_;
   Clip clip_;
+  bool has_begun_ = false;           // optimizers with weights of their own know of the run
   std::int64_t skipped_before_ = 0;  // by the precision, before this run
   tensor_type const* found_infinite_ = nullptr;
   std::vector<tensor_type> list_{};  // keeps its memory

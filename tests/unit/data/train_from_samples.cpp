@@ -121,6 +121,10 @@ TEST_CASE("a collate function that leaves samples out is an error, unless the st
     return Weighed{loss(net.forward(batch.input), batch.target), weights.back()};
   };
   fake::Sgd const still{.lr = 0.0};
+  auto const model = [] { return std::make_shared<fake::Linear>(); };
+  tacit::Trainer both{tacit::Task{tacit::phase<"one">(model(), still, step), tacit::phase<"two">(model(), still, step)}, tacit::CallbackPack{}};
+  CHECK(error_of([&] { both.train(loader(Without{7.0}), options); }) == "none");
+  weights.clear();
   tacit::Trainer weighed{tacit::Task{std::make_shared<fake::Linear>(), still, step}, tacit::CallbackPack{}};
   auto const result = weighed.train(tacit::data::loader(Line{}, {.batch_size = 2}, Without{7.0}), options);
   CHECK(weights == std::vector<double>{2, 2, 2, 1});

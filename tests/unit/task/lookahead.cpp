@@ -313,11 +313,20 @@ TEST_CASE("slow weights follow weights that are loaded between two runs") {
   auto const other_memory = [](torch::nn::LinearImpl& model) {  // as torch::load
     for (auto& parameter : model.parameters()) parameter.set_data(at::full_like(parameter, 4.0));
   };
+  auto const data = [](torch::nn::LinearImpl& model) {
+    for (auto& parameter : model.parameters()) parameter.data().fill_(4.0);
+  };
   auto const nothing = [](torch::nn::LinearImpl&) {};
+  auto const same = [](torch::nn::LinearImpl& model) {
+    at::NoGradGuard const guard;
+    for (auto& parameter : model.parameters()) parameter.copy_(parameter.clone());
+  };
   optim::Lookahead<optim::Sgd> const plain{.inner = {.lr = 0.1}, .every = 5};
   check(plain, fill, true);
   check(plain, other_memory, true);
+  check(plain, data, true);
   check(plain, nothing, false);
+  check(plain, same, false);
   check(optim::Groups<optim::Lookahead<optim::Sgd>>{.base = plain}, fill, true);
   check(optim::Lookahead<optim::Groups<optim::Sgd>>{.inner = {.base = {.lr = 0.1}}, .every = 5}, fill, true);
 }

@@ -221,6 +221,11 @@ struct EndOnOneRank {
     return context.rank() == 0 ? tacit::Flow::end_epoch : tacit::Flow::proceed;
   }
 };
+struct StopOnSecondRank {
+  void on(event::EvalStepEnd const&, auto& context) {
+    if (context.rank() == 1) context.request_stop();
+  }
+};
 }  // namespace
 
 TEST_CASE("two ranks: an evaluation that one of them asks to cut short is complete on neither") {
@@ -233,6 +238,16 @@ TEST_CASE("two ranks: an evaluation that one of them asks to cut short is comple
   CHECK(ends[0] == "none");
   CHECK_FALSE(is_complete[0]);
   CHECK_FALSE(is_complete[1]);
+}
+
+TEST_CASE("two ranks: a request in a rank's last step cuts no evaluation short, though another rank has a batch more") {
+  std::array<bool, 2> is_complete{false, false};
+  auto const ends = ends_of([&](fake::Rank rank) {
+    is_complete[static_cast<std::size_t>(rank.number)] =
+        trainer_on(rank, StopOnSecondRank{}).evaluate(fake::Line{3}, {.per_device_batch_size = 1, .sink = tacit::Sink::none()}).is_complete();
+  });
+  CAPTURE(ends[0], ends[1]);
+  CHECK(is_complete == std::array{true, true});
 }
 
 TEST_CASE("two ranks evaluate data of unknown length to their end, though one of them asks to stop") {

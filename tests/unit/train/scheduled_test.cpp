@@ -1,3 +1,4 @@
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <memory>
@@ -6,8 +7,10 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include "fake/module.hpp"
 #include "fake/tensor.hpp"
 #include "tacit/callbacks/reduce_on_plateau.hpp"
+#include "tacit/task/optim/groups.hpp"
 #include "tacit/train/trainer.hpp"
 
 namespace event = tacit::event;
@@ -145,6 +148,73 @@ TEST_CASE("a schedule of values that a field cannot have, or of a field that is 
   std::string const endless = refusal(heavy, tacit::lr(schedule::exponential(1e200, tacit::Updates{1})));
   CHECK(endless.starts_with("TACIT-RC146 the schedule takes lr from 0.1"));
   CHECK(refusal(heavy, tacit::lr(schedule::constant(0.0))) == "none");
+}
+
+TEST_CASE("growth of a rate in a run of unknown length is no error, growth of momentum is") {
+  auto const train = [](auto const& field) {
+    tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{.lr = 0.1, .momentum = 0.5}, CallbackPack{}};
+    try {
+      trainer.train(data, {.limit = {.duration = std::chrono::milliseconds{2}}, .sink = tacit::Sink::none()}, field);
+      return std::string{};
+    } catch (tacit::ConfigError const& error) {
+      return error.code();
+    }
+  };
+  CHECK(train(tacit::lr(schedule::step(1.1, tacit::Updates{100000}))).empty());
+  CHECK(train(tacit::momentum(schedule::step(1.1, tacit::Updates{100000}))) == "TACIT-RC146");
+}
+
+namespace {
+
+struct TwoScales : fake::Module {
+  std::shared_ptr<fake::Scale> a = register_module("a", std::make_shared<fake::Scale>(0.5));
+  std::shared_ptr<fake::Scale> b = register_module("b", std::make_shared<fake::Scale>(0.5));
+  fake::Tensor forward(fake::Tensor const& x) const { return b->forward(a->forward(x)); }
+};
+/// Adds the second scale at the start of an epoch, or after the last update.
+struct Thaw {
+  std::shared_ptr<TwoScales> net;
+  std::int64_t epoch = 1;
+  void add(auto& context) {
+    context.change_parameters([&](auto& set) {
+      net->b->weight->requires_grad = true;
+      set.add("b.weight", net->b->weight);
+    });
+  }
+  void on(event::TrainingRunEpochStart const& start, auto& context) {
+    if (start.epoch.value() == epoch) add(context);
+  }
+  void on(event::TrainingRunEpochEnd const& end, auto& context) {
+    if (epoch < 0 && end.epoch.value() == 1) add(context);
+  }
+};
+/// The end of a run whose group "b" waits for parameters.
+std::string end_of_waiting(double momentum, double factor, std::int64_t epoch) {
+  auto const net = std::make_shared<TwoScales>();
+  net->b->weight->requires_grad = false;
+  tacit::optim::Groups<fake::Sgd> const groups{
+      .base = {.lr = 0.01, .momentum = momentum},
+      .groups = {{.name = "b", .takes = tacit::optim::named("b."), .options = {.lr = 0.01, .momentum = 0.6}, .may_be_empty = true}}};
+  tacit::Trainer trainer{net, fake::MeanSquaredError{}, groups, CallbackPack{Thaw{net, epoch}}};
+  std::string end = "none";
+  try {
+    trainer.train(data, options, tacit::momentum(schedule::constant(factor)));
+  } catch (tacit::ConfigError const& error) {
+    end = error.code();
+  }
+  CHECK(trainer.view().optimizer().options("b").momentum == 0.6);
+  return end;
+}
+
+}  // namespace
+
+TEST_CASE("a group that waits for parameters may have the value that a schedule multiplies") {
+  CHECK(end_of_waiting(0.0, 0.9, 1) == "none");
+}
+
+TEST_CASE("a group that comes within the run with a value out of range ends the run, and no more than that") {
+  CHECK(end_of_waiting(0.3, 2.0, 1) == "TACIT-RC146");
+  CHECK(end_of_waiting(0.3, 2.0, -1) == "none");  // after the last update the schedule does not act on it
 }
 
 TEST_CASE("schedules, an eval set and named eval sets stand in one call") {

@@ -237,6 +237,35 @@ TEST_CASE("Lookahead's slow weights follow weights that are loaded between two r
   CHECK(after_runs(2, 1, 3, nothing) == after_runs(1, 2, 3, nothing));
 }
 
+namespace {
+/// Loads weights at the start or the end of each run.
+struct LoadsAt {
+  std::shared_ptr<fake::Linear> model;
+  bool start = false;
+  void load() {
+    model->weight->values = {5.0};
+    model->bias->values = {5.0};
+  }
+  void on(event::TrainingRunStart const&, auto&) {
+    if (start) load();
+  }
+  void on(event::TrainingRunEnd const&, auto&) {
+    if (!start) load();
+  }
+};
+}  // namespace
+
+TEST_CASE("Lookahead's slow weights follow weights that a callback loads at the start or the end of a run") {
+  for (bool const start : {false, true}) {
+    auto const model = std::make_shared<fake::Linear>();
+    optim::Lookahead<fake::Sgd> const optimizer{.inner = {.lr = 0.1}, .every = 5};
+    Trainer trainer{model, fake::MeanSquaredError{}, optimizer, CallbackPack{LoadsAt{model, start}}};
+    trainer.train(fake::Line{6}, {.epochs = 1, .per_device_batch_size = 2, .sink = Sink::none()});
+    trainer.train(fake::Line{6}, {.limit = {.updates = 1}, .per_device_batch_size = 2, .sink = Sink::none()});
+    CHECK(trainer.view().parameters().begin()->slots.back().item() == 5.0);
+  }
+}
+
 TEST_CASE("slow weights that are loaded with the others stay, in a wrapper and in groups") {
   using Set = basic_parameter_set<fake::Tensor>;
   auto const check = [](auto const& recipe) {

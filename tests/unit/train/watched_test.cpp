@@ -203,6 +203,13 @@ TEST_CASE("T6: one column has one writer") {
 }
 
 namespace {
+struct EvaluatesTwice {
+  std::string code{};
+  void on(event::TrainEpochEnd const&, auto& context) {
+    context.evaluate("b");
+    code = code_of([&] { context.evaluate("b/a"); });
+  }
+};
 struct Evaluates {
   std::string name;
   std::string code{};
@@ -218,6 +225,12 @@ TEST_CASE("one column has the metrics of one evaluation") {
     trainer.train(data, data, {.epochs = 2, .sink = Sink::none()}, eval_data...);
     return evaluates.code;
   };
+  SECTION("a name under which another evaluation records a set") {
+    EvaluatesTwice both;
+    auto trainer = trainer_of_parts(eval_sets<"a">{}, CallbackPack{std::ref(both)});
+    trainer.train(data, {.epochs = 1, .sink = Sink::none()}, eval_data<"a">(data));
+    CHECK(both.code == "TACIT-RU35");
+  }
   SECTION("the name of a named eval set") {
     CHECK(code_beside("clean", eval_sets<"clean">{}, eval_data<"clean">(data)) == "TACIT-RU35");
     CHECK(code_beside("a", eval_sets<"a/b", "b">{}, eval_data<"a/b">(data), eval_data<"b">(data)) == "TACIT-RU35");

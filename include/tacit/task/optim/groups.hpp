@@ -132,6 +132,9 @@ class BoundGroups {
     return name == "base" || std::ranges::find(recipe_.groups, name, &Group<Recipe>::name) != recipe_.groups.end();
   }
 
+  /// Whether there is a group that has had no parameter yet.
+  bool has_waiting_group() const { return parts_.size() <= recipe_.groups.size(); }
+
   /// The options of a group, "base" for what no other one took; to be read, and written between updates.
   /// Throws: ConfigError if there is none of that name.
   auto& options(std::string_view group) & {

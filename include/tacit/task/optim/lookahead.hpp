@@ -4,6 +4,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -49,7 +50,6 @@ class BoundLookahead {
   using tensor_type = typename Parameters::tensor_type;
   using traits = tensor_traits<tensor_type>;
   using inner_type = decltype(std::declval<Inner const&>().bind(std::declval<Parameters&>()));
-  static constexpr bool tells_writes = requires(tensor_type const& tensor) { traits::write_mark(tensor); };
 
  public:
   static constexpr bool maskable = inner_type::maskable;
@@ -107,12 +107,15 @@ class BoundLookahead {
   /// A run begins. Where the weights are not those that the last run left, others were loaded, and slow weights start
   /// from them.
   void run_begins(Parameters const& parameters) {
-    if constexpr (tells_writes) {
-      if (left_ && *left_ != mark_of(parameters)) weights_replaced(parameters);
-    }
+    if (left_ && !are_left(parameters)) weights_replaced(parameters);
+    left_.reset();
   }
   void run_ends(Parameters const& parameters) noexcept {
-    if constexpr (tells_writes) left_ = mark_of(parameters);
+    try {
+      leave(parameters);
+    } catch (std::exception const&) {
+      left_.reset();  // no memory for the copy: the next run goes on from the slow weights
+    }
   }
 
   /// The inner optimizer: its fields and groups are this one's, for schedules.
@@ -146,10 +149,15 @@ class BoundLookahead {
     return recipe.inner.bind(parameters);
   }
 
-  static std::uint64_t mark_of(Parameters const& parameters) noexcept {
-    std::uint64_t mark = 0;
-    for (auto const& parameter : parameters) mark = mark * 0x9E3779B97F4A7C15u + traits::write_mark(parameter.model);
-    return mark;
+  /// Keeps the weights as they are now.
+  void leave(Parameters const& parameters) {
+    left_.emplace();
+    for (auto const& parameter : parameters) left_->push_back(traits::clone(parameter.model));
+  }
+  bool are_left(Parameters const& parameters) const {
+    return std::ranges::equal(parameters, *left_, [](auto const& parameter, tensor_type const& left) {
+      return traits::equal(parameter.model, left);
+    });
   }
 
   /// Slow weights take the weights over; `above` wrappers have slots after this one's.
@@ -252,7 +260,7 @@ class BoundLookahead {
   double alpha_;
   inner_type inner_;
   std::int64_t updates_ = 0;
-  std::optional<std::uint64_t> left_{};  // the mark of the weights at the end of the last run
+  std::optional<std::vector<tensor_type>> left_{};  // the weights that the last run left; none within a run
   tensor_type counted_{};  // updates since the slow weights' last step, on the device, once a mask was there
   SlotNames names_{};      // those that the set does not show: the inner optimizer's, or all while it is at work
   SlotNames inner_names_{};
