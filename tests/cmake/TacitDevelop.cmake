@@ -4,6 +4,11 @@ find_program(TACIT_TEST_PYTHON NAMES python3)
 if(NOT TACIT_TEST_PYTHON)
   message(FATAL_ERROR "The tests need python3 (apt: python3), standard library only.")
 endif()
+# The interpreter itself, for hundreds of tests start it and a wrapper such as pyenv's starts a shell first. -S skips the
+# search for installed packages.
+execute_process(COMMAND "${TACIT_TEST_PYTHON}" -S -c "import sys; print(sys.executable)" OUTPUT_VARIABLE TACIT_SCRIPT_PYTHON
+                OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+list(APPEND TACIT_SCRIPT_PYTHON -S)
 
 # Both compilers judge the library in one run, whichever of them builds it.
 function(tacit_other_compiler out names id oldest)
@@ -204,7 +209,8 @@ endfunction()
 set(TACIT_SCRIPT_ENVIRONMENT "LC_ALL=C;PYTHONDONTWRITEBYTECODE=1;PYTHONPATH=${CMAKE_CURRENT_SOURCE_DIR}/tests/cmake")
 function(tacit_add_script_test name script)
   cmake_parse_arguments(PARSE_ARGV 2 arg "SERIAL" "TIMEOUT" "LABELS;ARGUMENTS")
-  add_test(NAME "${name}" COMMAND "${TACIT_TEST_PYTHON}" "${CMAKE_CURRENT_SOURCE_DIR}/${script}" "${TACIT_TOOLCHAIN}" ${arg_ARGUMENTS})
+  add_test(NAME "${name}" COMMAND ${TACIT_SCRIPT_PYTHON} "${CMAKE_CURRENT_SOURCE_DIR}/${script}" "${TACIT_TOOLCHAIN}"
+           ${arg_ARGUMENTS})
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
   endif()

@@ -5,7 +5,6 @@ import os
 import pathlib
 import re
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
 
 SKIP = 77
 
@@ -62,6 +61,8 @@ def precompile(command, compiler, file, directory, *options):
 
 
 def parallel(function, items, jobs=2):
+    from concurrent.futures import ThreadPoolExecutor  # here, for most scripts do without and start sooner
+
     with ThreadPoolExecutor(jobs) as pool:
         return list(pool.map(function, items))
 

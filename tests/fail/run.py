@@ -1,6 +1,7 @@
 """Checks one pair: `run.py TOOLCHAIN (gcc|clang) FILE`, or the runner itself: `run.py TOOLCHAIN --self-test`.
-`run.py TOOLCHAIN (gcc|clang) --precompile` makes a precompiled header that all files without LibTorch share afterwards.
-It changes no message but the lines that say by which header a header was included.
+`run.py TOOLCHAIN (gcc|clang) --precompile` makes a precompiled header that all files without LibTorch share afterwards,
+and by clang a second one for files that save or load. They change no message but the lines that say by which header a
+header was included.
 
 The file must compile without a warning under -DFIX; that is asked of clang alone, which is twice as quick, where it is
 there. Without it the compiler must fail, the first line with `error:` must carry the number of the line `// expect: TACIT-E...`, and the whole output must stay within 20 lines (`// max-lines: N`
@@ -18,11 +19,9 @@ import tool
 LIMIT = 20
 PLAIN = {"gcc": ["-fno-diagnostics-show-caret", "-fdiagnostics-color=never", "-fmax-errors=0"],
          "clang": ["-fno-caret-diagnostics", "-fno-color-diagnostics", "-ferror-limit=0"]}
-
-
-PRECOMPILED = """#include "fake/tensor.hpp"
-#include "tacit/train/trainer.hpp"
-"""
+# By clang alone the second is worth its price: five files share it, and g++ needs 17 s to make it.
+COMMON = ["fake/tensor.hpp", "tacit/train/trainer.hpp"]
+PRECOMPILED = {"prefix": COMMON, "state": [*COMMON, "tacit/state/state.hpp", "tacit/state/weights.hpp"]}
 
 
 def command_of(toolchain, compiler, torch):
@@ -30,23 +29,27 @@ def command_of(toolchain, compiler, torch):
             "-I", toolchain.source / "tests"]
 
 
-def prefix_of(toolchain, compiler):
-    return toolchain.binary / "fail" / compiler / "prefix.hpp"
+def prefix_of(toolchain, compiler, name):
+    return toolchain.binary / "fail" / compiler / f"{name}.hpp"
 
 
 def precompile(toolchain, compiler):
-    prefix = prefix_of(toolchain, compiler)
-    prefix.parent.mkdir(parents=True, exist_ok=True)
-    prefix.write_text(PRECOMPILED)
-    options = ["-fpch-instantiate-templates"] if compiler == "clang" else []
-    result = tool.run([*command_of(toolchain, compiler, False), *options, "-x", "c++-header", prefix,
-                       "-o", prefix.with_suffix(".hpp.gch" if compiler == "gcc" else ".pch")])
-    print(result.stdout)
-    return result.returncode
+    for name in PRECOMPILED if compiler == "clang" else ["prefix"]:
+        prefix = prefix_of(toolchain, compiler, name)
+        prefix.parent.mkdir(parents=True, exist_ok=True)
+        prefix.write_text("".join(f'#include "{header}"\n' for header in PRECOMPILED[name]))
+        options = ["-fpch-instantiate-templates"] if compiler == "clang" else []
+        result = tool.run([*command_of(toolchain, compiler, False), *options, "-x", "c++-header", prefix,
+                           "-o", prefix.with_suffix(".hpp.gch" if compiler == "gcc" else ".pch")])
+        print(result.stdout)
+        if result.returncode != 0:
+            return result.returncode
+    return 0
 
 
-def use_precompiled(toolchain, compiler):
-    prefix = prefix_of(toolchain, compiler)
+def use_precompiled(toolchain, compiler, text):
+    state = compiler == "clang" and re.search(r'^#include "tacit/state/(state|weights)\.hpp"', text, re.MULTILINE)
+    prefix = prefix_of(toolchain, compiler, "state" if state else "prefix")
     if compiler == "gcc":
         return ["-include", prefix] if prefix.with_suffix(".hpp.gch").exists() else []
     return ["-include-pch", prefix.with_suffix(".pch")] if prefix.with_suffix(".pch").exists() else []
@@ -72,7 +75,7 @@ def check(toolchain, compiler, path):
     torch = tool.needs(text, "libtorch")
     command = [*command_of(toolchain, compiler, torch), "-fsyntax-only"]
     if not torch:
-        command += use_precompiled(toolchain, compiler)
+        command += use_precompiled(toolchain, compiler, text)
 
     problems = []
     if compiles_fixed(toolchain, compiler):
