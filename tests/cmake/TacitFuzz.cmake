@@ -1,4 +1,5 @@
-# tests/reliability/fuzz/<name>.cpp is a libFuzzer program; a folder <name>/ beside it holds inputs to start from.
+# tests/reliability/fuzz/<name>.cpp is a libFuzzer program; an archive <name>.tar.gz beside it holds inputs to start from.
+# A new one is written by `tar --sort=name --mtime=@0 --owner=0 --group=0 -czf <name>.tar.gz -C <folder> .`.
 
 if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   message(FATAL_ERROR "Fuzzers need clang (apt: clang-19 libclang-rt-19-dev), this is ${CMAKE_CXX_COMPILER_ID}.")
@@ -17,12 +18,15 @@ foreach(file IN LISTS files)
   target_link_options(fuzz_${name} PRIVATE ${sanitizers})
   target_link_libraries(fuzz_${name} PRIVATE tacit_core)
 
-  # libFuzzer writes what it finds to the first folder; the one in the source tree is only read.
+  # libFuzzer writes what it finds to the first folder; the other is only read.
   set(found "${CMAKE_CURRENT_BINARY_DIR}/fuzz/${name}")
   file(MAKE_DIRECTORY "${found}")
   set(inputs "${found}")
-  if(IS_DIRECTORY "${fuzzers}/${name}")
-    list(APPEND inputs "${fuzzers}/${name}")
+  if(EXISTS "${fuzzers}/${name}.tar.gz")
+    set(seeds "${CMAKE_CURRENT_BINARY_DIR}/fuzz/seeds/${name}")
+    file(ARCHIVE_EXTRACT INPUT "${fuzzers}/${name}.tar.gz" DESTINATION "${seeds}")
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${fuzzers}/${name}.tar.gz")
+    list(APPEND inputs "${seeds}")
   endif()
   add_test(NAME fuzz.${name} COMMAND fuzz_${name} -runs=${TACIT_FUZZ_RUNS} -seed=1 -max_len=4096 -timeout=60 -verbosity=0 -print_funcs=0 ${inputs} WORKING_DIRECTORY "${found}")
   set_tests_properties(fuzz.${name} PROPERTIES LABELS fuzz TIMEOUT 5400)
