@@ -84,7 +84,7 @@ TEST_CASE("an evaluation on its own, and an early stop") {
 
 TEST_CASE("the order of pytorch-accelerated is ours") {
   // Recorded from the original: one epoch of two micro-batches, accumulation 2, clipping, one eval batch. It clips each
-  // micro-batch, we clip the whole gradient once (1Q-16); that hook of the first one has no counterpart.
+  // micro-batch, we clip the whole gradient once; that hook of the first one has no counterpart.
   std::vector<std::string> const hooks{"on_training_run_start", "on_train_epoch_start",
                                        "on_train_step_start", "calculate_train_batch_loss", "on_train_step_end", "backward_step",
                                        "on_train_step_start", "calculate_train_batch_loss", "on_train_step_end", "backward_step", "_clip_gradients",

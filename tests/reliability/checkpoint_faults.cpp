@@ -149,27 +149,27 @@ class NoFileSync : public fake::FileSystem {
 
 }  // namespace
 
-TEST_CASE("R4: no power cut loses an acknowledged checkpoint, in any state that the disk may be in", "[long]") {
+TEST_CASE("no power cut loses an acknowledged checkpoint, in any state that the disk may be in", "[long]") {
   Run<fake::FileSystem> const run{5};
   Count const count = try_power_cuts(run);
   INFO(count.first);
-  std::printf("R4: %zu crash states after %zu operations, %zu lost\n", count.states, run.disk->log().size(), count.lost);
+  std::printf("%zu crash states after %zu operations, %zu lost\n", count.states, run.disk->log().size(), count.lost);
   CHECK(count.lost == 0);
   CHECK(count.states >= 20'000);
 }
 
-TEST_CASE("R4: a power cut in a save that removes the one before", "[long]") {
+TEST_CASE("a power cut in a save that removes the one before", "[long]") {
   Count const count = try_power_cuts(Run<fake::FileSystem>{2, 1});
   INFO(count.first);
   CHECK(count.lost == 0);
 }
 
-TEST_CASE("R4: the check notices a file system that does not sync", "[long]") {
+TEST_CASE("the check notices a file system that does not sync", "[long]") {
   CHECK(try_power_cuts(Run<NoDirectorySync>{2}).lost > 0);
   CHECK(try_power_cuts(Run<NoFileSync>{2}).lost > 0);
 }
 
-TEST_CASE("R5: every call fails with every error, once and for good") {
+TEST_CASE("every call fails with every error, once and for good") {
   struct Way {
     int error;
     bool short_write;
@@ -231,7 +231,7 @@ TEST_CASE("R5: every call fails with every error, once and for good") {
       }
     }
   }
-  std::printf("R5: %zu runs with a failing call, %zu of them could not save\n", tried, failed_saves);
+  std::printf("%zu runs with a failing call, %zu of them could not save\n", tried, failed_saves);
   CHECK(failed_saves > 300);
 }
 
@@ -302,7 +302,7 @@ Count try_power_cuts_after(Found const& before, tacit::Retention const& keep) {
 
 }  // namespace
 
-TEST_CASE("C3, R4: power cuts in a directory with a higher number, a damaged newest or an earlier experiment, under every retention", "[long]") {
+TEST_CASE("C3: power cuts in a directory with a higher number, a damaged newest or an earlier experiment, under every retention", "[long]") {
   std::vector<Found> const directories{{"a higher number", {50, 1000}, false}, {"a damaged newest", {40, 50, 1000}, true}, {"a damaged newest below", {40, 50}, true}, {"an earlier experiment", {30, 50, 65, 90}, false}};
   std::size_t states = 0;
   for (Found const& before : directories) {
@@ -317,7 +317,7 @@ TEST_CASE("C3, R4: power cuts in a directory with a higher number, a damaged new
   CHECK(states > 10'000);
 }
 
-TEST_CASE("R5: a reader whose calls fail says so or takes an older checkpoint") {
+TEST_CASE("a reader whose calls fail says so or takes an older checkpoint") {
   auto const disk = std::make_shared<Disk>();
   {
     tacit::CheckpointWriter writer{"c", {}, fake::FileSystem{disk}};
@@ -511,7 +511,7 @@ TEST_CASE("two ranks with one file name are told apart before anything is commit
   CHECK(tacit::list_checkpoints("c", fake::FileSystem{disk}).empty());
 }
 
-TEST_CASE("R12: readers beside a writer find a whole checkpoint every time") {
+TEST_CASE("readers beside a writer find a whole checkpoint every time") {
   auto const disk = std::make_shared<Disk>();
   std::atomic<bool> done{false};
   std::uint64_t saved = 0;
@@ -535,7 +535,7 @@ TEST_CASE("R12: readers beside a writer find a whole checkpoint every time") {
   }
   done = true;
   writing.join();
-  std::printf("R12: %zu loads during %llu saves\n", loads, static_cast<unsigned long long>(saved));
+  std::printf("%zu loads during %llu saves\n", loads, static_cast<unsigned long long>(saved));
   CHECK(problem == "");
   CHECK(saved > 10);
 }
@@ -555,7 +555,7 @@ struct SmallDisk {
 
 }  // namespace
 
-TEST_CASE("R7: every flipped bit and every truncation of a 64 KiB checkpoint is noticed", "[long]") {
+TEST_CASE("every flipped bit and every truncation of a 64 KiB checkpoint is noticed", "[long]") {
   SmallDisk small;
   std::vector<std::string> bytes;
   std::vector<tacit::CheckpointFile> files;
@@ -604,7 +604,7 @@ TEST_CASE("R7: every flipped bit and every truncation of a 64 KiB checkpoint is 
   // `read` is what loading and `verify` go through.
   for (tacit::CheckpointFile const& file : files) damage(directory + "/" + file.name, [&] { (void)checkpoint.read(file.name); });
   damage(directory + "/manifest.json", [&] { (void)tacit::Checkpoint{directory, small.files}; });
-  std::printf("R7: %zu flipped bits and %zu lengths, %zu missed\n", flips, cuts, missed);
+  std::printf("%zu flipped bits and %zu lengths, %zu missed\n", flips, cuts, missed);
   CHECK(flips >= 524'288);
   CHECK(missed == 0);
 

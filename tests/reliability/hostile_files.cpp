@@ -117,7 +117,7 @@ std::int64_t memory_of(Read const& read) {
 
 }  // namespace
 
-TEST_CASE("R9: a hostile megabyte takes no more than 64 MB, whoever reads it") {
+TEST_CASE("a hostile megabyte takes no more than 64 MB, whoever reads it") {
   constexpr std::size_t size = 1'000'000;
   std::vector<std::string> const texts{
       repeated("[", size),
@@ -159,15 +159,15 @@ TEST_CASE("R9: a hostile megabyte takes no more than 64 MB, whoever reads it") {
     CHECK(used <= 64'000'000);
     most = std::max(most, used);
   }
-  std::printf("R9: at most %lld bytes for a text of 1 MB, %zu texts\n", static_cast<long long>(most), texts.size());
+  std::printf("at most %lld bytes for a text of 1 MB, %zu texts\n", static_cast<long long>(most), texts.size());
 }
 
-TEST_CASE("R9: tensors that a header announces are not allocated") {
+TEST_CASE("tensors that a header announces are not allocated") {
   std::string const file = tensor_file("{\"a\":{\"dtype\":\"F32\",\"shape\":[1000000000,1000000],\"data_offsets\":[0,4000000000000000]}}");
   CHECK(memory_of([&] { (void)st::parse(bytes_of(file), "file"); }) < 20'000);
 }
 
-TEST_CASE("R11: running out of memory at any allocation leaks nothing and changes nothing") {
+TEST_CASE("running out of memory at any allocation leaks nothing and changes nothing") {
   Part const saved = some_part();
   std::string const text = tacit::snapshot_state(saved).text;
   std::string const tensors = no_tensors();
@@ -224,5 +224,5 @@ TEST_CASE("R11: running out of memory at any allocation leaks nothing and change
     REQUIRE(part == saved);
   }
   CHECK(while_writing > 50);
-  std::printf("R11: %lld failed allocations while loading, %lld while saving\n", static_cast<long long>(failures), static_cast<long long>(while_writing));
+  std::printf("%lld failed allocations while loading, %lld while saving\n", static_cast<long long>(failures), static_cast<long long>(while_writing));
 }

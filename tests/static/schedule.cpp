@@ -50,13 +50,13 @@ static_assert(at(cosine, 100) == 0.25 && at(cosine, 1000) == 0.25);
 static_assert(falls(cosine, 10, 120));
 static_assert(largest_jump(cosine, 120) <= 0.101);
 
-// 1Q-8: warm-up 20, cool-down 10 of 100: the curve reaches its minimum at 90, without a jump.
+// Warm-up 20, cool-down 10 of 100: the curve reaches its minimum at 90, without a jump.
 constexpr auto cooled =
     schedule::resolve(schedule::warmup(Updates{20}).then(schedule::cosine()).then(schedule::constant(0.0).over(Epochs{1})), run);
 static_assert(at(cooled, 70) > 0.1 && at(cooled, 89) > 0.0 && at(cooled, 90) == 0.0 && at(cooled, 99) == 0.0);
 static_assert(largest_jump(cooled, 120) <= 0.051);
 
-// 1Q-12: a warm-up from a ratio rises to the peak, never above it.
+// A warm-up from a ratio rises to the peak, never above it.
 constexpr auto warm = schedule::resolve(schedule::warmup(Updates{20}, 0.5).then(schedule::constant()), run);
 static_assert(at(warm, 0) == 0.5 && at(warm, 19) < 1.0 && at(warm, 20) == 1.0);
 

@@ -215,7 +215,7 @@ struct Records {
 };
 }  // namespace
 
-TEST_CASE("metrics are sorted by when they were recorded, in the order of the types, and never stale") {  // 1Q-31
+TEST_CASE("metrics are sorted by when they were recorded, in the order of the types, and never stale") {
   auto one = trainer(std::make_shared<fake::Linear>(), CallbackPack{tacit::LogMetrics{}, Records{}});
   std::ostringstream text;
   one.train(batches(4), batches(2), {.epochs = 3, .evaluation = {.every_epochs = 2}, .sink = text});

@@ -59,7 +59,7 @@ constexpr double none = std::numeric_limits<double>::infinity();
 
 }  // namespace
 
-TEST_CASE("a run ends after `patience` epochs without improvement") {  // 1Q-21
+TEST_CASE("a run ends after `patience` epochs without improvement") {
   CHECK(epochs<cost>({.patience = 1}, {3, 2, 2, 1, 1}) == 3);
   CHECK(epochs<cost>({.patience = 2}, {3, 2, 2, 1, 1, 1, 0}) == 6);
   CHECK(epochs<cost>({.patience = 3}, {3, 3, 3, 3, 3, 3}) == 4);
@@ -79,7 +79,7 @@ TEST_CASE("an improvement must be larger than the threshold, against the best va
   CHECK(epochs<cost>({.patience = 1, .threshold = 0.25}, {1.0, 0.75, 0.1}) == 2);
 }
 
-TEST_CASE("a value that is no number") {  // 1Q-20
+TEST_CASE("a value that is no number") {
   CHECK(epochs<cost>({.patience = 1}, {not_a_number, 5, 4, 3}) == 4);
   CHECK(epochs<score>({.patience = 1}, {not_a_number, 5, 6, 7}) == 4);
   CHECK(epochs<cost>({.patience = 2}, {not_a_number, not_a_number, not_a_number, 1, 1}) == 3);

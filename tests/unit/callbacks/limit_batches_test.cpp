@@ -61,7 +61,7 @@ struct Head {
 
 }  // namespace
 
-TEST_CASE("a limited run is the run over the first batches, to the last bit") {  // 1Q-34
+TEST_CASE("a limited run is the run over the first batches, to the last bit") {
   std::int64_t const limit = GENERATE(1, 2, 3, 4, 5, 7, 8, 9, 100);
   std::int64_t const accumulation = GENERATE(1, 2, 3, 4);
   CAPTURE(limit, accumulation);
@@ -115,7 +115,7 @@ TEST_CASE("data of unknown length are limited too") {
   CHECK(result.updates == tacit::Updates{2 * ((5 + accumulation - 1) / accumulation)});
 }
 
-TEST_CASE("evaluations are limited: after an epoch, inside one, and on their own") {  // 1Q-7
+TEST_CASE("evaluations are limited: after an epoch, inside one, and on their own") {
   Counts counts;
   auto one = trainer(std::make_shared<fake::Linear>(), CallbackPack{LimitBatches{.eval = 2}, Count{&counts}});
   one.train(batches(4), fake::Line{10}, {.epochs = 2, .eval_per_device_batch_size = 2, .evaluation = {.every_updates = 2}, .sink = tacit::Sink::none()});

@@ -111,7 +111,7 @@ TEST_CASE("a bad loss that is found out after the run's limit was reached is the
   CHECK(parameters_of(*model) == after_updates(3, 1));
 }
 
-TEST_CASE("the flag of a device is read at log points only") {  // 1Q-17
+TEST_CASE("the flag of a device is read at log points only") {
   auto run = [](auto pack) {
     auto one = trainer(std::make_shared<fake::Linear>(), fake::Gpu{}, std::move(pack));
     fake::device_reads = 0;
@@ -240,7 +240,7 @@ TEST_CASE("a phase is called by its name") {
   CHECK_THAT(run(fake::Gpu{}), ContainsSubstring("[tacit] loss of actor is not finite at epoch 0, step 2, update 2,"));
 }
 
-TEST_CASE("one rank's bad loss ends the run of all at the same update, with the same parameters") {  // 1Q-18
+TEST_CASE("one rank's bad loss ends the run of all at the same update, with the same parameters") {
   std::int64_t const log_every = GENERATE(1, 3, 50);
   bool const on_device = GENERATE(false, true);
   CAPTURE(log_every, on_device);

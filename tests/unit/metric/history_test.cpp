@@ -23,7 +23,7 @@ tacit::History sample(double speed) {
 }
 }  // namespace
 
-TEST_CASE("a history is const on read and names what it has") {  // 1Q-32
+TEST_CASE("a history is const on read and names what it has") {
   tacit::History const history = sample(100.0);
   CHECK(history.latest(hits{}) == 3.0);
   CHECK(history.latest(tacit::dynamic{"hits"}) == 3.0);

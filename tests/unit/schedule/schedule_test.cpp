@@ -71,12 +71,12 @@ TEST_CASE("Each schedule is its closed form", "[schedule]") {
   }));
 }
 
-TEST_CASE("1Q-8: cosine with warm-up and cool-down reaches its minimum where the cool-down begins", "[schedule]") {
+TEST_CASE("cosine with warm-up and cool-down reaches its minimum where the cool-down begins", "[schedule]") {
   CHECK(equals(schedule::warmup(Updates{20}).then(schedule::cosine()).then(schedule::constant(0.0).over(Updates{10})),
                [](double u) { return u < 20 ? u / 20 : u < 90 ? half_cosine((u - 20) / 70) : 0.0; }));
 }
 
-TEST_CASE("1Q-9, 1Q-10: a value depends on nothing but the update and the run", "[schedule]") {
+TEST_CASE("a value depends on nothing but the update and the run", "[schedule]") {
   // Neither the number of processes nor what was asked before has a way in, so a resumed run's trace is the same.
   auto const recipe = schedule::wsd<2>({.warmup = Updates{10}});
   auto const whole = resolve(recipe, run);
@@ -86,7 +86,7 @@ TEST_CASE("1Q-9, 1Q-10: a value depends on nothing but the update and the run", 
   }
 }
 
-TEST_CASE("1Q-11: WSD's last decay ends with the run, for every length, number and ratio", "[schedule]") {
+TEST_CASE("WSD's last decay ends with the run, for every length, number and ratio", "[schedule]") {
   auto const check = [](auto const& recipe, std::int64_t updates) {
     auto const bound = resolve(recipe, {.updates = updates});
     auto const& phases = bound.phases();
@@ -108,11 +108,11 @@ TEST_CASE("1Q-11: WSD's last decay ends with the run, for every length, number a
   CHECK(two.phases()[4].begin == UpdateIndex{950});
 }
 
-TEST_CASE("1Q-12: a warm-up from a ratio rises and ends at the peak", "[schedule]") {
+TEST_CASE("a warm-up from a ratio rises and ends at the peak", "[schedule]") {
   CHECK(equals(schedule::warmup(Updates{20}, 0.3).then(schedule::constant()), [](double u) { return u < 20 ? 0.3 + 0.7 * u / 20 : 1.0; }));
 }
 
-TEST_CASE("1Q-13: lengths in epochs follow the updates of an epoch", "[schedule]") {
+TEST_CASE("lengths in epochs follow the updates of an epoch", "[schedule]") {
   auto const recipe = schedule::warmup(Epochs{2}).then(schedule::cosine());
   for (std::int64_t per_epoch : {1, 7, 50}) {
     auto const bound = resolve(recipe, {.updates = 10 * per_epoch, .updates_per_epoch = per_epoch});

@@ -547,7 +547,7 @@ TEST_CASE("writes the golden checkpoint", "[.write-golden]") {
   tacit::save_state(writer, 7, 0.25, model(1.0F), filled());
 }
 
-TEST_CASE("R24: a checkpoint of format version 1 is read for ever") {
+TEST_CASE("a checkpoint of format version 1 is read for ever") {
   auto const found = tacit::find_newest_checkpoint(golden);
   REQUIRE(found.has_value());
   CHECK(found->note().empty());

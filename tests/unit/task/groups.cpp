@@ -245,7 +245,7 @@ struct Skipping {
 
 }  // namespace
 
-TEST_CASE("schedules do not advance on an update that the precision leaves out") {  // 1Q-10
+TEST_CASE("schedules do not advance on an update that the precision leaves out") {
   Rates rates;
   tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, two, Skipping{{0, 2, 5}}, CallbackPack{std::ref(rates)}};
   trainer.train(data, options, tacit::lr(schedule::linear(1.0, 0.0)));

@@ -115,7 +115,7 @@ TEST_CASE("groups are direct children and the model's own parameters, by index f
   CHECK(code_of([&] { freezer.freeze(-5, 0); }) == "TACIT-RC58");
 }
 
-TEST_CASE("freezing everything leaves no gradient anywhere, batch norms only where asked for") {  // 1Q-36
+TEST_CASE("freezing everything leaves no gradient anywhere, batch norms only where asked for") {
   for (bool const norms : {false, true}) {
     CAPTURE(norms);
     Net net;

@@ -107,7 +107,7 @@ TEST_CASE("bad input: data that end before they said, in the middle of an update
   CHECK_FALSE(model->weight->grad.defined());
 }
 
-TEST_CASE("the recorded loss is the true mean whatever the accumulation") {  // 1Q-14
+TEST_CASE("the recorded loss is the true mean whatever the accumulation") {
   auto loss_with = [](std::int64_t batch, std::int64_t accumulation) {
     auto model = std::make_shared<fake::Linear>();
     auto trainer = make_trainer(model, CallbackPack{}, 0.0);  // no learning: the mean over all samples at fixed parameters
@@ -123,7 +123,7 @@ TEST_CASE("the recorded loss is the true mean whatever the accumulation") {  // 
   CHECK(close(loss_with(3, 4), expected));
 }
 
-TEST_CASE("a run of N epochs makes exactly N times the updates, again and again") {  // 1Q-1
+TEST_CASE("a run of N epochs makes exactly N times the updates, again and again") {
   auto trainer = make_trainer(std::make_shared<fake::Linear>(), CallbackPack{});
   tacit::TrainOptions const options{.epochs = 5, .per_device_batch_size = 2, .sink = quiet()};
   CHECK(trainer.train(fake::Line{20}, options).updates == tacit::Updates{50});
@@ -133,7 +133,7 @@ TEST_CASE("a run of N epochs makes exactly N times the updates, again and again"
   CHECK(trainer.history().values(tag::train_loss{}).back().run == 1);
 }
 
-TEST_CASE("each limit ends the run exactly") {  // 1Q-23
+TEST_CASE("each limit ends the run exactly") {
   auto run = [](tacit::TrainOptions options) {
     options.sink = quiet();
     auto trainer = make_trainer(std::make_shared<fake::Linear>(), CallbackPack{});
@@ -343,7 +343,7 @@ struct Again {
 };
 }  // namespace
 
-TEST_CASE("a wish to stop ends the run after the update, and every callback still sees every event") {  // 1Q-21
+TEST_CASE("a wish to stop ends the run after the update, and every callback still sees every event") {
   CountEverything count;
   auto trainer = make_trainer(std::make_shared<fake::Linear>(), CallbackPack{StopAt{6}, std::ref(count)});
   auto const result = trainer.train(fake::Line{20}, {.epochs = 9, .per_device_batch_size = 4, .sink = quiet()});
@@ -479,7 +479,7 @@ struct CountEvaluations {
 };
 }  // namespace
 
-TEST_CASE("evaluation inside an epoch restores the mode at once") {  // 1Q-6
+TEST_CASE("evaluation inside an epoch restores the mode at once") {
   auto model = std::make_shared<fake::Linear>();
   CountEvaluations count;
   auto trainer = make_trainer(model, CallbackPack{EvaluateInside{}, std::ref(count)});
@@ -510,7 +510,7 @@ TEST_CASE("evaluation inside an epoch restores the mode at once") {  // 1Q-6
   }
 }
 
-TEST_CASE("an evaluation leaves the training history alone") {  // 1Q-42
+TEST_CASE("an evaluation leaves the training history alone") {
   auto model = std::make_shared<fake::Linear>();
   model->train(true);
   auto trainer = make_trainer(model, CallbackPack{});
@@ -529,7 +529,7 @@ TEST_CASE("an evaluation leaves the training history alone") {  // 1Q-42
   CHECK(trainer.evaluate(fake::Line{8}, {.per_device_batch_size = 2, .limit = 1, .sink = quiet()})[tag::eval_loss{}] != expected);
 }
 
-TEST_CASE("clipping is once per update, on the whole gradient") {  // 1Q-16
+TEST_CASE("clipping is once per update, on the whole gradient") {
   Norms norms;
   auto model = std::make_shared<fake::Linear>();
   auto trainer = make_trainer(model, CallbackPack{std::ref(norms)});
@@ -631,7 +631,7 @@ struct ReadOften {
 };
 }  // namespace
 
-TEST_CASE("between log points nothing is read from the device") {  // 1Q-17
+TEST_CASE("between log points nothing is read from the device") {
   auto run = [](std::int64_t updates, auto pack) {
     auto model = std::make_shared<fake::Linear>();
     tacit::Trainer trainer{model, fake::MeanSquaredError{}, fake::Sgd{}, fake::Gpu{}, std::move(pack)};
@@ -791,7 +791,7 @@ TEST_CASE("every hook's exception names callback and event") {
   check_hook(tacit::type<event::TrainingRunEnd>{}, "TrainingRunEnd");
 }
 
-TEST_CASE("the plan states what the run does in sound units") {  // 1F, 1Q-33
+TEST_CASE("the plan states what the run does in sound units") {
   auto trainer = make_trainer(std::make_shared<fake::Linear>(), CallbackPack{});
   trainer.train(fake::Line{20}, fake::Line{7}, {.epochs = 3, .per_device_batch_size = 3, .eval_per_device_batch_size = 5, .gradient_accumulation = 2, .clip = {.norm = 2.0}, .seed = 9, .sink = quiet()});
   tacit::RunPlan const plan = trainer.plan();

@@ -108,7 +108,7 @@ TEST_CASE("ranks agree on a stop that one of them wishes") {
   CHECK(outcomes[0].updates <= tacit::Updates{4});
 }
 
-TEST_CASE("a rank that masks an update masks it on all ranks, and nothing of it happens") {  // 1Q-18
+TEST_CASE("a rank that masks an update masks it on all ranks, and nothing of it happens") {
   auto const outcomes = train_on(2, 24, options_for(2, 1), [](int rank) { return CallbackPack{MaskOnRankOne{rank}}; });
   auto two_updates = options_for(2, 1);
   two_updates.limit.updates = 2;

@@ -60,7 +60,7 @@ fake::Line const data{8};  // four updates an epoch
 
 }  // namespace
 
-TEST_CASE("update u uses f(u), and the configured value is back after the run") {  // 1Q-13
+TEST_CASE("update u uses f(u), and the configured value is back after the run") {
   Used used;
   auto model = std::make_shared<fake::Linear>();
   auto trainer = trainer_of(model, std::ref(used));
@@ -78,7 +78,7 @@ TEST_CASE("update u uses f(u), and the configured value is back after the run") 
   CHECK(model->bias.item() == by_hand->bias.item());
 }
 
-TEST_CASE("a schedule counts updates, not micro-batches, and starts anew with each run") {  // 1Q-9, 1Q-10
+TEST_CASE("a schedule counts updates, not micro-batches, and starts anew with each run") {
   Used used;
   auto trainer = trainer_of(std::make_shared<fake::Linear>(), std::ref(used));
   for (int run = 0; run < 2; ++run) {
