@@ -13,11 +13,11 @@ import tool
 
 def main():
     split = sys.argv.index("--")
-    wishes = list(zip(sys.argv[1:split:2], sys.argv[2:split:2]))
+    wanted = list(zip(sys.argv[1:split:2], sys.argv[2:split:2]))
     result = tool.run(sys.argv[split + 1:])
     print(result.stdout, end="")
     missing = 0
-    for kind, value in wishes:
+    for kind, value in wanted:
         if kind == "--expect" and not re.search(value, result.stdout, re.MULTILINE):
             print(f"the output does not match: {value}")
             missing += 1

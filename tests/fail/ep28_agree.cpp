@@ -8,9 +8,9 @@ struct Ring {
   template <class Parameters>
   struct bound : tacit::distribution_archetype::bound<Parameters> {  // of which one member is another
 #ifdef FIX
-    std::int64_t agree(std::int64_t wish) { return wish; }
+    std::int64_t agree(std::int64_t request) { return request; }
 #else
-    bool agree(bool wish) { return wish; }
+    bool agree(bool request) { return request; }
 #endif
   };
   template <class Parameters, class Device>

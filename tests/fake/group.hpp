@@ -106,9 +106,9 @@ struct Rank {
         for (std::size_t i = 0; i < part.size(); ++i) tensor->values[i] = std::max(tensor->values[i], part[i]);
       }
     }
-    std::int64_t agree(std::int64_t wish) {
+    std::int64_t agree(std::int64_t request) {
       double most = 0.0;
-      for (auto const& part : exchange("agree", {static_cast<double>(wish)})) most = std::max(most, part[0]);
+      for (auto const& part : exchange("agree", {static_cast<double>(request)})) most = std::max(most, part[0]);
       return static_cast<std::int64_t>(most);
     }
     std::vector<std::string> gather(std::string_view text) {

@@ -148,7 +148,7 @@ Broken check_distribution(Policy const& policy, Device const& device_policy, Mak
     detail::expect(broken, beside[0] == all && beside[1] == numbers[1] && after[0] == all,
                    "begin_sum() and end_sum() sum what was given first, beside other collectives");
   }
-  detail::expect(broken, bound.agree(std::int64_t{rank}) == size - 1, "agree() gives the largest wish");
+  detail::expect(broken, bound.agree(std::int64_t{rank}) == size - 1, "agree() gives the largest request");
   detail::expect(broken, bound.agree(0) == 0, "agree() on nothing is nothing");
 
   std::vector<std::string> const texts = bound.gather(std::string_view{rank == 0 ? "zero" : ""});

@@ -20,7 +20,7 @@ namespace tacit::inline v0 {
 /// What the loop asks of a bound distribution. Every collective is called by all ranks in the same order.
 ///
 /// `is_single`: the world is this process, known at compile time; no collective is compiled in.
-/// `reduce_sum(numbers)`: sums over ranks in place. `agree(wish)`: the largest wish of all ranks.
+/// `reduce_sum(numbers)`: sums over ranks in place. `agree(request)`: the largest request of all ranks.
 /// `gather(text)`: one text per rank. `gather(tensor)`: rows of all ranks in rank order, whatever their number; an undefined tensor has none.
 /// `sum(tensor)`: the sum of all ranks' tensors as a new one; an undefined tensor counts as zeros.
 /// `broadcast(tensor, root)`: in place. `no_sync()`: an RAII guard under which gradients stay local.
@@ -40,14 +40,14 @@ namespace tacit::inline v0 {
 template <class Bound, class Parameters>
 concept bound_distribution =
     requires(Bound& bound, typename Parameters::tensor_type& tensor, typename Parameters::tensor_type const& fixed, Parameters& parameters,
-             std::span<double> numbers, std::int64_t wish, std::string_view text, int root) {
+             std::span<double> numbers, std::int64_t request, std::string_view text, int root) {
       typename std::bool_constant<static_cast<bool>(Bound::is_single)>;
       { bound.rank() } -> std::same_as<int>;
       { bound.local_rank() } -> std::same_as<int>;
       { bound.world_size() } -> std::same_as<int>;
       bound.reduce_sum(numbers);
       bound.reduce_max(tensor);
-      { bound.agree(wish) } -> std::same_as<std::int64_t>;
+      { bound.agree(request) } -> std::same_as<std::int64_t>;
       { bound.gather(text) } -> std::same_as<std::vector<std::string>>;
       { bound.gather(fixed) } -> std::same_as<typename Parameters::tensor_type>;
       { bound.sum(fixed) } -> std::same_as<typename Parameters::tensor_type>;
@@ -128,7 +128,7 @@ consteval misuse missing_in_bound_distribution() {
     return misuse::EP26;
   } else if constexpr (!requires(Bound& bound, tensor_type& tensor) { bound.reduce_max(tensor); }) {
     return misuse::EP27;
-  } else if constexpr (!requires(Bound& bound, std::int64_t wish) { { bound.agree(wish) } -> std::same_as<std::int64_t>; }) {
+  } else if constexpr (!requires(Bound& bound, std::int64_t request) { { bound.agree(request) } -> std::same_as<std::int64_t>; }) {
     return misuse::EP28;
   } else if constexpr (!requires(Bound& bound, std::string_view text) { { bound.gather(text) } -> std::same_as<std::vector<std::string>>; }) {
     return misuse::EP29;
@@ -217,7 +217,7 @@ struct distribution_archetype {
     int world_size() const { return 1; }
     void reduce_sum(std::span<double>) {}
     void reduce_max(tensor_type&) {}
-    std::int64_t agree(std::int64_t wish) { return wish; }
+    std::int64_t agree(std::int64_t request) { return request; }
     std::vector<std::string> gather(std::string_view text) { return {std::string{text}}; }
     tensor_type gather(tensor_type const& tensor) { return tensor; }
     tensor_type sum(tensor_type const& tensor) { return tensor; }

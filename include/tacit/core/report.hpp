@@ -197,7 +197,7 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   constexpr bool ep27 = N != misuse::EP27;
   static_assert(ep27, "[TACIT-EP27] a bound distribution has no maximum, wanted: void reduce_max(Tensor&), see docs/errors.md");
   constexpr bool ep28 = N != misuse::EP28;
-  static_assert(ep28, "[TACIT-EP28] a bound distribution does not agree, wanted: std::int64_t agree(std::int64_t wish), see docs/errors.md");
+  static_assert(ep28, "[TACIT-EP28] a bound distribution does not agree, wanted: std::int64_t agree(std::int64_t request), see docs/errors.md");
   constexpr bool ep29 = N != misuse::EP29;
   static_assert(ep29, "[TACIT-EP29] a bound distribution gathers no texts, wanted: std::vector<std::string> gather(std::string_view), see docs/errors.md");
   constexpr bool ep30 = N != misuse::EP30;

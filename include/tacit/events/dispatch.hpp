@@ -113,7 +113,7 @@ template <class Run, class Event>
   requires requires { typename started_stage<Event>::value; }
 inline constexpr bool starts_guarded<Run, Event> = is_handled<Run, event::Aborted<typename started_stage<Event>::value>, part::none>;
 
-/// Calls every handler of the event in call order; the strongest wish of all.
+/// Calls every handler of the event in call order; the strongest request of all.
 template <unsigned Parts, std::size_t Phase, class Event, class Run>
 inline Flow fire_with(Run& run, Event const& event) {
   using context_type = Context<Run, Parts, Phase>;

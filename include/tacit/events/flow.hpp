@@ -6,7 +6,7 @@
 
 namespace tacit::inline v0 {
 
-/// What a handler may ask of the loop; the strongest wish of all callbacks counts, and every callback still sees the event.
+/// What a handler may ask of the loop; the strongest request of all callbacks counts, and every callback still sees the event.
 enum class Flow {
   proceed,     ///< go on
   skip_batch,  ///< leave this batch out; from `TrainStepStart` and `EvalStepStart` only

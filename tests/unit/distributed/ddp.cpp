@@ -716,7 +716,7 @@ TEST_CASE("Ddp over Gloo keeps the laws of a distribution") {
   }
 }
 
-TEST_CASE("collectives of tensors of any length, texts, numbers and wishes") {
+TEST_CASE("collectives of tensors of any length, texts, numbers and requests") {
   int const ranks = GENERATE(1, 3);
   auto const reports = run_ranks(ranks, [&](tacit::launch::World const& world) {
     Ddp<Gloo> policy{};

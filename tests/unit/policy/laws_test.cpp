@@ -101,7 +101,7 @@ TEST_CASE("a broken policy is told which law it breaks") {
         Broken{"after backward and unscale the gradient is the loss's own", "backward multiplies by its factor",
                "an update leaves the next one its size"});
   CHECK(laws::check_distribution<Tensor>(Deaf{}, tacit::Cpu{}, make) ==
-        Broken{"agree() gives the largest wish", "agree() on nothing is nothing"});
+        Broken{"agree() gives the largest request", "agree() on nothing is nothing"});
 }
 
 }  // namespace

@@ -314,8 +314,8 @@ struct CountEverything {
 };
 struct StopAt {
   std::int64_t update;
-  Flow wish = Flow::stop_run;
-  Flow on(event::UpdateEnd const& e, auto&) { return e.update.value() == update ? wish : Flow::proceed; }
+  Flow request = Flow::stop_run;
+  Flow on(event::UpdateEnd const& e, auto&) { return e.update.value() == update ? request : Flow::proceed; }
 };
 }  // namespace
 
@@ -343,7 +343,7 @@ struct Again {
 };
 }  // namespace
 
-TEST_CASE("a wish to stop ends the run after the update, and every callback still sees every event") {
+TEST_CASE("a request to stop ends the run after the update, and every callback still sees every event") {
   CountEverything count;
   auto trainer = make_trainer(std::make_shared<fake::Linear>(), CallbackPack{StopAt{6}, std::ref(count)});
   auto const result = trainer.train(fake::Line{20}, {.epochs = 9, .per_device_batch_size = 4, .sink = quiet()});
@@ -354,12 +354,12 @@ TEST_CASE("a wish to stop ends the run after the update, and every callback stil
   CHECK(count.ends == 1);
   CHECK(count.stops == 1);
   CHECK(trainer.history().runs().back().reason == StopReason::callback);
-  SECTION("the next run starts without the wish") {
+  SECTION("the next run starts without the request") {
     CHECK(trainer.train(fake::Line{20}, {.limit = {.updates = 3}, .per_device_batch_size = 4, .sink = quiet()}).updates == tacit::Updates{3});
   }
 }
 
-TEST_CASE("a wish to end the epoch ends this one only") {
+TEST_CASE("a request to end the epoch ends this one only") {
   CountEverything count;
   auto trainer = make_trainer(std::make_shared<fake::Linear>(), CallbackPack{StopAt{2, Flow::end_epoch}, std::ref(count)});
   auto const result = trainer.train(fake::Line{20}, {.epochs = 2, .per_device_batch_size = 4, .sink = quiet()});

@@ -99,7 +99,7 @@ struct MaskOnRankOne {
 };
 }  // namespace
 
-TEST_CASE("ranks agree on a stop that one of them wishes") {
+TEST_CASE("ranks agree on a stop that one of them asks for") {
   auto const outcomes = train_on(2, 24, options_for(2, 1), [](int rank) { return CallbackPack{StopOnRankOne{rank}}; });
   CHECK(outcomes[0].updates == outcomes[1].updates);
   CHECK(outcomes[0].reason == StopReason::callback);

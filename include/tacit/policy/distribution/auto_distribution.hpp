@@ -34,7 +34,7 @@ struct DataParallelTable {
   void (*end_sum)(void* ranks, std::span<double> numbers);
   void (*reduce_sum_of_tensor)(void* ranks, at::Tensor& tensor);
   void (*reduce_max)(void* ranks, at::Tensor& tensor);
-  std::int64_t (*agree)(void* ranks, std::int64_t wish);
+  std::int64_t (*agree)(void* ranks, std::int64_t request);
   std::vector<std::string> (*gather_texts)(void* ranks, std::string_view text);
   at::Tensor (*gather_rows)(void* ranks, at::Tensor const& tensor, bool counts);
   at::Tensor (*sum_of_tensors)(void* ranks, at::Tensor const& tensor, bool counts);
@@ -135,7 +135,7 @@ class AutoDistribution::bound {
   void reduce_max(tensor_type& tensor) {
     if (table_ != nullptr) table_->reduce_max(ranks_.get(), tensor);
   }
-  std::int64_t agree(std::int64_t wish) { return table_ == nullptr ? wish : table_->agree(ranks_.get(), wish); }
+  std::int64_t agree(std::int64_t request) { return table_ == nullptr ? request : table_->agree(ranks_.get(), request); }
   std::vector<std::string> gather(std::string_view text) {
     return table_ == nullptr ? std::vector<std::string>{std::string{text}} : table_->gather_texts(ranks_.get(), text);
   }

@@ -28,7 +28,7 @@ inline constexpr DataParallelTable data_parallel_over{
     .end_sum = [](void* ranks, std::span<double> numbers) { ranks_at(ranks).group().end_sum(numbers); },
     .reduce_sum_of_tensor = [](void* ranks, at::Tensor& tensor) { ranks_at(ranks).group().reduce_sum(tensor); },
     .reduce_max = [](void* ranks, at::Tensor& tensor) { ranks_at(ranks).group().reduce_max(tensor); },
-    .agree = [](void* ranks, std::int64_t wish) { return ranks_at(ranks).group().agree(wish); },
+    .agree = [](void* ranks, std::int64_t request) { return ranks_at(ranks).group().agree(request); },
     .gather_texts = [](void* ranks, std::string_view text) { return ranks_at(ranks).group().gather(text); },
     .gather_rows = [](void* ranks, at::Tensor const& tensor, bool counts) { return ranks_at(ranks).group().gather(tensor, counts); },
     .sum_of_tensors = [](void* ranks, at::Tensor const& tensor, bool counts) { return ranks_at(ranks).group().sum(tensor, counts); },

@@ -480,7 +480,7 @@ class Ddp<Backend, Hook>::bound {
   void begin_sum(std::span<double const> numbers) { group().begin_sum(numbers); }
   void end_sum(std::span<double> numbers) { group().end_sum(numbers); }
   void reduce_max(at::Tensor& tensor) { group().reduce_max(tensor); }
-  std::int64_t agree(std::int64_t wish) { return group().agree(wish); }
+  std::int64_t agree(std::int64_t request) { return group().agree(request); }
   std::vector<std::string> gather(std::string_view text) { return group().gather(text); }
   at::Tensor gather(at::Tensor const& tensor, bool counts = true) { return group().gather(tensor, counts); }
   at::Tensor sum(at::Tensor const& tensor, bool counts = true) { return group().sum(tensor, counts); }

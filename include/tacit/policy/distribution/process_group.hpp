@@ -244,10 +244,10 @@ class ProcessGroup {
   }
   void reduce_sum(at::Tensor& tensor) { all_reduce(tensor, c10d::ReduceOp::SUM, "summing a tensor"); }
   void reduce_max(at::Tensor& tensor) { all_reduce(tensor, c10d::ReduceOp::MAX, "taking the largest of a tensor"); }
-  std::int64_t agree(std::int64_t wish) {
-    at::Tensor tensor = at::from_blob(&wish, {1}, at::kLong);
+  std::int64_t agree(std::int64_t request) {
+    at::Tensor tensor = at::from_blob(&request, {1}, at::kLong);
     all_reduce(tensor, c10d::ReduceOp::MAX, "agreeing on what comes next");
-    return wish;
+    return request;
   }
   std::vector<std::string> gather(std::string_view text) {
     at::Tensor bytes = at::empty({static_cast<std::int64_t>(text.size())}, at::kByte);

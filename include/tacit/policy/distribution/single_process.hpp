@@ -27,7 +27,7 @@ struct SingleProcess {
     static constexpr int world_size() noexcept { return 1; }
     void reduce_sum(std::span<double>) const noexcept {}
     void reduce_max(tensor_type&) const noexcept {}
-    std::int64_t agree(std::int64_t wish) const noexcept { return wish; }
+    std::int64_t agree(std::int64_t request) const noexcept { return request; }
     std::vector<std::string> gather(std::string_view text) const { return {std::string{text}}; }
     tensor_type gather(tensor_type const& tensor) const { return tensor; }
     tensor_type sum(tensor_type const& tensor) const { return tensor; }
