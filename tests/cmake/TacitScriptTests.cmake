@@ -12,6 +12,7 @@ endforeach()
 tacit_add_script_test(tree.loading cmake/check_tree.py ARGUMENTS loading ${linked} LABELS tree)
 tacit_add_script_test(tree.self_test cmake/check_tree.py ARGUMENTS --self-test LABELS tree)
 tacit_add_script_test(tree.docs cmake/check_docs.py LABELS tree)
+tacit_add_script_test(tree.drawings cmake/draw.py ARGUMENTS --check LABELS tree)
 tacit_add_script_test(tree.docs.self_test cmake/check_docs.py ARGUMENTS --self-test LABELS tree)
 
 # A header that forgets an include forgets it for both compilers, which have one standard library; clang is the quicker
