@@ -219,6 +219,7 @@ struct tensor_traits<library::Tensor> {
   }
   static bool is_floating(Tensor const& t) { return base::is_floating(t.value()); }
   static bool is_half(Tensor const&) { return false; }
+  static bool equal(Tensor const& a, Tensor const& b) { return base::equal(a.value(), b.value()); }
   static Tensor clone(Tensor const& t) { return Tensor{base::clone(t.value())}; }
   static Tensor alias(Tensor const& t) { return clone(t); }
   static void copy_(std::vector<Tensor>& to, std::vector<Tensor> const& from) {
