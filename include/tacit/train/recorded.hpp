@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -72,7 +71,12 @@ class NameOwners {
     places_.push_back(place);
     return true;
   }
-  bool has(std::string_view name) const { return std::ranges::find(names_, name) != names_.end(); }
+  bool has(std::string_view name) const {
+    for (std::string const& one : names_) {
+      if (one == name) return true;
+    }
+    return false;
+  }
 
  private:
   std::vector<std::string> names_{};
@@ -87,6 +91,13 @@ inline void require_own_metric(NameOwners& owners, std::string_view name, std::s
                    "context.record(dynamic{...})", "give each a name of its own"};
 }
 
+/// True if an evaluation as `as`, or one of `owners`, records the set `set` under the name of the other.
+inline bool meets_evaluation(NameOwners const& owners, std::string_view as, std::string_view set) {
+  std::string suffix{"/"};
+  suffix.append(set);
+  if (owners.has(std::string{as}.append(suffix))) return true;
+  return as.ends_with(suffix) && owners.has(as.substr(0, as.size() - suffix.size()));
+}
 /// True if an evaluation as `as` would write into the column of an eval set. It records the set without a name under "as",
 /// and the set "clean" under "as/clean"; so do those of `owners`.
 template <fixed_string... Names>
@@ -94,10 +105,7 @@ bool has_name_of_set([[maybe_unused]] NameOwners const& owners, [[maybe_unused]]
   [[maybe_unused]] auto const is_one = []([[maybe_unused]] std::string_view name) {
     return ((Names.view() == name) || ...);
   };
-  [[maybe_unused]] auto const meets_another = [&](std::string const& suffix) {
-    return owners.has(message({as, suffix})) || (as.ends_with(suffix) && owners.has(as.substr(0, as.size() - suffix.size())));
-  };
-  return is_one(as) || ((is_one(message({as, "/", Names.view()})) || meets_another(message({"/", Names.view()}))) || ...);
+  return is_one(as) || ((is_one(message({as, "/", Names.view()})) || meets_evaluation(owners, as, Names.view())) || ...);
 }
 /// Throws: UsageError if a named eval set, or the evaluation of another callback, is recorded under the name.
 template <class EvalSets>

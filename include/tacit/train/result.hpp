@@ -3,7 +3,6 @@
 #include <chrono>
 #include <utility>
 
-#include "tacit/core/text.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/events/flow.hpp"
 #include "tacit/metric/history.hpp"
@@ -76,8 +75,8 @@ class RunResult {
   /// `completed after 2 epochs, 8 updates: train_loss 0.25, eval_loss 0.5`.
   template <detail::output_stream Stream>
   friend Stream& operator<<(Stream& out, RunResult const& result) {
-    out << result.reason << " after " << report::count_text(result.epochs.value_or(0), "epoch") << ", "
-        << report::count_text(result.updates.value_or(0), "update");
+    out << result.reason << " after " << result.epochs << (result.epochs.value_or(0) == 1 ? " epoch, " : " epochs, ")
+        << result.updates << (result.updates.value_or(0) == 1 ? " update" : " updates");
     detail::write_latest(out, result.metrics, ": ");
     return out;
   }
