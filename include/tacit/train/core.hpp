@@ -15,6 +15,7 @@
 
 #include "tacit/concepts/callback.hpp"
 #include "tacit/concepts/distribution_policy.hpp"
+#include "tacit/concepts/optimizer.hpp"
 #include "tacit/concepts/tensor.hpp"
 #include "tacit/core/error.hpp"
 #include "tacit/core/fixed_string.hpp"
