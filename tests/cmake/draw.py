@@ -12,7 +12,7 @@ from check_tree import LAYERS
 
 NAMESPACE = "http:" + "//www.w3.org/2000/svg"  # check_tree.py takes an address for a host
 FONT = 'font-family="DejaVu Sans, Helvetica, Arial, sans-serif" font-size="13"'
-COLORS = {"plain": "#f4f6f8", "ours": "#dbe9f6", "callback": "#e5f2df", "ranks": "#fbe8d3", "disk": "#efe6f5"}
+COLORS = {"plain": "#f4f6f8", "ours": "#dbe9f6", "ranks": "#fbe8d3", "disk": "#efe6f5"}
 
 
 class Drawing:

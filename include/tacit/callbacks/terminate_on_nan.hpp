@@ -362,7 +362,9 @@ class TerminateOnNaN::bound {
     host_in_a_row_ = last_bad_ + 1 == place.update.value() ? host_in_a_row_ + 1 : 1;
     last_bad_ = place.update.value();
     if (host_in_a_row_ >= limit_) return stop(place, what, value, context);
-    tell(place, what, value, ", counted from 0: that update changes nothing (" + std::to_string(host_in_a_row_) + " of " + std::to_string(limit_) + " in a row that end the run)", context);
+    std::string const count = std::to_string(host_in_a_row_) + " of " + std::to_string(limit_);
+    tell(place, what, value, ", counted from 0: that update changes nothing (" + count + " in a row that end the run)",
+         context);
   }
 
   /// Several ranks stop at the next log point; until then the flag masks their updates.
