@@ -1,12 +1,18 @@
-"""Checks one pair: `run.py TOOLCHAIN (gcc|clang) FILE`, or the runner itself: `run.py TOOLCHAIN --self-test`.
+"""Checks pairs; `run.py TOOLCHAIN --self-test` checks the runner.
+
+`run.py TOOLCHAIN (gcc|clang) FILE`: without -DFIX the compiler must fail, the first line with `error:` must carry the
+number of the line `// expect: TACIT-E...`, and the whole output must stay within 20 lines (`// max-lines: N` lowers
+that). Quoted source lines are not counted: they repeat what the user wrote. Where the compiler's own words must do,
+`// expect-text: words` stands in place of a number.
+
+`run.py TOOLCHAIN (gcc|clang) --fixed DIRECTORY`: under -DFIX the files of the directory must compile without a warning.
+They do so together, each in a namespace of its own, for their headers and trainers are much the same; those that name
+LibTorch or add to a namespace of others are compiled alone. One compiler is asked, clang where it is there, for it is
+twice as quick.
+
 `run.py TOOLCHAIN (gcc|clang) --precompile` makes a precompiled header that all files without LibTorch share afterwards,
 and by clang a second one for files that save or load. They change no message but the lines that say by which header a
 header was included.
-
-The file must compile without a warning under -DFIX; that is asked of clang alone, which is twice as quick, where it is
-there. Without it the compiler must fail, the first line with `error:` must carry the number of the line `// expect: TACIT-E...`, and the whole output must stay within 20 lines (`// max-lines: N`
-lowers that). Quoted source lines are not counted: they repeat what the user wrote. Where the compiler's own words must do,
-`// expect-text: words` stands in place of a number.
 """
 
 import pathlib
@@ -48,6 +54,9 @@ def precompile(toolchain, compiler):
 
 
 def use_precompiled(toolchain, compiler, text):
+    if tool.needs(text, "libtorch"):
+        prefix = toolchain.binary / "clang" / "torch.pch"  # the build's
+        return ["-include-pch", prefix, "-fclang-abi-compat=17"] if compiler == "clang" and prefix.exists() else []
     state = compiler == "clang" and re.search(r'^#include "tacit/state/(state|weights)\.hpp"', text, re.MULTILINE)
     prefix = prefix_of(toolchain, compiler, "state" if state else "prefix")
     if compiler == "gcc":
@@ -55,12 +64,40 @@ def use_precompiled(toolchain, compiler, text):
     return ["-include-pch", prefix.with_suffix(".pch")] if prefix.with_suffix(".pch").exists() else []
 
 
-def compiles_fixed(toolchain, compiler):
-    return compiler == "clang" or "clang" not in toolchain.compilers
+def compile_fixed(toolchain, compiler, path, *options):
+    """What is wrong with the file under -DFIX; an empty list if nothing is."""
+    text = path.read_text()
+    command = [*command_of(toolchain, compiler, tool.needs(text, "libtorch")), "-fsyntax-only"]
+    result = tool.run([*command, *use_precompiled(toolchain, compiler, text), *options, "-DFIX", path])
+    if result.returncode != 0:
+        return ["does not compile with -DFIX:\n" + result.stdout]
+    return ["compiles with -DFIX, but not silently:\n" + result.stdout] if result.stdout.strip() else []
+
+
+def is_compiled_alone(text):
+    return tool.needs(text, "libtorch") or re.search(r"^(namespace \w|template <>)", text, re.MULTILINE)
+
+
+def check_fixed(toolchain, compiler, directory):
+    """The problems of all pairs of a directory under -DFIX."""
+    texts = {path: path.read_text() for path in tool.files(directory, "*.cpp")}
+    alone = [path for path in texts if is_compiled_alone(texts[path])]
+    problems = [f"{path}: {problem}" for path in alone for problem in compile_fixed(toolchain, compiler, path)]
+    together = [path for path in texts if path not in alone]
+    includes = {include: None for path in together for include in re.findall(r"^#include .*$", texts[path], re.MULTILINE)}
+    lines = [*includes]
+    for number, path in enumerate(together):
+        lines += [f"namespace pair_{number} {{", f'#line 1 "{path}"', texts[path], "}"]
+    with tempfile.TemporaryDirectory() as scratch:
+        file = pathlib.Path(scratch, "together.cpp")
+        file.write_text("\n".join(lines) + "\n")
+        # In a namespace `main` is a function like others, which must return.
+        problems += compile_fixed(toolchain, compiler, file, "-Wno-return-type")
+    return problems
 
 
 def check(toolchain, compiler, path):
-    """The problems of a pair; none if it is right."""
+    """The problems of a pair without -DFIX; none if it is right."""
     text = path.read_text()
     expected = tool.comment(text, "expect")
     words = tool.comment(text, "expect-text")
@@ -73,18 +110,8 @@ def check(toolchain, compiler, path):
     limits = [int(n) for n in tool.comment(text, "max-lines")]
     limit = min(limits + [LIMIT])
     torch = tool.needs(text, "libtorch")
-    command = [*command_of(toolchain, compiler, torch), "-fsyntax-only"]
-    if not torch:
-        command += use_precompiled(toolchain, compiler, text)
-
+    command = [*command_of(toolchain, compiler, torch), "-fsyntax-only", *use_precompiled(toolchain, compiler, text)]
     problems = []
-    if compiles_fixed(toolchain, compiler):
-        fixed = tool.run([*command, "-DFIX", path])
-        if fixed.returncode != 0:
-            problems.append("does not compile with -DFIX:\n" + fixed.stdout)
-        elif fixed.stdout.strip():
-            problems.append("compiles with -DFIX, but not silently:\n" + fixed.stdout)
-
     broken = tool.run([*command, path])
     lines = [line for line in broken.stdout.splitlines() if line.strip()]
     first = next((line for line in lines if "error:" in line), None)
@@ -124,9 +151,6 @@ SELF_TEST = {
 }
 
 
-OF_FIXED = ("does not compile with -DFIX", "not silently")
-
-
 def self_test(toolchain):
     failures = 0
     with tempfile.TemporaryDirectory() as directory:
@@ -134,12 +158,19 @@ def self_test(toolchain):
             for name, (text, wanted) in SELF_TEST.items():
                 path = pathlib.Path(directory) / f"{name}.cpp"
                 path.write_text(text)
-                problems = "\n".join(check(toolchain, compiler, path))
-                if wanted in OF_FIXED and not compiles_fixed(toolchain, compiler):
-                    continue
+                problems = "\n".join([*compile_fixed(toolchain, compiler, path), *check(toolchain, compiler, path)])
                 if (wanted not in problems) if wanted else problems:
                     failures += 1
                     print(f"{compiler}: {name}: wanted {wanted!r}, got {problems!r}")
+        for text in ("int x = y;\n", "namespace tacit { int x = y; }\n"):  # one among others, one alone
+            pathlib.Path(directory, "nonsense.cpp").write_text("#ifdef FIX\n" + text + "#endif\n")
+            for path in pathlib.Path(directory).glob("*.cpp"):
+                if path.stem not in ("right", "words", "nonsense"):
+                    path.unlink()
+            problems = check_fixed(toolchain, next(iter(toolchain.compilers)), directory)
+            if len(problems) != 1 or "nonsense.cpp:2:" not in "\n".join(problems):
+                failures += 1
+                print(f"--fixed: wanted nonsense.cpp alone, got {problems!r}")
     print(f"self-test: {failures} failures")
     return 1 if failures else 0
 
@@ -150,9 +181,12 @@ def main():
         return self_test(toolchain)
     if sys.argv[3] == "--precompile":
         return precompile(toolchain, sys.argv[2])
-    problems = check(toolchain, sys.argv[2], pathlib.Path(sys.argv[3]))
+    if sys.argv[3] == "--fixed":
+        problems = check_fixed(toolchain, sys.argv[2], pathlib.Path(sys.argv[4]))
+    else:
+        problems = [f"{sys.argv[3]}: {problem}" for problem in check(toolchain, sys.argv[2], pathlib.Path(sys.argv[3]))]
     for problem in problems:
-        print(f"{sys.argv[3]}: {problem}")
+        print(problem)
     return 1 if problems else 0
 
 
