@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <exception>
 #include <limits>
 #include <map>
 #include <memory>
@@ -152,7 +153,9 @@ template <class T, field_kind Kind>
 struct any_field {
   template <class U>
     requires(!std::same_as<U, T> && (Kind != field_kind::base || std::is_base_of_v<U, T>) && (Kind != field_kind::empty || std::is_empty_v<U>))
-  operator U() const noexcept;
+  operator U() const noexcept {
+    std::terminate();  // never called; without a body clang warns where T is local to a file
+  }
 };
 template <class T, std::size_t Count, field_kind Last = field_kind::any>
 inline constexpr bool has_fields_v = []<std::size_t... I>(std::index_sequence<I...>) {
