@@ -36,6 +36,9 @@ struct Limit {
   double allocations = 0.5;  // calls of operator new more; LibTorch's own containers grow now and then: less than one in two steps is theirs
 };
 
+/// Steps that are run before any are counted: what is made once in a process is made then.
+inline constexpr std::int64_t warm_up = 5;
+
 inline Variant const* find(std::span<Variant const> variants, char const* name) {
   for (Variant const& variant : variants) {
     if (std::strcmp(variant.name, name) == 0) return &variant;
@@ -60,7 +63,7 @@ inline int measure(std::span<Variant const> variants) {
   CALLGRIND_START_INSTRUMENTATION;  // LibTorch's own start takes longer than all steps
 #endif
   for (Variant const& variant : variants) {
-    variant.run(1);  // what is made once in a process is made now
+    variant.run(warm_up);
     for (std::int64_t const steps : {variant.few, variant.many}) {
 #if HAS_CALLGRIND
       std::string const trigger = std::string{variant.name} + " " + std::to_string(steps);
@@ -81,7 +84,7 @@ inline int print_limits(std::span<Variant const> variants, std::span<Limit const
     std::printf("SKIPPED: the program was built without valgrind's headers (apt: valgrind)\n");
     return 77;
   }
-  for (Variant const& variant : variants) variant.run(variant.few);
+  for (Variant const& variant : variants) variant.run(warm_up);
   int failures = 0;
   for (Variant const& variant : variants) std::printf("# %-10s %8.3f operator new a step\n", variant.name, allocations_a_step(variant));
   for (Limit const& limit : limits) {

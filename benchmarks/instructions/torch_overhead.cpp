@@ -122,9 +122,9 @@ void run_pack(std::int64_t steps) {
   run_pack<Model>(steps, std::make_integer_sequence<int, Size>{});
 }
 
-constexpr benchmark::Variant variants[] = {{"mlp.twin", run_twin<Mlp>, 5, 20},
-                                           {"mlp.empty", run_pack<Mlp, 0>, 5, 20},
-                                           {"mlp.pack16", run_pack<Mlp, 16>, 5, 20},
+constexpr benchmark::Variant variants[] = {{"mlp.twin", run_twin<Mlp>, 10, 30},
+                                           {"mlp.empty", run_pack<Mlp, 0>, 10, 30},
+                                           {"mlp.pack16", run_pack<Mlp, 16>, 10, 30},
                                            {"one.twin", run_twin<OneParameter>},
                                            {"one.empty", run_pack<OneParameter, 0>},
                                            {"one.pack1", run_pack<OneParameter, 1>},

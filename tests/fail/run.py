@@ -6,13 +6,13 @@ that). Quoted source lines are not counted: they repeat what the user wrote. Whe
 `// expect-text: words` stands in place of a number.
 
 `run.py TOOLCHAIN (gcc|clang) --fixed DIRECTORY`: under -DFIX the files of the directory must compile without a warning.
-They do so together, each in a namespace of its own, for their headers and trainers are much the same; those that name
-LibTorch or add to a namespace of others are compiled alone. One compiler is asked, clang where it is there, for it is
-twice as quick.
+They do so as one translation unit, each in a namespace of its own after the includes of all, for their headers and
+trainers are much the same. Those that need LibTorch, open a named namespace or specialise a template are compiled alone.
+One compiler is asked, clang where it is there, for it is twice as quick.
 
 `run.py TOOLCHAIN (gcc|clang) --precompile` makes a precompiled header that all files without LibTorch share afterwards,
-and by clang a second one for files that save or load. They change no message but the lines that say by which header a
-header was included.
+and by clang a second one for files that save or load; what needs LibTorch takes the one that the build has made. They
+change no message but the lines that say by which header a header was included.
 """
 
 import pathlib
@@ -55,7 +55,7 @@ def precompile(toolchain, compiler):
 
 def use_precompiled(toolchain, compiler, text):
     if tool.needs(text, "libtorch"):
-        prefix = toolchain.binary / "clang" / "torch.pch"  # the build's
+        prefix = toolchain.binary / "clang" / "torch.pch"
         return ["-include-pch", prefix, "-fclang-abi-compat=17"] if compiler == "clang" and prefix.exists() else []
     state = compiler == "clang" and re.search(r'^#include "tacit/state/(state|weights)\.hpp"', text, re.MULTILINE)
     prefix = prefix_of(toolchain, compiler, "state" if state else "prefix")
@@ -75,24 +75,30 @@ def compile_fixed(toolchain, compiler, path, *options):
 
 
 def is_compiled_alone(text):
-    return tool.needs(text, "libtorch") or re.search(r"^(namespace \w|template <>)", text, re.MULTILINE)
+    return tool.needs(text, "libtorch") or re.search(r"^(namespace [\w:]+ \{|template <>)", text, re.MULTILINE)
 
 
 def check_fixed(toolchain, compiler, directory):
     """The problems of all pairs of a directory under -DFIX."""
     texts = {path: path.read_text() for path in tool.files(directory, "*.cpp")}
-    alone = [path for path in texts if is_compiled_alone(texts[path])]
+    if not texts:
+        return [f"{directory} has no pairs"]
+    if not toolchain.torch_includes:
+        texts = {path: text for path, text in texts.items() if not tool.needs(text, "libtorch")}
+    alone = [path for path, text in texts.items() if is_compiled_alone(text)]
     problems = [f"{path}: {problem}" for path in alone for problem in compile_fixed(toolchain, compiler, path)]
-    together = [path for path in texts if path not in alone]
-    includes = {include: None for path in together for include in re.findall(r"^#include .*$", texts[path], re.MULTILINE)}
-    lines = [*includes]
-    for number, path in enumerate(together):
-        lines += [f"namespace pair_{number} {{", f'#line 1 "{path}"', texts[path], "}"]
+    together = {path: text for path, text in texts.items() if path not in alone}
+    lines = sorted({line for text in together.values() for line in re.findall(r"^#include .*$", text, re.MULTILINE)})
+    for number, (path, text) in enumerate(together.items()):
+        # In a namespace `main` is a function like others, which returns what it says.
+        text = re.sub(r"^int main\(", "auto main(", text, flags=re.MULTILINE)
+        lines += [f"namespace pair_{number} {{", f'#line 1 "{path}"', text, "}"]
+    # Behind #line g++ takes a file for a header and its unnamed namespaces for ones that others see.
+    options = ["-Wno-subobject-linkage"] if compiler == "gcc" else []
     with tempfile.TemporaryDirectory() as scratch:
         file = pathlib.Path(scratch, "together.cpp")
         file.write_text("\n".join(lines) + "\n")
-        # In a namespace `main` is a function like others, which must return.
-        problems += compile_fixed(toolchain, compiler, file, "-Wno-return-type")
+        problems += compile_fixed(toolchain, compiler, file, *options)
     return problems
 
 
@@ -162,15 +168,21 @@ def self_test(toolchain):
                 if (wanted not in problems) if wanted else problems:
                     failures += 1
                     print(f"{compiler}: {name}: wanted {wanted!r}, got {problems!r}")
-        for text in ("int x = y;\n", "namespace tacit { int x = y; }\n"):  # one among others, one alone
-            pathlib.Path(directory, "nonsense.cpp").write_text("#ifdef FIX\n" + text + "#endif\n")
-            for path in pathlib.Path(directory).glob("*.cpp"):
-                if path.stem not in ("right", "words", "nonsense"):
-                    path.unlink()
-            problems = check_fixed(toolchain, next(iter(toolchain.compilers)), directory)
-            if len(problems) != 1 or "nonsense.cpp:2:" not in "\n".join(problems):
+        for path in pathlib.Path(directory).glob("*.cpp"):
+            if path.stem not in ("right", "words"):
+                path.unlink()
+        nonsense = pathlib.Path(directory, "nonsense.cpp")
+        for compiler in toolchain.compilers:
+            for text in ("int x = y;\n", "namespace tacit {\nint x = y;\n}\n"):  # one among others, one alone
+                nonsense.write_text("#ifdef FIX\n" + text + "#endif\n")
+                problems = check_fixed(toolchain, compiler, directory)
+                if len(problems) != 1 or not re.search(r"nonsense.cpp:[23]:", problems[0]) or "right.cpp" in problems[0]:
+                    failures += 1
+                    print(f"{compiler}: --fixed: wanted nonsense.cpp alone, got {problems!r}")
+            nonsense.unlink()
+            if problems := check_fixed(toolchain, compiler, directory):
                 failures += 1
-                print(f"--fixed: wanted nonsense.cpp alone, got {problems!r}")
+                print(f"{compiler}: --fixed: wanted nothing, got {problems!r}")
     print(f"self-test: {failures} failures")
     return 1 if failures else 0
 

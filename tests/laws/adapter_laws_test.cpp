@@ -149,7 +149,9 @@ struct Name {
 };
 
 template <class... Ts>
-struct types {};
+struct types {
+  using indices = std::index_sequence_for<Ts...>;
+};
 using outer = types<EverySecond, Main, OnClean, OnEma, EvenUpdates, NoStarts, Name>;
 
 constexpr tacit::eval_sets<"clean", "noisy"> sets{};
@@ -172,7 +174,7 @@ void run(std::string const& failing, auto const& clear, Callbacks... callbacks) 
   once();
 }
 
-/// A recorder behind `Outside` around the adapter that is looked at.
+/// What `check_nestings` puts around the adapter that it looks at, and the recorder within it.
 template <class Recorder, class Outside>
 struct Nested {
   static auto around(auto inner) { return Outside::around(std::move(inner)); }
@@ -206,13 +208,12 @@ void check_nestings(std::string const& failing, types<Nesting...>, std::index_se
   };
   (check(I, Nesting::passes), ...);
 }
+
 template <class Inside>
 void check_all() {
   for (std::string const failing : {"", "noisy", "ema", "clean"}) {
     INFO("an evaluation that failed before: " << failing);
-    []<class... Nesting>(std::string const& set, types<Nesting...> all) {
-      check_nestings<Inside>(set, all, std::index_sequence_for<Nesting...>{});
-    }(failing, nestings{});
+    check_nestings<Inside>(failing, nestings{}, nestings::indices{});
   }
 }
 

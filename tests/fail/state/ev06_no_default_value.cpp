@@ -3,17 +3,17 @@
 
 #include "tacit/state/state.hpp"
 
+// Local to the file and with an optional member: clang warned of a function that is not defined.
 namespace {
 
 struct Point {
 #ifdef FIX
   int x = 0;
-  std::optional<double> weight{};
 #else
   explicit Point(int start) : x{start} {}
   int x;
-  std::optional<double> weight{};
 #endif
+  std::optional<double> weight{};
   static void visit_state(auto& self, auto&& visit) {
     visit("x", self.x);
     visit("weight", self.weight);
