@@ -9,6 +9,7 @@
 #include "tacit/core/list.hpp"
 #include "tacit/core/member_names.hpp"
 #include "tacit/core/misuse.hpp"
+#include "tacit/task/parameter_set.hpp"
 #include "tacit/task/supervised.hpp"
 #include "tacit/task/task.hpp"
 #include "tacit/train/checks/first_of.hpp"
