@@ -113,12 +113,12 @@ std::int64_t common_rows(Batch const& batch, std::int64_t otherwise = 0) {
   return rows < 0 || !are_alike ? otherwise : rows;
 }
 
-/// The samples of a batch whose source does not tell: the rows of its first tensor.
+/// The samples of a batch whose source does not tell: the rows of its first tensor that is no scalar.
 template <class Tensor, class Batch>
 std::int64_t rows_of(Batch const& batch) {
   std::int64_t rows = -1;
   for_each_tensor<Tensor>(batch, [&](Tensor const& tensor) {
-    if (rows < 0) rows = tensor_traits<Tensor>::size0(tensor);
+    if (rows < 0 && tensor_traits<Tensor>::dimensions(tensor) > 0) rows = tensor_traits<Tensor>::size0(tensor);
   });
   return rows < 0 ? 1 : rows;
 }

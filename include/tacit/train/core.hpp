@@ -186,11 +186,16 @@ class Core {
     run_ = RunState{};
     run_.sink = std::move(sink);
   }
-  /// A stop that was asked for during a run ends with it.
+  void begin_training() {
+    run_.is_training = true;
+    history_.begin_run();
+  }
+  /// A stop that was asked for during a run ends with it; one by `request_stop()` waits where nothing was trained.
   void end_run() noexcept {
+    if (run_.is_training || pending_stop() != detail::StopRequest::end_run(StopReason::requested)) stop_.reset();
+    run_.is_training = false;
     run_.target = nullptr;
     run_.skip.reset();
-    stop_.reset();
   }
   /// Epochs that this trainer's runs have begun: the next run goes on with the data's order from here.
   std::int64_t& epochs_begun() noexcept { return epochs_begun_; }
@@ -557,6 +562,7 @@ class Core {
     detail::EvaluationMetrics evaluation{};
     std::size_t caller = 0;
     bool is_log_point = true;
+    bool is_training = false;
     detail::UpdateSkip<tensor_type> skip{};
     basic_device_scalar<tensor_type> gradient_norm{};
     std::size_t thrower = 0;

@@ -57,13 +57,15 @@ void plan_training(Core& core, Source const& source, TrainOptions const& options
   core.plan() = plan;
 }
 template <class Core, class Source>
-void plan_evaluation(Core& core, Source& source) {
+void plan_evaluation(Core& core, Source& source, MicroBatches limit = unset) {
   RunPlan& plan = core.plan();
   plan.eval_per_device_batch_size = batch_size_of(source);
   if (plan.eval_per_device_batch_size.is_set()) {
     plan.eval_total_batch_size = known_product<unit::sample>(plan.eval_per_device_batch_size.value(), plan.world_size);
   }
-  if constexpr (sized_batch_source<Source>) plan.eval_batches = limited(source.size(plan.world_size), core.batch_limits().eval);
+  if constexpr (sized_batch_source<Source>) {
+    plan.eval_batches = limited(limited(source.size(plan.world_size), core.batch_limits().eval), limit);
+  }
 }
 
 }  // namespace detail

@@ -33,10 +33,12 @@ namespace tacit::inline v0 {
 
 namespace detail {
 
+template <class Data>
+inline constexpr bool takes_batch_size = data::data_kind_of_v<Data> == data::data_kind::dataset;
 /// A loader given for evaluation keeps its own batch size even where the training set's is an option.
 template <class Valid>
 Samples eval_batch_size_for(Samples size, TrainOptions const& options) {
-  if constexpr (data::data_kind_of_v<Valid> == data::data_kind::dataset) {
+  if constexpr (takes_batch_size<Valid>) {
     return size;
   } else {
     return options.eval_per_device_batch_size;
@@ -49,12 +51,16 @@ struct NamedEval {
   static constexpr std::string_view name = Name.view();
 };
 template <class Extra>
-auto make_eval(Extra& extra, Samples batch_size) {
+inline constexpr bool has_batch_size = false;
+template <fixed_string Name, class Data>
+inline constexpr bool has_batch_size<EvalData<Name, Data>> = takes_batch_size<typename EvalData<Name, Data>::data_type>;
+/// `unused` is the size that none of the eval sets takes, unset where one does.
+template <class Extra>
+auto make_eval(Extra& extra, Samples batch_size, Samples unused) {
   if constexpr (is_eval_data_v<std::remove_cvref_t<Extra>>) {
     using data_type = typename std::remove_cvref_t<Extra>::data_type;
-    Samples const size = data::data_kind_of_v<data_type> == data::data_kind::dataset ? batch_size : Samples{unset};
-    auto holder = make_source(static_cast<data_type>(extra.data.get()), size, false, 0,
-                              "TrainOptions::eval_per_device_batch_size");
+    auto holder = make_source(static_cast<data_type>(extra.data.get()), takes_batch_size<data_type> ? batch_size : unused,
+                              false, 0, "TrainOptions::eval_per_device_batch_size");
     return std::tuple{NamedEval<decltype(holder), std::remove_cvref_t<Extra>::name>{std::move(holder)}};
   } else {
     return std::tuple{};
@@ -102,7 +108,7 @@ template <class Core, class Source, class Evaluate, class Schedules>
 RunResult run_training_with(Core& core, Source& source, TrainOptions const& options, Evaluate evaluate,
                             Schedules& schedules) {
   TrainPass<Core, Source, Evaluate, Schedules> pass{core, source, options, std::move(evaluate), schedules};
-  core.history().begin_run();
+  core.begin_training();
   try {
     train_run(pass);
     share_buffers(core);
@@ -137,7 +143,9 @@ RunResult run_training(Core& core, Data&& data, [[maybe_unused]] ValidPointer va
     if (options.limit.samples.is_set()) source.start_epoch(seed, EpochIndex{0}, core.rank(), core.world_size());
   }
   plan_training(core, source, options);
-  auto named = std::tuple_cat(make_eval(extra, eval_batch_size)...);
+  constexpr bool is_size_used = !std::is_void_v<Valid> || (has_batch_size<std::remove_cvref_t<Extra>> || ...);
+  auto named = std::tuple_cat(
+      make_eval(extra, eval_batch_size, is_size_used ? Samples{unset} : options.eval_per_device_batch_size)...);
   auto schedules = std::apply(
       [&](auto const&... fields) {
         return Scheduled<Core, std::remove_cvref_t<decltype(fields)>...>{
@@ -191,7 +199,7 @@ EvalResult run_evaluation(Core& core, Data&& data, EvalOptions const& options) {
                             "EvalOptions::per_device_batch_size");
   auto& source = source_in(holder);
   core.plan() = base_plan(core);
-  plan_evaluation(core, source);
+  plan_evaluation(core, source, options.limit);
   agree_on_evaluation(core, "evaluate", source, "", options.limit);
   History metrics;
   metrics.begin_run();
@@ -201,6 +209,7 @@ EvalResult run_evaluation(Core& core, Data&& data, EvalOptions const& options) {
   try {
     EvalPass<Core, std::remove_reference_t<decltype(source)>> pass{core, source, "", false, options.limit};
     eval_run(pass);
+    core.stop_done(pass.cut_short_by());
     reason = agreed_reason(core, pass.cut_short_by());
   } catch (...) {
     core.note_failure();

@@ -114,7 +114,7 @@ class Session {
 
   void begin_run() {
     if (state_ != state::fresh) return;
-    core_.history().begin_run();
+    core_.begin_training();
     detail::open_run(pass_);
     state_ = state::between_epochs;
   }
@@ -167,6 +167,7 @@ class Session {
     if (state_ == state::over) return;
     state_ = state::over;
     pass_.leave_training_mode();
+    pass_.end_updates();
     core_.clear_gradients();
     guard_.reset();
   }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
 #include <catch2/generators/catch_generators_all.hpp>
 
 #include "fake/module.hpp"
@@ -221,6 +222,17 @@ TEST_CASE("options without a meaning are refused with their own number") {
   } catch (tacit::ConfigError const& error) {
     CHECK(error.code() == "TACIT-RC60");
   }
+
+  tacit::Trainer sets{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{},
+                      tacit::eval_sets<"a", "b">{}, CallbackPack{}};
+  auto const train = [&](auto&& a, auto&& b) {
+    sets.train(fake::Line{4}, {.epochs = 1, .eval_per_device_batch_size = 2, .sink = tacit::Sink::none()},
+               tacit::eval_data<"a">(a), tacit::eval_data<"b">(b));
+  };
+  fake::Line const four{4};
+  CHECK_NOTHROW(train(own, four));
+  CHECK_THROWS_WITH(train(own, own),
+                    Catch::Matchers::ContainsSubstring("TACIT-RC60"));
 }
 
 namespace {

@@ -318,6 +318,35 @@ TEST_CASE("an evaluation that a stop request cuts short says so") {
   CHECK(evaluate(1, Flow::stop_run, {.limit = 2}).is_complete());
 }
 
+TEST_CASE("request_stop() between two runs ends the next run, though an evaluation comes before it") {
+  auto trainer = make_trainer();
+  TrainOptions const options{.epochs = 1, .per_device_batch_size = 2, .sink = Sink::none()};
+  trainer.request_stop();
+  CHECK(trainer.evaluate(fake::Line{8}).is_complete());
+  CHECK_THROWS_AS(trainer.evaluate(fake::Line{0}), DataError);
+  RunResult const stopped = trainer.train(fake::Line{8}, options);
+  CHECK(stopped.reason == StopReason::requested);
+  CHECK(stopped.updates == Updates{1});
+  CHECK(trainer.train(fake::Line{8}, options).reason == StopReason::completed);
+
+  // In the last step it comes too late for the evaluation; a callback's own request ends with it.
+  std::function<void()> ask;
+  auto asked = make_trainer(AskOnce{&ask});
+  ask = [&] { asked.request_stop(); };
+  CHECK(asked.evaluate(fake::Line{4}, {.per_device_batch_size = 2}).is_complete());
+  ask = [] {};
+  CHECK(asked.train(fake::Line{8}, options).reason == StopReason::requested);
+  auto ends = make_trainer(AskInEvaluation{3, Flow::stop_run});
+  CHECK(ends.evaluate(fake::Line{8}, {.per_device_batch_size = 2}).is_complete());
+  CHECK(ends.train(fake::Line{8}, options).reason == StopReason::completed);
+}
+
+TEST_CASE("an evaluation's plan knows its limit") {
+  auto trainer = make_trainer();
+  trainer.evaluate(fake::Line{8}, {.per_device_batch_size = 2, .limit = 3});
+  CHECK(trainer.plan().eval_batches == MicroBatches{3});
+}
+
 TEST_CASE("an evaluation that request_stop() cuts short says so, on data of unknown size too") {
   std::function<void()> ask;
   auto trainer = make_trainer(AskOnce{&ask});

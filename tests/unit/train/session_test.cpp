@@ -1,4 +1,5 @@
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <stdexcept>
@@ -9,6 +10,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include "fake/tensor.hpp"
+#include "tacit/task/optim/lookahead.hpp"
 #include "tacit/train/trainer.hpp"
 
 namespace event = tacit::event;
@@ -33,8 +35,9 @@ struct Log {
 };
 struct ThrowAtUpdate {
   bool armed = true;
+  std::int64_t at = 1;
   void on(event::UpdateStart const& update, auto&) {
-    if (armed && update.update.value() == 1) throw std::runtime_error{"broken on purpose"};
+    if (armed && update.update.value() == at) throw std::runtime_error{"broken on purpose"};
   }
 };
 struct ThrowWhenAborted {
@@ -175,6 +178,29 @@ TEST_CASE("an exception ends a session like a run") {
   CHECK_THROWS(session.step(data[0]));
   CHECK(early.lines == std::vector<std::string>{"event::InitEnd", "event::TrainingRunStart", "event::TrainingRunEpochStart",
                                                 "event::Aborted<stage::TrainingRunEpoch>", "event::Aborted<stage::TrainingRun>"});
+}
+
+TEST_CASE("Lookahead's slow weights follow weights that are loaded after a session broke") {
+  auto const batch = [](double value) { return fake::Batch{fake::Tensor{{value}}, fake::Tensor{{value}}}; };
+  auto const model = std::make_shared<fake::Linear>();
+  tacit::optim::Lookahead<fake::Sgd> const optimizer{.inner = {.lr = 0.1}, .every = 2};
+  auto const weights_after_loading = [&](auto& trainer) {
+    model->weight->values = {0.5};
+    model->bias->values = {0.25};
+    trainer.train(std::vector<fake::Batch>(4, batch(1.0)), {.epochs = 1, .sink = tacit::Sink::none()});
+    return std::vector{model->weight.item(), model->bias.item()};
+  };
+  tacit::Trainer fresh{model, fake::MeanSquaredError{}, optimizer, CallbackPack{}};
+  std::vector<double> const expected = weights_after_loading(fresh);
+
+  ThrowAtUpdate breaks{.at = 2};
+  tacit::Trainer trainer{model, fake::MeanSquaredError{}, optimizer, CallbackPack{std::ref(breaks)}};
+  auto session = trainer.session<fake::Batch>({.sink = tacit::Sink::none()});
+  session.step(batch(3.0));
+  session.step(batch(4.0));
+  REQUIRE_THROWS(session.step(batch(5.0)));
+  breaks.armed = false;
+  CHECK(weights_after_loading(trainer) == expected);
 }
 
 TEST_CASE("a session that is left without finish() is aborted: callbacks are told, and nothing is thrown") {

@@ -170,6 +170,15 @@ struct ChangesBatch {
 
 }  // namespace
 
+TEST_CASE("a scalar tensor of a batch says nothing of its rows") {
+  struct Tempered {
+    at::Tensor temperature = torch::ones({});
+    at::Tensor input;
+  };
+  CHECK(tacit::detail::rows_of<at::Tensor>(Tempered{.input = torch::ones({4, 2})}) == 4);
+  CHECK(tacit::detail::rows_of<at::Tensor>(torch::ones({})) == 1);
+}
+
 TEST_CASE("F15: a step that changes the data set in place is an error at that batch") {
   data::TensorDataset const samples{at::rand({64, 16}), at::rand({64, 1})};
   auto const model = std::make_shared<InPlace>();
