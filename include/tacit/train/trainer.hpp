@@ -11,6 +11,7 @@
 
 #include "tacit/core/misuse.hpp"
 #include "tacit/core/report.hpp"
+#include "tacit/data/loader.hpp"
 #include "tacit/fwd.hpp"
 #include "tacit/train/agreement.hpp"
 #include "tacit/train/arguments.hpp"
