@@ -497,6 +497,37 @@ TEST_CASE("C12: state that is saved and put into a new optimizer goes on as the 
   });
 }
 
+TEST_CASE("a trainer's optimizer is saved and loaded between two runs through its view") {
+  Ahead const recipe{.inner = heavy, .every = 3};
+  tacit::TrainOptions const options{.epochs = 1, .per_device_batch_size = 2, .sink = tacit::Sink::none()};
+  fake::Line const data{8};
+  auto const make = [&](std::shared_ptr<fake::Linear> const& model) {
+    return tacit::trainer_of<fake::Linear, fake::MeanSquaredError, Ahead, tacit::CallbackPack<>>{
+        model, fake::MeanSquaredError{}, recipe, tacit::CallbackPack{}};
+  };
+  auto const model = std::make_shared<fake::Linear>();
+  auto trainer = make(model);
+  trainer.train(data, options);
+  Saved saved;
+  tacit::OptimizerState const state{trainer.view().optimizer(), trainer.view().parameters()};
+  saved.save("", state);
+
+  auto const other = std::make_shared<fake::Linear>();
+  auto resumed = make(other);
+  tacit::OptimizerState loaded{resumed.view().optimizer(), resumed.view().parameters()};
+  other->weight->values = model->weight->values;
+  other->bias->values = model->bias->values;
+  saved.load("", loaded);
+  decltype(loaded)::state_loaded(loaded);
+
+  trainer.train(data, options);
+  tacit::TrainOptions second = options;
+  second.first_epoch = tacit::Epochs{1};
+  resumed.train(data, second);
+  CHECK(other->weight->values == model->weight->values);
+  CHECK(other->bias->values == model->bias->values);
+}
+
 TEST_CASE("an optimizer that was moved goes on, one that was copied is one of its own, one bound again begins anew") {
   for_each_optimizer([](auto const& recipe, Make const& make) {
     Bench bench{make};

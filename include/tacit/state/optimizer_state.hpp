@@ -16,15 +16,17 @@ namespace tacit::inline v0 {
 /// of parameter and slot, and float32 masters where there are any.
 ///
 /// The options are state: a rate that the loop has changed comes back. What is to differ after a resume is set after loading.
-/// Requires: both outlive this, and the optimizer was bound to these parameters.
-/// Example: OptimizerState state{optimizer, parameters};  load_state(checkpoint, {}, model, state);
+/// Requires: both outlive this, and the optimizer was bound to these parameters. A trainer shows its set as const; slots and
+/// masters in it are the optimizer's, and loading writes to them.
+/// Example: OptimizerState state{trainer.view().optimizer(), trainer.view().parameters()};  load_state(checkpoint, {}, model, state);
 template <visitable_state Optimizer, class Parameters>
 class OptimizerState {
  public:
   static constexpr std::string_view state_name = "optimizer";
   static constexpr bool lends_tensors = true;
 
-  OptimizerState(Optimizer& optimizer, Parameters& parameters) : optimizer_{&optimizer}, parameters_{&parameters} {}
+  OptimizerState(Optimizer& optimizer, Parameters const& parameters)
+      : optimizer_{&optimizer}, parameters_{const_cast<Parameters*>(&parameters)} {}
 
   static void visit_state(auto& self, auto&& visit) {
     using traits = tensor_traits<typename Parameters::tensor_type>;
