@@ -27,6 +27,7 @@ class OptimizerState {
 
   OptimizerState(Optimizer& optimizer, Parameters const& parameters)
       : optimizer_{&optimizer}, parameters_{const_cast<Parameters*>(&parameters)} {}
+  OptimizerState(Optimizer& optimizer, Parameters const&& parameters) = delete;
 
   static void visit_state(auto& self, auto&& visit) {
     using traits = tensor_traits<typename Parameters::tensor_type>;

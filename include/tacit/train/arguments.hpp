@@ -80,7 +80,6 @@ auto pick_callbacks(A&... arguments) {
   }
 }
 
-
 template <class Task, class Model, class Loss, class Optimizer, class... Rest>
 Task make_supervised(Model& model, Loss& loss, Optimizer& optimizer, Rest&...) {
   return Task{shared_model(model), std::move(loss), std::move(optimizer)};

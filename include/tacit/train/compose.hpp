@@ -13,12 +13,10 @@
 #include "tacit/policy/precision/fp32.hpp"
 #include "tacit/task/supervised.hpp"
 #include "tacit/task/task.hpp"
-#include "tacit/train/checks/callbacks.hpp"
 #include "tacit/train/checks/first_of.hpp"
-#include "tacit/train/checks/metrics.hpp"
+#include "tacit/train/checks/pack.hpp"
 #include "tacit/train/checks/policies.hpp"
 #include "tacit/train/checks/slots.hpp"
-#include "tacit/train/checks/state.hpp"
 #include "tacit/train/checks/task.hpp"
 #include "tacit/train/composition.hpp"
 
@@ -44,31 +42,6 @@ struct refused {
   using distribution = void;
   using callbacks = void;
 };
-
-/// The callbacks of a pack, one by one and together.
-template <class Composition, class... C>
-constexpr auto check_callbacks(list<C...> pack) {
-  using complete = decltype(check_complete(pack));
-  if constexpr (!is_sound_v<complete>) {
-    return complete{};
-  } else if constexpr (!std::is_void_v<typename immovable<C...>::type>) {
-    return refuse<misuse::EC04, typename immovable<C...>::type>{};
-  } else {
-    using unique = decltype(check_duplicates(pack));
-    if constexpr (!is_sound_v<unique>) {
-      return unique{};
-    } else {
-      using each = decltype(check_each_callback<typename Composition::tensor_type, typename Composition::task>(
-          list<callback_pair<C, unwrap_t<bound_callback_t<C, Composition>>>...>{}));
-      if constexpr (!is_sound_v<each>) {
-        return each{};
-      } else {
-        return first_of<decltype(check_order<list<innermost_t<C>...>>()), decltype(check_metrics<Composition>(pack)),
-                        decltype(check_state<Composition>(pack))>();
-      }
-    }
-  }
-}
 
 template <class Task, class Arguments>
 constexpr auto compose_sound_task(Arguments arguments) {

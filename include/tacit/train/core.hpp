@@ -186,13 +186,15 @@ class Core {
     run_ = RunState{};
     run_.sink = std::move(sink);
   }
+  /// Opens the run's entry in the history; requests to stop end with this run.
   void begin_training() {
     run_.is_training = true;
     history_.begin_run();
   }
-  /// A stop that was asked for during a run ends with it; one by `request_stop()` waits where nothing was trained.
+  /// A request from outside stays for the next training run where this was none.
   void end_run() noexcept {
-    if (run_.is_training || pending_stop() != detail::StopRequest::end_run(StopReason::requested)) stop_.reset();
+    stop_.reset();
+    if (run_.is_training) forget_outside_stop();
     run_.is_training = false;
     run_.target = nullptr;
     run_.skip.reset();
@@ -206,9 +208,15 @@ class Core {
 
   // --- what a run is asked to end ---
 
-  /// The run ends after the current update. Safe from other threads and from signal handlers; the first reason stays.
+  /// The run ends after the current update; the first reason stays.
   void request_stop(StopReason reason) noexcept { stop_.ask(detail::StopRequest::end_run(reason)); }
-  detail::StopRequest pending_stop() const noexcept { return stop_.get(); }
+  /// The same from other threads and from signal handlers.
+  void request_stop_from_outside() noexcept { outside_stop_.ask(detail::StopRequest::end_run(StopReason::requested)); }
+  void forget_outside_stop() noexcept { outside_stop_.reset(); }
+  detail::StopRequest pending_stop() const noexcept {
+    detail::StopRequest const own = stop_.get();
+    return own.is_none() ? outside_stop_.get() : own;
+  }
   void stop_done(detail::StopRequest request) noexcept { stop_.done(request); }
 
   /// Takes what handlers asked for; `event_name` tells where, should it mean nothing there.
@@ -570,7 +578,9 @@ class Core {
     std::string error_text{};
   };
   RunState run_{};
-  detail::PendingStop stop_{};  // not part of RunState: other threads write to it at any time
+  // Not part of RunState: other threads write to the second at any time.
+  detail::PendingStop stop_{};
+  detail::PendingStop outside_stop_{};
   History history_{};
   std::int64_t epochs_begun_ = 0;
   detail::NameOwners writers_{};

@@ -76,7 +76,6 @@ Samples batch_size_of(Source const& source) {
   }
 }
 
-
 }  // namespace detail
 
 }  // namespace tacit::inline v0

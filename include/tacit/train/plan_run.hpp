@@ -16,7 +16,7 @@ namespace tacit::inline v0 {
 
 namespace detail {
 
-/// The batches of an epoch: what there is, and no more than a callback allows.
+/// `batches`, or `limit` where that is set and smaller.
 inline std::int64_t limited(std::int64_t batches, MicroBatches limit) { return std::min(batches, limit.value_or(batches)); }
 
 template <class Core>

@@ -16,7 +16,7 @@ namespace tacit::inline v0 {
 
 namespace detail {
 
-/// What a misuse makes of a session: takes in silence what a session takes.
+/// Stand-in after a compile error; accepts every call of a session so that no second error appears.
 struct RefusedSession {
   bool step(auto&&) { return false; }
   void end_epoch() {}
@@ -38,7 +38,8 @@ struct refused_parts<void> {
 };
 }  // namespace detail
 
-/// What a misuse makes of a trainer: it holds the one error, and takes in silence what a trainer takes. Nothing of it is defined.
+/// Stand-in after a compile error, which it reports; accepts every call of a trainer so that no second error appears.
+/// Its members are declared only.
 template <misuse Number, class Culprit, class Detail, class Meant, class Precision, class Distribution, class Callbacks>
 class Trainer<bad<Number, Culprit, Detail>, Meant, Precision, Distribution, Callbacks> : public detail::refused_parts<Meant> {
   static_assert(detail::report(bad<Number, Culprit, Detail>{}));

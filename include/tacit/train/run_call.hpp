@@ -33,33 +33,22 @@ namespace tacit::inline v0 {
 
 namespace detail {
 
-template <class Data>
-inline constexpr bool takes_batch_size = data::data_kind_of_v<Data> == data::data_kind::dataset;
-/// A loader given for evaluation keeps its own batch size even where the training set's is an option.
-template <class Valid>
-Samples eval_batch_size_for(Samples size, TrainOptions const& options) {
-  if constexpr (takes_batch_size<Valid>) {
-    return size;
-  } else {
-    return options.eval_per_device_batch_size;
-  }
-}
-
 template <class Holder, fixed_string Name>
 struct NamedEval {
   Holder holder;
   static constexpr std::string_view name = Name.view();
 };
-template <class Extra>
-inline constexpr bool has_batch_size = false;
+/// Only data sets take a batch size; loaders and ranges make batches of their own.
+template <class Data>
+inline constexpr bool takes_batch_size = data::data_kind_of_v<Data> == data::data_kind::dataset;
 template <fixed_string Name, class Data>
-inline constexpr bool has_batch_size<EvalData<Name, Data>> = takes_batch_size<typename EvalData<Name, Data>::data_type>;
-/// `unused` is the size that none of the eval sets takes, unset where one does.
+inline constexpr bool takes_batch_size<EvalData<Name, Data>> = takes_batch_size<typename EvalData<Name, Data>::data_type>;
+/// `to_others` is given to what takes no batch size, which refuses it where it is set.
 template <class Extra>
-auto make_eval(Extra& extra, Samples batch_size, Samples unused) {
+auto make_eval(Extra& extra, Samples batch_size, Samples to_others) {
   if constexpr (is_eval_data_v<std::remove_cvref_t<Extra>>) {
     using data_type = typename std::remove_cvref_t<Extra>::data_type;
-    auto holder = make_source(static_cast<data_type>(extra.data.get()), takes_batch_size<data_type> ? batch_size : unused,
+    auto holder = make_source(static_cast<data_type>(extra.data.get()), takes_batch_size<data_type> ? batch_size : to_others,
                               false, 0, "TrainOptions::eval_per_device_batch_size");
     return std::tuple{NamedEval<decltype(holder), std::remove_cvref_t<Extra>::name>{std::move(holder)}};
   } else {
@@ -143,9 +132,10 @@ RunResult run_training(Core& core, Data&& data, [[maybe_unused]] ValidPointer va
     if (options.limit.samples.is_set()) source.start_epoch(seed, EpochIndex{0}, core.rank(), core.world_size());
   }
   plan_training(core, source, options);
-  constexpr bool is_size_used = !std::is_void_v<Valid> || (has_batch_size<std::remove_cvref_t<Extra>> || ...);
-  auto named = std::tuple_cat(
-      make_eval(extra, eval_batch_size, is_size_used ? Samples{unset} : options.eval_per_device_batch_size)...);
+  // A loader keeps its size where the option is for another set; where it is for none, that is told.
+  constexpr bool some_set_takes_size = takes_batch_size<Valid> || (takes_batch_size<std::remove_cvref_t<Extra>> || ...);
+  Samples const to_others = some_set_takes_size ? Samples{unset} : options.eval_per_device_batch_size;
+  auto named = std::tuple_cat(make_eval(extra, eval_batch_size, to_others)...);
   auto schedules = std::apply(
       [&](auto const&... fields) {
         return Scheduled<Core, std::remove_cvref_t<decltype(fields)>...>{
@@ -171,8 +161,9 @@ RunResult run_training(Core& core, Data&& data, [[maybe_unused]] ValidPointer va
         evaluate_named(c, named, intermediate, as);
       }, schedules);
     } else {
-      auto valid_holder = make_source(std::forward<Valid>(*valid), eval_batch_size_for<Valid>(eval_batch_size, options),
-                                      false, seed, "TrainOptions::eval_per_device_batch_size");
+      auto valid_holder =
+          make_source(std::forward<Valid>(*valid), takes_batch_size<Valid> ? eval_batch_size : to_others, false, seed,
+                      "TrainOptions::eval_per_device_batch_size");
       auto& valid_source = source_in(valid_holder);
       plan_evaluation(core, valid_source);
       agree_on_training(core, "train", source, options, [&](auto& terms) {
@@ -209,8 +200,8 @@ EvalResult run_evaluation(Core& core, Data&& data, EvalOptions const& options) {
   try {
     EvalPass<Core, std::remove_reference_t<decltype(source)>> pass{core, source, "", false, options.limit};
     eval_run(pass);
-    core.stop_done(pass.cut_short_by());
     reason = agreed_reason(core, pass.cut_short_by());
+    if (reason == StopReason::requested) core.forget_outside_stop();  // on all ranks, whichever of them was cut short
   } catch (...) {
     core.note_failure();
     throw;

@@ -11,7 +11,7 @@
 
 #include "tacit/core/misuse.hpp"
 #include "tacit/core/report.hpp"
-#include "tacit/data/loader.hpp"
+#include "tacit/data/loader.hpp"  // here, so that errors of `loader` name no headers of the trainer
 #include "tacit/fwd.hpp"
 #include "tacit/train/agreement.hpp"
 #include "tacit/train/arguments.hpp"
@@ -123,7 +123,7 @@ class Trainer {
   }
 
   /// The run ends after the current update. The only member that other threads and signal handlers may call.
-  void request_stop() noexcept { core_->request_stop(StopReason::requested); }
+  void request_stop() noexcept { core_->request_stop_from_outside(); }
 
   /// Everything recorded in this trainer's training runs.
   History const& history() const& noexcept { return core_->history(); }
@@ -174,12 +174,6 @@ class Trainer {
   std::string describe() const { return detail::describe<composition>(core_->device().name(), core_->precision().name(), core_->distribution().name()); }
 
  private:
-  struct InitSource {
-    struct batch_type {};
-    void start_epoch(std::uint64_t, EpochIndex, int, int) {}
-    bool next(std::optional<batch_type>&) { return false; }
-    std::int64_t position() const { return 0; }
-  };
   /// The context of InitEnd: no data are known yet.
   class InitPass {
    public:
@@ -217,6 +211,7 @@ class Trainer {
           owned);
     }
   }
+
   template <class Data, class Valid, class ValidPointer, class... Extra>
   RunResult train_checked(Data&& data, ValidPointer valid, TrainOptions const& options, Extra&&... extra) {
     using checked = decltype(detail::check_train<core_type, Data, Valid, std::remove_cvref_t<Extra>...>());

@@ -231,6 +231,8 @@ TEST_CASE("options without a meaning are refused with their own number") {
   };
   fake::Line const four{4};
   CHECK_NOTHROW(train(own, four));
+  CHECK_NOTHROW(sets.train(four, own, {.epochs = 1, .eval_per_device_batch_size = 2, .sink = tacit::Sink::none()},
+                           tacit::eval_data<"a">(own), tacit::eval_data<"b">(four)));
   CHECK_THROWS_WITH(train(own, own),
                     Catch::Matchers::ContainsSubstring("TACIT-RC60"));
 }

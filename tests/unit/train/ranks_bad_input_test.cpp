@@ -250,6 +250,32 @@ TEST_CASE("two ranks: a request in a rank's last step cuts no evaluation short, 
   CHECK(is_complete == std::array{true, true});
 }
 
+namespace {
+struct AskFromOutside {
+  std::function<void()>* ask;
+  void on(event::EvalStepEnd const& event, auto&) {
+    if (event.step.value() == 1) (*ask)();
+  }
+};
+}  // namespace
+
+TEST_CASE("two ranks: a request that cuts an evaluation short on one of them is done on both") {
+  std::array<int, 2> done{};
+  auto const ends = ends_of([&](fake::Rank rank) {
+    std::function<void()> ask = [] {};
+    auto trainer = trainer_on(rank, AskFromOutside{&ask});
+    ask = [&] { trainer.request_stop(); };
+    // Three batches on the first rank, two on the second, whose last step it is.
+    auto const evaluation = trainer.evaluate(fake::Line{5}, {.per_device_batch_size = 1, .sink = tacit::Sink::none()});
+    ask = [] {};
+    auto const run = trainer.train(fake::Line{8}, options());
+    done[static_cast<std::size_t>(rank.number)] =
+        (evaluation.reason() == tacit::StopReason::requested ? 1 : 0) + (run.reason == tacit::StopReason::requested ? 2 : 0);
+  });
+  CAPTURE(ends[0], ends[1]);
+  CHECK(done == std::array{1, 1});
+}
+
 TEST_CASE("two ranks evaluate data of unknown length to their end, though one of them asks to stop") {
   std::array<double, 2> loss{};
   auto const ends = ends_of([&](fake::Rank rank) {

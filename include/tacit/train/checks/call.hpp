@@ -248,7 +248,7 @@ template <class Columns, class... Tags>
 consteval std::size_t first_evaluated(list<Tags...>) {
   return first_true({(Tags::needs_evaluation && (std::is_void_v<Columns> || contains_v<Columns, Tags>))...});
 }
-/// What is watched in a call without evaluation, or without one that fills `Columns`.
+/// Refuses a watched tag that needs an evaluation which the call does not make: any such tag, or one of `Columns`.
 template <class Columns, class... C>
 constexpr auto check_no_evaluation(list<C...>) {
   constexpr std::size_t at = first_true({(first_evaluated<Columns>(watched_tags_t<C>{}) < watched_tags_t<C>::size)...});

@@ -73,11 +73,11 @@ inline constexpr std::array<misuse, sizeof...(Events)> near_misses{near_miss<Cal
 /// anything nearly matches every event.
 template <std::size_t N>
 consteval std::size_t most_telling(std::array<misuse, N> found) {
-  std::size_t const general = first_number(found);
+  std::size_t const general = first_fault(found);
   for (misuse& number : found) {
     if (number == misuse::EC01) number = misuse::none;
   }
-  std::size_t const special = first_number(found);
+  std::size_t const special = first_fault(found);
   return special < N ? special : general;
 }
 
@@ -95,24 +95,22 @@ constexpr auto check_near_misses(list<Events...>) {
 template <class Task, class Event>
 inline constexpr bool is_unknown_phase_v = is_phased_event_v<Event> && !contains_v<phased_events_t<Task>, Event>;
 
-/// What is wrong with a listed event.
-template <class Callback, class Tensor, class Task, class Event>
-consteval misuse fault_of_listed() {
-  if (is_unknown_phase_v<Task, Event>) return misuse::EC13;
-  constexpr misuse found = near_miss<Callback, Event, probe_context<Tensor, Event>>();
-  if constexpr (found == misuse::none) {
-    if (!handles<Callback, Event, probe_context<Tensor, Event>>) return misuse::EC05;
-  }
-  return found;
+/// One after the other: a handler behind a refused one is not instantiated.
+template <class Callback, class Tensor, class Task>
+constexpr auto check_listed(list<>) {
+  return sound{};
 }
-template <class Callback, class Tensor, class Task, class... Events>
-constexpr auto check_listed(list<Events...>) {
-  constexpr std::array<misuse, sizeof...(Events)> faults{fault_of_listed<Callback, Tensor, Task, Events>()...};
-  constexpr std::size_t at = first_number(faults);
-  if constexpr (at < sizeof...(Events)) {
-    return refuse<faults[at], Callback, type_at_t<at, list<Events...>>>{};
+template <class Callback, class Tensor, class Task, class First, class... Rest>
+constexpr auto check_listed(list<First, Rest...>) {
+  constexpr misuse found = near_miss<Callback, First, probe_context<Tensor, First>>();
+  if constexpr (is_unknown_phase_v<Task, First>) {
+    return refuse<misuse::EC13, Callback, First>{};
+  } else if constexpr (found != misuse::none) {
+    return refuse<found, Callback, First>{};
+  } else if constexpr (!handles<Callback, First, probe_context<Tensor, First>>) {
+    return refuse<misuse::EC05, Callback, First>{};
   } else {
-    return sound{};
+    return check_listed<Callback, Tensor, Task>(list<Rest...>{});
   }
 }
 
@@ -234,7 +232,7 @@ struct callback_pair {
   using bound = Bound;
 };
 
-/// One after the other: those behind a refused one are not asked.
+/// One after the other: the handlers of those behind a refused one are not instantiated.
 template <class Tensor, class Task>
 constexpr auto check_each_callback(list<>) {
   return sound{};

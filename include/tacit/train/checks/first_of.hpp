@@ -14,6 +14,7 @@ namespace tacit::inline v0 {
 
 namespace detail {
 
+/// What a check returns: the misuse that it found, or `sound`.
 template <misuse N, class Culprit = void, class Detail = void>
 using refuse = type<bad<N, Culprit, Detail>>;
 using sound = type<bad<misuse::none>>;
@@ -42,9 +43,9 @@ consteval std::size_t first_true(std::initializer_list<bool> flags) {
   }
   return at;
 }
-/// The index of the first number that is one.
+/// The index of the first number that is not `misuse::none`; N where there is none.
 template <std::size_t N>
-consteval std::size_t first_number(std::array<misuse, N> const& numbers) {
+consteval std::size_t first_fault(std::array<misuse, N> const& numbers) {
   std::size_t at = 0;
   while (at < N && numbers[at] == misuse::none) ++at;
   return at;
