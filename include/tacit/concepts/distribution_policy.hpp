@@ -24,7 +24,7 @@ namespace tacit::inline v0 {
 /// `gather(text)`: one text per rank. `gather(tensor)`: rows of all ranks in rank order, whatever their number; an undefined tensor has none.
 /// `sum(tensor)`: the sum of all ranks' tensors as a new one; an undefined tensor counts as zeros.
 /// `broadcast(tensor, root)`: in place. `no_sync()`: an RAII guard under which gradients stay local.
-/// `prepare_parameters(parameters)`: before the first step and after every change, the same values everywhere.
+/// `prepare_parameters(parameters)`: where a run begins and after every change, the values of rank 0 everywhere.
 /// `prepare_gradients(parameters)`: after the last backward of a window, on every rank, also on one that had nothing to
 /// contribute: the mean over ranks. `reduce_max(tensor)`: elementwise over ranks, in place, no host read.
 ///

@@ -250,6 +250,42 @@ void share_buffers([[maybe_unused]] Core& core) {
   }
 }
 
+template <std::size_t I, class Core>
+void share_phase(Core& core) {
+  core.distribution().prepare_parameters(core.template phase<I>().parameters);
+  for (auto&& item : task_model<I>(core.task()).named_parameters()) {
+    if (!Core::traits::requires_grad(item.value())) core.distribution().broadcast(item.value(), 0);
+  }
+}
+/// The models become rank 0's, with frozen parameters and buffers. Weights may have been loaded on one rank, or an
+/// exception ended the last run at another update here than there: then gradients of two models would be averaged.
+/// Cost: one broadcast of the models; nothing on one process.
+template <class Core>
+void share_models([[maybe_unused]] Core& core) {
+  if constexpr (!Core::is_single) {
+    if (core.world_size() == 1) return;
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      (share_phase<I>(core), ...);
+    }(std::make_index_sequence<Core::phase_count>{});
+    share_buffers(core);
+  }
+}
+/// Masters become rank 0's. Only the ranks whose model was replaced have made theirs again, from fewer digits.
+template <class Core>
+void share_masters([[maybe_unused]] Core& core) {
+  if constexpr (!Core::is_single && Core::keeps_masters) {
+    if (core.world_size() == 1) return;
+    auto const share = [&core](auto& parameters) {
+      for (auto& parameter : parameters) {
+        if (!Core::traits::same(parameter.master, parameter.model)) core.distribution().broadcast(parameter.master, 0);
+      }
+    };
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      (share(core.template phase<I>().parameters), ...);
+    }(std::make_index_sequence<Core::phase_count>{});
+  }
+}
+
 /// The next batch of data whose length nobody knows: false once no rank has one. A rank whose data ended before the others' has none.
 template <class Core, class Source, class Batch>
 bool next_of_unknown(Core& core, Source& source, Batch& into) {

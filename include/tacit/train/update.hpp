@@ -13,6 +13,7 @@
 #include "tacit/core/list.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/events/handles.hpp"
+#include "tacit/train/agreement.hpp"
 #include "tacit/train/closure_guard.hpp"
 #include "tacit/train/options.hpp"
 
@@ -52,7 +53,11 @@ class Updater {
 
   /// After the handlers of the run's start, which may have loaded weights.
   void begin() {
-    if constexpr (CoreT::keeps_masters) core_.prepare_masters();
+    share_models(core_);
+    if constexpr (CoreT::keeps_masters) {
+      core_.prepare_masters();
+      share_masters(core_);
+    }
     if constexpr (CoreT::optimizers_keep_weights) {
       core_.for_each_keeping_weights([](auto& optimizer, auto& parameters) { optimizer.run_begins(parameters); });
       has_begun_ = true;

@@ -500,4 +500,96 @@ TEST_CASE("U1: a step that gathers over the ranks is that of one process, also w
   CHECK(std::isfinite(skipped[0][0]));
 }
 
+namespace {
+
+/// Weights that came on one rank alone, after the trainer was made.
+void put(fake::Linear& model, double weight, double bias) {
+  model.weight->values = {weight};
+  model.bias->values = {bias};
+}
+struct PutAtStart {
+  int rank;
+  void on(event::TrainingRunStart const&, auto& context) {
+    if (rank == 0) put(context.trainer().model(), 3.0, 0.25);
+  }
+};
+/// What a callback copies at the run's start, as Ema does.
+struct CopyAtStart {
+  double* copy;
+  void on(event::TrainingRunStart const&, auto& context) { *copy = context.trainer().model().weight.item(); }
+};
+/// Ends the run after the update on rank 0, before it on rank 1.
+struct ThrowApart {
+  int rank;
+  bool* armed;
+  void on(event::UpdateStart const& e, auto&) { fail_if(rank == 1 && e.update.value() == 1); }
+  void on(event::UpdateEnd const& e, auto&) { fail_if(rank == 0 && e.update.value() == 1); }
+  void fail_if(bool is_here) const {
+    if (*armed && is_here) throw std::domain_error{"on purpose"};
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a run begins with rank 0's model, whatever was put into it on one rank since the trainer was made") {
+  struct Seen {
+    double weight, bias, copy, eval_loss;
+    bool operator==(Seen const&) const = default;
+  };
+  enum when { before, by_handler, between_runs, after_exception, in_session, in_evaluation };
+  auto const run = [](int ranks, when at, bool freezes_bias) {
+    std::vector<Seen> seen(static_cast<std::size_t>(ranks));
+    fake::run_ranks(ranks, [&](fake::Rank rank) {
+      auto model = std::make_shared<fake::Linear>(0.5, 0.0);
+      model->bias->requires_grad = !freezes_bias;
+      double copy = 0.0;
+      bool armed = at == after_exception;
+      tacit::Trainer trainer{model, fake::MeanSquaredError{}, fake::Sgd{.lr = 0.1}, rank,
+                             CallbackPack{PutAtStart{at == by_handler ? rank.number : 1}, CopyAtStart{&copy},
+                                          ThrowApart{rank.number, &armed}}};
+      auto const quiet = tacit::Sink::none();
+      tacit::TrainOptions const options{
+          .epochs = 1, .per_device_batch_size = 12 / ranks, .first_epoch = 0, .seed = 3, .sink = quiet};
+      if (at == between_runs) trainer.train(fake::Line{24}, options);
+      if (at == after_exception) {
+        try {
+          trainer.train(fake::Line{24}, options);
+        } catch (std::domain_error const&) {
+          armed = false;
+        }
+      }
+      bool const is_put = at == before || at == between_runs || at == in_session || at == in_evaluation;
+      if (is_put && rank.number == 0) put(*model, 2.0, 0.5);
+      double eval_loss = trainer.rank();
+      if (at == in_session) {
+        auto session = trainer.template session<fake::Batch>({.sink = quiet});
+        for (int step = 0; step < 3; ++step) session.step(fake::Line{2}.get_batch(std::vector<std::int64_t>{0, 1}));
+        session.finish();
+        eval_loss = 0.0;
+      } else if (at == in_evaluation) {
+        auto const result = trainer.evaluate(fake::Line{6}, {.per_device_batch_size = 6 / ranks, .sink = quiet});
+        eval_loss = result[tag::eval_loss{}];
+      } else {
+        eval_loss = trainer.train(fake::Line{24}, options)[tag::train_loss{}];
+      }
+      if (at == by_handler) copy = 0.0;  // rank 0's handlers see what the other ranks get after them
+      seen[static_cast<std::size_t>(rank.number)] = {model->weight.item(), model->bias.item(), copy, eval_loss};
+    });
+    return seen;
+  };
+  for (bool const freezes_bias : {false, true}) {
+    for (when const at : {before, by_handler, between_runs, after_exception, in_session, in_evaluation}) {
+      CAPTURE(at, freezes_bias);
+      auto const two = run(2, at, freezes_bias);
+      CHECK(two[0] == two[1]);
+      if (at == after_exception) continue;  // one process meets it at one place
+      auto const one = run(1, at, freezes_bias)[0];
+      CHECK(close(two[1].weight, one.weight));
+      CHECK(close(two[1].bias, one.bias));
+      CHECK(close(two[1].copy, one.copy));
+      CHECK(close(two[1].eval_loss, one.eval_loss));
+    }
+  }
+}
+
 }  // namespace ranks_tests
