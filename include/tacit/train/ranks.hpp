@@ -21,7 +21,8 @@ namespace tacit::inline v0::detail {
 ///
 /// Where modules of the model synchronize (`SyncBatchNorm`), their forward and backward passes wait for every rank. A rank without a
 /// batch then runs an earlier one, its *shadow batch*, of which nothing counts.
-template <class CoreT, class Batch>
+/// `MaySkip`: handlers may skip updates.
+template <class CoreT, class Batch, bool MaySkip>
 class Ranks {
   using distribution_type = typename CoreT::distribution_type;
   using parameters_type = typename CoreT::parameters_type;
@@ -106,7 +107,7 @@ class Ranks {
       if (reduction_.is_open()) return;
       reduction_.open();
       if constexpr (!WindowT::is_planned) reduction_.add_weights(window.weight(I), window.samples());
-      if (core.log_point() != nullptr) reduction_.add_requests(core.skip().by_host(), core.skip().has_flag(), own_stop());
+      if (core.log_point() != nullptr) add_requests(core, own_stop());
       if constexpr (sums_beside_backward) {
         if (!reduction_.numbers().empty()) core.distribution().begin_sum(reduction_.numbers());
       }
@@ -145,6 +146,12 @@ class Ranks {
   bool has_stop() const noexcept { return !stop_.is_none(); }
 
  private:
+  /// A rank that has found a bad update and has no batch now skips the update of all: no handler does it for that rank.
+  void add_requests(CoreT& core, StopRequest stop) noexcept {
+    bool const has_flag = core.skip().has_flag();  // then that one skips it
+    bool const is_bad = MaySkip && !has_flag && stop == StopRequest::end_run(StopReason::non_finite);
+    reduction_.add_requests(core.skip().by_host() || is_bad, has_flag, stop);
+  }
   template <std::size_t I, class WindowT>
   void end_reduction(CoreT& core, WindowT& window) {
     reduction_.close();

@@ -42,7 +42,7 @@ struct no_evaluation {};
 template <class CoreT, class Source, class Evaluate, class Schedules = Scheduled<CoreT>>
 class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT> {
   using base = PassBase<CoreT, Source, true>;
-  using ranks_type = Ranks<CoreT, typename base::batch_type>;
+  using ranks_type = Ranks<CoreT, typename base::batch_type, handlers_may_skip<base>()>;
   template <std::size_t I>
   using output_of = typename base::template output_type<I>;
   static constexpr std::size_t micro_batch_callback = micro_batch_place(typename base::callback_types{});

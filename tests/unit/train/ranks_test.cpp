@@ -2,6 +2,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <catch2/catch_test_macros.hpp>
@@ -13,6 +14,7 @@
 #include "tacit/callbacks/early_stopping.hpp"
 #include "tacit/callbacks/limit_batches.hpp"
 #include "tacit/callbacks/reduce_on_plateau.hpp"
+#include "tacit/callbacks/terminate_on_nan.hpp"
 #include "tacit/data/loader.hpp"
 #include "tacit/schedule/field.hpp"
 #include "tacit/train/trainer.hpp"
@@ -590,6 +592,36 @@ TEST_CASE("a run begins with rank 0's model, whatever was put into it on one ran
       CHECK(close(two[1].eval_loss, one.eval_loss));
     }
   }
+}
+
+TEST_CASE("TerminateOnNaN: a rank that has no batch at the log point keeps the update after its bad one from all") {
+  bool const accumulates = GENERATE(false, true);
+  auto const run = [&](bool is_bad, std::int64_t updates) {
+    std::vector<std::vector<double>> parameters(2);
+    std::vector<StopReason> reasons(2);
+    fake::run_ranks(2, [&](fake::Rank rank) {
+      // Rank 1 has batches 1, 3, 5 and 7; rank 0 alone has the ninth one, in the last update.
+      std::vector<fake::Batch> batches;
+      for (int i = 0; i < 9; ++i) {
+        batches.push_back({fake::Tensor{{0.1 * i}}, fake::Tensor{{i == 7 && is_bad ? NAN : 1.0}}});
+      }
+      auto model = std::make_shared<fake::Linear>();
+      tacit::Trainer trainer{model, fake::MeanSquaredError{}, fake::Sgd{.lr = 0.1}, rank,
+                             CallbackPack{tacit::TerminateOnNaN{}}};
+      tacit::TrainOptions options{.epochs = 1, .log_every = accumulates ? 3 : 5, .sink = tacit::Sink::none()};
+      if (accumulates) options.gradient_accumulation = 2;
+      if (updates > 0) options.limit.updates = updates;
+      auto const result = trainer.train(batches, options);
+      parameters[static_cast<std::size_t>(rank.number)] = {model->weight.item(), model->bias.item()};
+      reasons[static_cast<std::size_t>(rank.number)] = result.reason;
+    });
+    CHECK(parameters[0] == parameters[1]);
+    CHECK(reasons[0] == reasons[1]);
+    return std::pair{parameters[0], reasons[0]};
+  };
+  auto const stopped = run(true, 0);
+  CHECK(stopped.second == StopReason::non_finite);
+  CHECK(stopped.first == run(false, accumulates ? 1 : 3).first);
 }
 
 }  // namespace ranks_tests
