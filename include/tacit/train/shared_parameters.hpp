@@ -70,11 +70,13 @@ class SharedParameters {
   /// A phase that keeps a parameter keeps its gradient of the window in work, whatever another phase does with that parameter.
   template <class Change>
   void during_change(Core& core, Change const& change) {
-    {
-      Kept const kept{*this, core};
-      change();
-    }
+    Kept const kept{*this, core};
+    change();
+  }
+  /// Requires: called by the change, when every phase has its new set.
+  void require_own_masters([[maybe_unused]] Core& core) {
     if constexpr (Core::keeps_masters) {
+      find(core);
       if (shared_.empty()) return;
       throw ConfigError{"TACIT-RC06", "a parameter is trained by two phases now, and would have two masters", "change_parameters",
                         "train it in one of them, or take a precision without masters, Bf16 say"};
@@ -173,26 +175,92 @@ struct nothing_shared {
   }
   static constexpr void hold(std::size_t) noexcept {}
   static void during_change(auto&, auto const& change) { change(); }
+  static constexpr void require_own_masters(auto&) noexcept {}
 };
 template <class Core>
 using shared_parameters_of = std::conditional_t<(Core::phase_count > 1), SharedParameters<Core>, nothing_shared>;
 
+/// The phases' sets as they are before a change, and which tensors require a gradient. Cost: linear in their number.
+template <class Core>
+class SetsBefore {
+  using tensor_type = typename Core::tensor_type;
+  using traits = tensor_traits<tensor_type>;
+  using indices = std::make_index_sequence<Core::phase_count>;
+
+ public:
+  explicit SetsBefore(Core& core) {
+    [&]<std::size_t... I>(std::index_sequence<I...>) { (keep<I>(core), ...); }(indices{});
+  }
+  SetsBefore(SetsBefore const&) = delete;
+  SetsBefore& operator=(SetsBefore const&) = delete;
+
+  /// Phases before that one have told their optimizers of the new set, or have begun to.
+  void told(std::size_t phase) noexcept { told_ = phase; }
+  /// Undoes a change that an exception ended. No collective: the other ranks may not have met it.
+  void restore(Core& core) {
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      ((core.template phase<I>().parameters = std::move(sets_[I])), ...);
+    }(indices{});
+    for (Before& one : tensors_) {
+      traits::set_requires_grad(one.tensor, one.required_gradient);
+    }
+    [&]<std::size_t... I>(std::index_sequence<I...>) { (tell<I>(core), ...); }(indices{});
+  }
+
+ private:
+  struct Before {
+    tensor_type tensor;
+    bool required_gradient;
+  };
+  template <std::size_t I>
+  void keep(Core& core) {
+    sets_[I] = core.template phase<I>().parameters;
+    for (auto const& parameter : sets_[I]) keep(parameter.model);
+    for (auto&& item : task_model<I>(core.task()).named_parameters()) keep(item.value());
+  }
+  void keep(tensor_type const& tensor) { tensors_.push_back({tensor, traits::requires_grad(tensor)}); }
+  template <std::size_t I>
+  void tell(Core& core) {
+    auto& phase = core.template phase<I>();
+    if (I < told_) phase.optimizer.parameters_changed(phase.parameters);
+  }
+
+  std::array<typename Core::parameters_type, Core::phase_count> sets_{};
+  std::vector<Before> tensors_{};
+  std::size_t told_ = 0;
+};
+
 template <std::size_t I, class Core, class Change>
-std::size_t change_phase(Core& core, Change& change) {
-  auto& phase = core.template phase<I>();
+void change_phase(Core& core, Change& change) {
   change_parameters_of<I>(core, change);
-  if (phase.parameters.empty()) refuse_no_parameters("context.change_parameters");
+  if (core.template phase<I>().parameters.empty()) refuse_no_parameters("context.change_parameters");
+}
+template <std::size_t I, class Core>
+void follow_change(Core& core, SetsBefore<Core>& before) {
+  auto& phase = core.template phase<I>();
   if constexpr (!Core::is_single) core.distribution().prepare_parameters(phase.parameters);
   if constexpr (Core::keeps_masters) core.precision().prepare_parameters(phase.parameters);
+  before.told(I + 1);
   phase.optimizer.parameters_changed(phase.parameters);
-  return phase.parameters.size();
 }
 /// Calls a user's change for every phase; reducer, masters and optimizer follow. Returns: the number of parameters.
+/// A change that ends by an exception is undone in every phase: set and optimizer would not agree.
 template <class Core, class Shared, class Change>
 std::size_t change_every_phase(Core& core, Shared& shared, Change& change) {
   std::size_t count = 0;
   shared.during_change(core, [&] {
-    [&]<std::size_t... I>(std::index_sequence<I...>) { ((count += change_phase<I>(core, change)), ...); }(std::make_index_sequence<Core::phase_count>{});
+    SetsBefore<Core> before{core};
+    try {
+      [&]<std::size_t... I>(std::index_sequence<I...>) {
+        (change_phase<I>(core, change), ...);
+        shared.require_own_masters(core);
+        (follow_change<I>(core, before), ...);
+        count = (core.template phase<I>().parameters.size() + ...);
+      }(std::make_index_sequence<Core::phase_count>{});
+    } catch (...) {
+      before.restore(core);
+      throw;
+    }
   });
   return count;
 }

@@ -5,6 +5,7 @@
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <catch2/catch_approx.hpp>
@@ -456,6 +457,121 @@ TEST_CASE("a module of two phases is moved once to the device, and stays shared 
   CHECK(shared->offset->on_device);
   CHECK(trainer.view().parameters<0>().find("0.weight")->model.ptr() == before);
   CHECK(trainer.view().parameters<1>().find("0.weight")->model.ptr() == before);
+}
+
+namespace {
+
+/// Refuses a set without the first layer's weight, once it is told of one.
+struct Picky : fake::Sgd {
+  using slot = tacit::slot::optimizer;
+  std::vector<std::size_t>* told = nullptr;
+  struct Bound : fake::Sgd::Bound {
+    std::vector<std::size_t>* told;
+    template <class Parameters>
+    Bound(Picky const& recipe, Parameters& parameters) : fake::Sgd::Bound{recipe, parameters}, told{recipe.told} {}
+    template <class Parameters>
+    void parameters_changed(Parameters& parameters) {
+      told->push_back(parameters.size());
+      if (std::as_const(parameters).find("0.weight") == nullptr) throw std::domain_error{"refused"};
+      fake::Sgd::Bound::parameters_changed(parameters);
+    }
+  };
+  template <class Parameters>
+  Bound bind(Parameters& parameters) const {
+    return {*this, parameters};
+  }
+};
+struct Change {
+  enum kind { none, removes_all, removes_and_throws, adds_and_throws, throws_in_second, is_refused };
+  kind what;
+  bool catches;
+  fake::Tensor frozen;
+  bool* armed;
+  void change(auto& context) const {
+    if (!*armed) return;
+    context.change_parameters([this](auto& all, tacit::PhaseId phase) {
+      if (what == removes_all) {
+        while (all.size() > 0) all.remove(all.begin()->name);
+      }
+      if (what == adds_and_throws && phase.index == 0) all.add("2.weight", frozen);
+      if (what == throws_in_second && phase.index == 1) throw std::domain_error{"on purpose"};
+      if (what != adds_and_throws) all.remove("0.weight");
+      if (what == removes_and_throws || what == adds_and_throws) throw std::domain_error{"on purpose"};
+    });
+  }
+  void on(event::TrainingRunEpochStart const&, auto& context) const {
+    if (!catches && what != none) change(context);
+  }
+  // After phase a's update, too, when b has gradients that are to stay.
+  void on(event::UpdateEnd const& end, auto& context) const {
+    if (!catches || what == none || end.update.value() != 1) return;
+    try {
+      change(context);
+    } catch (std::domain_error const&) {
+    } catch (tacit::ConfigError const& error) {
+      CHECK(error.code() == std::string{"TACIT-RC20"});
+    }
+  }
+};
+
+/// The weights after a run whose changes of parameters all fail, or after one that follows a run which ended by that.
+std::vector<double> after_failed_changes(Change::kind what, bool catches, bool has_two, auto... rank) {
+  auto const layers = [](double first) {
+    return std::make_shared<Net>(std::vector{scale(first), scale(1.0), scale(2.0)});
+  };
+  auto const a = layers(0.5);
+  auto const b = layers(0.75);
+  a->layers[2]->weight->requires_grad = b->layers[2]->weight->requires_grad = false;
+  bool armed = true;
+  std::vector<std::size_t> told;
+  auto const run = [&](auto task) {
+    tacit::Trainer trainer{std::move(task), rank..., CallbackPack{Change{what, catches, a->layers[2]->weight, &armed}}};
+    tacit::TrainOptions const options{.epochs = 1, .per_device_batch_size = 2, .first_epoch = 0, .sink = quiet()};
+    if (what != Change::none && !catches) {
+      CHECK_THROWS(trainer.train(fake::Line{16}, options));
+      armed = false;
+    }
+    trainer.train(fake::Line{16}, options);
+  };
+  Picky const optimizer{{.lr = 0.01, .momentum = 0.5}, &told};
+  if (has_two) {
+    run(tacit::Task{tacit::phase<"a">(a, optimizer, step_of(1.0)), tacit::phase<"b">(b, optimizer, step_of(0.5))});
+  } else {
+    run(tacit::Task{a, optimizer, step_of(1.0)});
+  }
+  CHECK_FALSE(a->layers[2]->weight->requires_grad);
+  // Whoever was told of the refused set was told of the old one after it.
+  if (!told.empty()) CHECK(told.back() == 2);
+  CHECK(told.empty() == (what != Change::is_refused && !(what == Change::throws_in_second && !has_two)));
+  std::vector<double> weights;
+  for (auto const& net : {a, b}) {
+    for (auto const& layer : net->layers) weights.push_back(layer->weight.item());
+  }
+  return weights;
+}
+
+}  // namespace
+
+TEST_CASE("a change of parameters that ends by an exception is undone, in every phase") {
+  for (bool const has_two : {false, true}) {
+    auto const wanted = after_failed_changes(Change::none, true, has_two);
+    for (auto const what : {Change::removes_all, Change::removes_and_throws, Change::adds_and_throws,
+                            Change::throws_in_second, Change::is_refused}) {
+      for (bool const catches : {false, true}) {
+        CAPTURE(has_two, what, catches);
+        CHECK(after_failed_changes(what, catches, has_two) == wanted);
+        auto const on_two_ranks = [&](Change::kind one) {
+          std::vector<std::vector<double>> weights(2);
+          fake::run_ranks(2, [&](fake::Rank rank) {
+            weights[static_cast<std::size_t>(rank.number)] = after_failed_changes(one, catches, has_two, rank);
+          });
+          CHECK(weights[0] == weights[1]);
+          return weights[0];
+        };
+        CHECK(on_two_ranks(what) == on_two_ranks(Change::none));
+      }
+    }
+  }
 }
 
 }  // namespace shared_phases_tests
