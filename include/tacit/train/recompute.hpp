@@ -32,9 +32,14 @@ void require_divisible_batches(bool is_synchronizing) {
   if constexpr (Run::phase_count > 1) report(bad<misuse::EC16, typename Run::task_type>{});
   if constexpr (!is_divisible<typename Run::tensor_type, typename Run::batch_type>()) report(bad<misuse::ED06, typename Run::batch_type>{});
   if (is_synchronizing) {
+    constexpr bool by_steps = Run::core_type::steps_across_ranks;
     throw ConfigError{"TACIT-RC89",
-                      "AutoMicroBatch halves batches of one rank and not of another, but modules of the model wait for all ranks (SyncBatchNorm)",
-                      "AutoMicroBatch", "give a smaller per_device_batch_size, or take a batch norm of each rank's own"};
+                      message({"AutoMicroBatch halves batches of one rank and not of another, but ",
+                               by_steps ? "steps of the task (across_ranks)" : "modules of the model (SyncBatchNorm)",
+                               " wait for all ranks"}),
+                      "AutoMicroBatch",
+                      by_steps ? "give a smaller per_device_batch_size, or take a step that asks no other rank"
+                               : "give a smaller per_device_batch_size, or take a batch norm of each rank's own"};
   }
 }
 
@@ -101,6 +106,8 @@ void in_parts(Run& run, Step const& step) {
     bool const is_whole = count == rows || rows == 0;  // without common rows it cannot be halved
     run.set_batch(is_whole ? whole : rows_from<tensor_type>(whole, first, count),
                   is_whole ? samples : samples * (first + count) / rows - samples * first / rows);
+    // The callback may have set the rows after the window began.
+    if (!is_whole && run.window().is_plain()) run.window().leave_plain(static_cast<double>(samples));
     auto const before = run.window();
     if (fits_in_memory<typename Run::traits>(step, count)) {
       kept += run.samples();

@@ -1,3 +1,4 @@
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <functional>
@@ -839,6 +840,50 @@ TEST_CASE("what the caller names stays the caller's: lvalues are copied, rvalues
   CHECK(task.model != nullptr);
   CHECK(first.train(fake::Line{4}, {.epochs = 2, .sink = quiet()}).updates == tacit::Updates{1});
   CHECK(second.train(fake::Line{4}, {.epochs = 2, .sink = quiet()}).updates == tacit::Updates{1});
+}
+
+namespace {
+/// Sets the rows of micro-batches once the batch is there: the window has begun.
+struct LateRows {
+  std::vector<std::int64_t> rows;  // by batch, 0: whole
+  tacit::Samples now{tacit::unset};
+  std::size_t batches = 0;
+  tacit::Samples micro_batch_rows() const { return now; }
+  void halved(tacit::Samples most, tacit::Sink const&, tacit::Progress const&) { now = most; }
+  void on(event::DataFetchEnd const& end, auto&) {
+    if (end.exhausted) return;
+    std::int64_t const next = rows[batches++ % rows.size()];
+    now = next == 0 ? tacit::Samples{tacit::unset} : tacit::Samples{next};
+  }
+};
+struct LeavesNothingOut {
+  Flow on(event::TrainStepStart const&, auto&) { return Flow::proceed; }
+};
+}  // namespace
+
+TEST_CASE("rows of micro-batches that come after the window began: the update is that of the whole batch") {
+  auto const train = [](std::int64_t accumulation, auto... callbacks) {
+    auto model = std::make_shared<fake::Linear>();
+    auto trainer = make_trainer(model, CallbackPack{callbacks...}, 0.1, 0.5);
+    trainer.train(fake::Line{26}, {.epochs = 2,
+                                   .per_device_batch_size = 8,
+                                   .gradient_accumulation = accumulation,
+                                   .clip = {.norm = 2.0},
+                                   .sink = quiet()});
+    return std::array{model->weight.item(), model->bias.item()};
+  };
+  for (std::int64_t const accumulation : {1, 2}) {
+    auto const whole = train(accumulation);
+    for (auto const& rows : std::vector<std::vector<std::int64_t>>{{4}, {3}, {1}, {0, 3}, {3, 0, 0}, {0}}) {
+      CAPTURE(accumulation, rows);
+      auto const in_parts = train(accumulation, LateRows{rows});
+      auto const unplanned = train(accumulation, LateRows{rows}, LeavesNothingOut{});  // weights are not known before
+      for (std::size_t i = 0; i < 2; ++i) {
+        CHECK(close(in_parts[i], whole[i]));
+        CHECK(close(unplanned[i], whole[i]));
+      }
+    }
+  }
 }
 
 }  // namespace loop_tests

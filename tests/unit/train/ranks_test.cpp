@@ -11,6 +11,7 @@
 #include "fake/group.hpp"
 #include "fake/tensor.hpp"
 #include "tacit/callbacks/adapters.hpp"
+#include "tacit/callbacks/auto_micro_batch.hpp"
 #include "tacit/callbacks/early_stopping.hpp"
 #include "tacit/callbacks/limit_batches.hpp"
 #include "tacit/callbacks/reduce_on_plateau.hpp"
@@ -622,6 +623,20 @@ TEST_CASE("TerminateOnNaN: a rank that has no batch at the log point keeps the u
   auto const stopped = run(true, 0);
   CHECK(stopped.second == StopReason::non_finite);
   CHECK(stopped.first == run(false, accumulates ? 1 : 3).first);
+}
+
+TEST_CASE("RC89 names what waits for all ranks: here the steps") {
+  std::string const error = error_of([](fake::Rank rank) {
+    std::vector<double> seen;
+    tacit::Trainer trainer{tacit::Task{std::make_shared<fake::Linear>(), fake::Sgd{}, across_step(&seen)}, rank,
+                           CallbackPack{tacit::AutoMicroBatch{}}};
+    trainer.train(fake::Line{8}, {.epochs = 1, .per_device_batch_size = 2, .sink = tacit::Sink::none()});
+  });
+  CAPTURE(error);
+  CHECK(error.starts_with("TACIT-RC89"));
+  CHECK(contains(error, "steps of the task (across_ranks) wait for all ranks"));
+  CHECK(contains(error, "a step that asks no other rank"));
+  CHECK_FALSE(contains(error, "SyncBatchNorm"));
 }
 
 }  // namespace ranks_tests
