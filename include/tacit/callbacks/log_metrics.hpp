@@ -48,8 +48,12 @@ namespace detail {
 template <class Composition>
 class MetricsWatch {
  public:
-  /// From here on everything is new.
-  void begin_run(History const& history) { seen_ = sizes(history); }
+  /// From here on everything is new. Columns of an evaluation on its own are others than those of the history.
+  void begin_run(History const& history) {
+    seen_ = sizes(history);
+    before_evaluation_.clear();
+    of_evaluation_.clear();
+  }
   void begin_evaluation(History const& history) {
     before_evaluation_ = sizes(history);
     evaluation_began_ = clock::now();

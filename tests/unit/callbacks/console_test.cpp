@@ -258,4 +258,17 @@ TEST_CASE("metrics go elsewhere by a callable") {
   CHECK(seen == std::vector<std::string>{"1 0 3 eval_loss*", "0 0 4 train_loss eval_loss*", "1 1 6 eval_loss*", "0 1 8 train_loss eval_loss*", "2 0 0 eval_loss*"});
 }
 
+TEST_CASE("an evaluation on its own before a run changes nothing in the reports of the run") {
+  std::vector<std::string> seen;
+  tacit::LogMetricsTo log{[&seen](tacit::MetricsReport const& report, auto&) {
+    std::string line;
+    for (tacit::LoggedMetric const& metric : report.metrics) line.append(metric.name).append(metric.of_evaluation ? "* " : " ");
+    seen.push_back(line);
+  }};
+  auto one = trainer(std::make_shared<fake::Linear>(), CallbackPack{log});
+  one.evaluate(batches(2), {.sink = tacit::Sink::none()});
+  one.train(batches(4), batches(2), {.epochs = 1, .sink = tacit::Sink::none()});
+  CHECK(seen == std::vector<std::string>{"eval_loss* ", "train_loss eval_loss* "});
+}
+
 }  // namespace console_tests
