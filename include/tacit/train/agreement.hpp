@@ -215,10 +215,13 @@ void add_phase(Terms& terms, Core& core) {
     }
   });
 }
-/// Of callbacks that record or watch metrics: what the others have may well differ, the path of a log say.
+/// Of callbacks that record or watch metrics or act on all ranks: the others may differ, in the path of a log say.
 template <class Callback, class Bound>
 void add_callback(Terms& terms, Bound const& bound) {
-  if constexpr (recorded_tags_t<Callback>::size + watched_tags_t<Callback>::size > 0) add_config(terms, type_name<unwrap_t<Callback>>(), bound);
+  if constexpr (recorded_tags_t<Callback>::size + watched_tags_t<Callback>::size > 0 ||
+                acts_on_all_ranks<unwrap_t<Callback>>()) {
+    add_config(terms, type_name<unwrap_t<Callback>>(), bound);
+  }
 }
 template <class Core, class... C, std::size_t... I>
 void add_callbacks(Terms& terms, Core& core, list<C...>, std::index_sequence<I...>) {

@@ -13,8 +13,10 @@
 #include "tacit/callbacks/adapters.hpp"
 #include "tacit/callbacks/auto_micro_batch.hpp"
 #include "tacit/callbacks/early_stopping.hpp"
+#include "tacit/callbacks/ema.hpp"
 #include "tacit/callbacks/limit_batches.hpp"
 #include "tacit/callbacks/reduce_on_plateau.hpp"
+#include "tacit/callbacks/swa.hpp"
 #include "tacit/callbacks/terminate_on_nan.hpp"
 #include "tacit/data/loader.hpp"
 #include "tacit/schedule/field.hpp"
@@ -637,6 +639,32 @@ TEST_CASE("RC89 names what waits for all ranks: here the steps") {
   CHECK(contains(error, "steps of the task (across_ranks) wait for all ranks"));
   CHECK(contains(error, "a step that asks no other rank"));
   CHECK_FALSE(contains(error, "SyncBatchNorm"));
+}
+
+TEST_CASE("options of callbacks that act on all ranks are the same on all ranks, also behind adapters") {
+  auto const error = [](auto const& make) {
+    return composed([&](fake::Rank rank, bool other) {
+      tacit::Trainer trainer{std::make_shared<fake::Linear>(), fake::MeanSquaredError{}, fake::Sgd{}, rank,
+                             CallbackPack{make(other)}};
+      trainer.train(fake::Line{8}, fake::Line{8}, options_for(2, 1));
+    });
+  };
+  auto const differs = [&](std::string const& found, std::string_view what) {
+    CAPTURE(found);
+    CHECK(found.starts_with("TACIT-RX28"));
+    CHECK(contains(found, what));
+  };
+  differs(error([](bool other) { return tacit::Ema{.decay = other ? 0.5 : 0.75}; }),
+          "decay: rank 0 has 0.75, rank 1 has 0.5");
+  differs(error([](bool other) { return tacit::Swa{.leave_averaged = other}; }),
+          "leave_averaged: rank 0 has false, rank 1 has true");
+  differs(error([](bool other) { return tacit::TerminateOnNaN{.bad_updates_in_a_row = other ? 1 : 2}; }),
+          "bad_updates_in_a_row: rank 0 has 2, rank 1 has 1");
+  differs(error([](bool other) {
+            return tacit::named<"average">(tacit::EveryN{.n = other ? 3 : 2, .inner = tacit::Ema{}});
+          }),
+          "n: rank 0 has 2, rank 1 has 3");
+  CHECK(error([](bool) { return tacit::Ema{}; }) == "none");
 }
 
 }  // namespace ranks_tests
