@@ -14,6 +14,8 @@
 
 #include "tacit/callbacks/epoch_line.hpp"
 #include "tacit/core/list.hpp"
+#include "tacit/core/misuse.hpp"
+#include "tacit/core/report.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/events/callback_pack.hpp"
 #include "tacit/events/events.hpp"
@@ -242,7 +244,10 @@ struct LogMetricsTo {
   template <class Composition>
   class bound : public detail::MetricsLog<Composition, Write> {
    public:
-    explicit bound(LogMetricsTo const& config) : detail::MetricsLog<Composition, Write>{config.write} {}
+    /// Behind std::ref a copy of `write` would be called.
+    explicit bound(LogMetricsTo const& config) : detail::MetricsLog<Composition, Write>{config.write} {
+      detail::report(bad<misuse::EC31, LogMetricsTo>{});
+    }
     explicit bound(LogMetricsTo&& config) : detail::MetricsLog<Composition, Write>{std::move(config.write)} {}
   };
 

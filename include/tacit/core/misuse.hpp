@@ -15,7 +15,7 @@ enum class misuse {
   // callbacks and events
   EC01, EC02, EC03, EC04, EC05, EC06, EC07, EC08, EC09, EC10, EC11, EC12, EC13,
   EC14, EC15, EC16, EC17, EC18, EC19, EC20, EC23, EC24, EC25, EC26, EC27, EC28,
-  EC29, EC30, EC40,
+  EC29, EC30, EC31, EC40,
   // metrics
   EM01, EM02, EM03, EM04, EM05, EM06, EM12, EM13, EM14, EM20, EM21,
   // policies: device, precision, distribution, pairs

@@ -126,6 +126,8 @@ constexpr bool report(bad<N, Culprit, Detail>) noexcept {
   static_assert(ec29, "[TACIT-EC29] `batch_limits` of a callback has the wrong form, wanted: public BatchLimits batch_limits() const, see docs/errors.md");
   constexpr bool ec30 = N != misuse::EC30;
   static_assert(ec30, "[TACIT-EC30] a callback that acts on all ranks stands in OnMainProcess: model or optimizer of rank 0 alone would change, wanted: the callback without OnMainProcess, see docs/errors.md");
+  constexpr bool ec31 = N != misuse::EC31;
+  static_assert(ec31, "[TACIT-EC31] std::ref stands around a callback that holds another one or a callable: its copy would run, wanted: std::ref around the inner callback or the callable, see docs/errors.md");
   constexpr bool ec40 = N != misuse::EC40;
   static_assert(ec40, "[TACIT-EC40] a handler takes any number of arguments, wanted: void on(event::X const&, auto& context); a class inside a function cannot have `auto&`, write it outside of the function, see docs/errors.md");
   constexpr bool ec18 = N != misuse::EC18;

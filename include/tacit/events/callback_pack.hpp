@@ -255,6 +255,8 @@ struct callback_slot {
   // What the value is made of, where it stands: a result would have to be moved into a member that shares its space.
   static decltype(auto) source(Callback& callback) {
     if constexpr (is_specialization_v<Callback, std::reference_wrapper> && !std::same_as<Callback, Bound>) {
+      // The bound form of an adapter takes the inner callback over: the owner's would never run.
+      if constexpr (is_adapter<unwrap_t<Callback>>) report(bad<misuse::EC31, unwrap_t<Callback>>{});
       return (callback.get());
     } else {
       return std::move(callback);
