@@ -1,10 +1,13 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <optional>
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "tacit/core/error.hpp"
 #include "tacit/core/list.hpp"
@@ -32,9 +35,19 @@ class averaging {
     }(typename Composition::watched_tags{});
   }
 
-  void begin(event::TrainingRunStart const& event, auto& context) {
+  /// A run begins. Returns: whether the average begins anew, for other weights were loaded since the last run.
+  bool begin(event::TrainingRunStart const& event, auto& context) {
     evaluates_ = event.has_evaluation && every_ > 0;
-    if (!average_) average_.emplace(context.trainer().model());
+    return begin_average(context.trainer().model());
+  }
+  /// The run is over, and leaves the model as it is now.
+  void end(auto& context) noexcept {
+    try {
+      left_.emplace();
+      for_each_weight(context.trainer().model(), [this](auto const& weight) { left_->push_back(traits::clone(weight)); });
+    } catch (std::exception const&) {
+      left_.reset();  // no memory for the copy: the average goes on in the next run
+    }
   }
   /// The model may have other parameters now.
   void follow(auto& context) {
@@ -56,11 +69,37 @@ class averaging {
     }
   }
 
+  /// The average came with the weights.
+  void state_loaded() noexcept { left_.reset(); }
   static void visit_state(auto& self, auto&& visit) {
     if (self.average_) WeightAverage<model_type>::visit_state(*self.average_, visit);
   }
 
  private:
+  using weights = std::vector<typename Composition::tensor_type>;
+
+  bool begin_average(model_type& model) {
+    bool const is_other = average_ && left_ && !are_left(model);
+    left_.reset();
+    if (is_other) average_.reset();
+    if (!average_) average_.emplace(model);
+    return is_other;
+  }
+  // Buffers do not count: those of rank 0 replace the others' at the end of a run, and all ranks must find the same.
+  static void for_each_weight(model_type& model, auto const& visit) {
+    auto parameters = model.named_parameters();
+    for (auto& item : parameters) visit(item.value());
+  }
+  bool are_left(model_type& model) const {
+    std::size_t count = 0;
+    bool same = true;
+    for_each_weight(model, [&](auto const& weight) {
+      same = same && count < left_->size() && traits::equal(weight, (*left_)[count]);
+      ++count;
+    });
+    return same && count == left_->size();
+  }
+
   static void refuse_watched(std::string_view name, std::string_view tag, char const* option) {
     if (!tag.starts_with(name) || tag.size() == name.size() || tag[name.size()] != '/') return;
     throw ConfigError{"TACIT-RC150", message({"'", tag, "' is watched, but the average is never evaluated"}), option,
@@ -70,6 +109,7 @@ class averaging {
   std::string_view name_;
   std::int64_t every_;
   std::optional<WeightAverage<model_type>> average_{};
+  std::optional<weights> left_{};  // the weights that the last run left; none within a run
   bool evaluates_ = false;
 };
 

@@ -17,11 +17,13 @@ namespace tacit::inline v0 {
 /// and `warmup` is on. Updates that a mask leaves out change nothing (one on a device counts for the warmup).
 /// Evaluations of the average run at the end of epochs; what
 /// they record is named "ema/eval_loss", "ema/accuracy" and so on, and callbacks see an eval set of the name "ema".
+/// The average goes on in the next run; where the weights are others than those that the run left, it begins anew.
 /// Requires: a task of one phase.
 /// Throws: ConfigError when the trainer is made, for a decay outside [0, 1).
 /// Example: CallbackPack{default_callbacks, Ema{.decay = 0.9999}, EarlyStopping<on<"ema", tag::eval_loss>>{}}
 struct Ema {
-  using events = event::list<event::TrainingRunStart, event::ParametersChanged, event::UpdateEnd, event::TrainEpochEnd, event::TrainingRunEnd>;
+  using events = event::list<event::TrainingRunStart, event::ParametersChanged, event::UpdateEnd, event::TrainEpochEnd,
+                             event::TrainingRunEnd, event::Aborted<stage::TrainingRun>>;
   using evaluates_as = tacit::evaluates_as<"ema">;
 
   double decay = 0.999;
@@ -51,7 +53,9 @@ class Ema::bound {
     }
   }
 
-  void on(event::TrainingRunStart const& event, auto& context) { averaging_.begin(event, context); }
+  void on(event::TrainingRunStart const& event, auto& context) {
+    if (averaging_.begin(event, context)) updates_ = 0;
+  }
   void on(event::ParametersChanged const&, auto& context) { averaging_.follow(context); }
 
   void on(event::UpdateEnd const&, auto& context) {
@@ -66,9 +70,12 @@ class Ema::bound {
   void on(event::TrainEpochEnd const& event, auto& context) { averaging_.evaluate(event, context); }
   void on(event::TrainingRunEnd const&, auto& context) {
     if (config_.leave_averaged) averaging_.leave(context);
+    averaging_.end(context);
   }
+  void on(event::Aborted<stage::TrainingRun> const&, auto& context) { averaging_.end(context); }
 
   static void visit_config(auto& self, auto&& visit) { Ema::visit_config(self.config_, visit); }
+  static void state_loaded(auto& self) noexcept { self.averaging_.state_loaded(); }
   static void visit_state(auto& self, auto&& visit) {
     visit("updates", self.updates_);
     detail::averaging<Composition>::visit_state(self.averaging_, visit);

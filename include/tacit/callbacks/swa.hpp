@@ -15,10 +15,12 @@ namespace tacit::inline v0 {
 /// The mean is evaluated after each epoch that it takes in; what that records is named "swa/eval_loss", "swa/accuracy" and so
 /// on. Running statistics of norms are averaged with the weights; before the first mean nothing is evaluated. The schedule of the
 /// rate is the run's: `lr(cosine().then(constant(0.05).over(Epochs{5})))` say.
+/// The mean goes on in the next run; where the weights are others than those that the run left, it begins anew.
 /// Requires: a task of one phase. Throws: ConfigError when the trainer is made, for `every` 0.
 /// Example: CallbackPack{default_callbacks, Swa{.start = 10}}
 struct Swa {
-  using events = event::list<event::TrainingRunStart, event::ParametersChanged, event::TrainEpochEnd, event::TrainingRunEnd>;
+  using events = event::list<event::TrainingRunStart, event::ParametersChanged, event::TrainEpochEnd,
+                             event::TrainingRunEnd, event::Aborted<stage::TrainingRun>>;
   using evaluates_as = tacit::evaluates_as<"swa">;
 
   Epochs start = 0;            ///< epochs of a run that are left out at its start
@@ -48,7 +50,9 @@ class Swa::bound {
     }
   }
 
-  void on(event::TrainingRunStart const& event, auto& context) { averaging_.begin(event, context); }
+  void on(event::TrainingRunStart const& event, auto& context) {
+    if (averaging_.begin(event, context)) taken_ = 0;
+  }
   void on(event::ParametersChanged const&, auto& context) { averaging_.follow(context); }
 
   void on(event::TrainEpochEnd const& event, auto& context) {
@@ -59,9 +63,12 @@ class Swa::bound {
   }
   void on(event::TrainingRunEnd const&, auto& context) {
     if (config_.leave_averaged && taken_ > 0) averaging_.leave(context);
+    averaging_.end(context);
   }
+  void on(event::Aborted<stage::TrainingRun> const&, auto& context) { averaging_.end(context); }
 
   static void visit_config(auto& self, auto&& visit) { Swa::visit_config(self.config_, visit); }
+  static void state_loaded(auto& self) noexcept { self.averaging_.state_loaded(); }
   static void visit_state(auto& self, auto&& visit) {
     visit("taken", self.taken_);
     detail::averaging<Composition>::visit_state(self.averaging_, visit);

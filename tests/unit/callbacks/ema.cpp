@@ -2,8 +2,10 @@
 
 #include <catch2/catch_test_macros.hpp>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "fake/module.hpp"
@@ -228,6 +230,72 @@ TEST_CASE("an average takes in a parameter that is added in the run, and keeps w
   average.apply();
   CHECK(model.weight.item() == 1.75);
   CHECK(added.item() == 6.0);
+}
+
+namespace {
+tacit::TrainOptions const same_order{
+    .epochs = 2, .per_device_batch_size = 2, .first_epoch = 0, .sink = tacit::Sink::none()};
+/// The weights that runs leave, one after another; before each run but the first `load` is the model's weight.
+template <class Average>
+std::vector<double> left_by_runs(Average const& average, std::vector<std::optional<double>> const& loads) {
+  auto model = std::make_shared<fake::Linear>();
+  tacit::Trainer trainer{model, fake::MeanSquaredError{}, fake::Sgd{.lr = 0.1}, CallbackPack{average}};
+  std::vector<double> left;
+  for (std::optional<double> const load : loads) {
+    if (load) {
+      model->weight->values[0] = *load;
+      model->bias->values[0] = 0.0;
+    }
+    trainer.train(data, same_order);
+    left.push_back(model->weight.item());
+  }
+  return left;
+}
+template <class Average>
+void check_loaded(Average const& average) {
+  std::vector<double> const fresh = left_by_runs(average, {5.0, {}});
+  CHECK(left_by_runs(average, {-3.0, 5.0, {}}) == std::vector{left_by_runs(average, {-3.0})[0], fresh[0], fresh[1]});
+}
+/// Fails in the run that is armed.
+struct FailOnce {
+  bool* armed;
+  void on(event::UpdateEnd const& end, auto&) {
+    if (end.update.value() == 2 && std::exchange(*armed, false)) throw std::runtime_error{"broken off"};
+  }
+};
+}  // namespace
+
+TEST_CASE("weights that are loaded between two runs begin a new average; else the average goes on") {
+  check_loaded(Ema{.decay = 0.75, .leave_averaged = true});  // with the warmup of a new average
+  check_loaded(Ema{.decay = 0.75, .warmup = false, .leave_averaged = true});
+  check_loaded(tacit::Swa{});
+  check_loaded(tacit::Swa{.leave_averaged = false});
+
+  // After a run that was broken off, too.
+  bool armed = true;
+  auto model = std::make_shared<fake::Linear>();
+  tacit::Trainer trainer{model, fake::MeanSquaredError{}, fake::Sgd{.lr = 0.1},
+                         CallbackPack{Ema{.decay = 0.75, .leave_averaged = true}, FailOnce{&armed}}};
+  CHECK_THROWS_AS(trainer.train(data, same_order), std::runtime_error);
+  model->weight->values[0] = 5.0;
+  model->bias->values[0] = 0.0;
+  trainer.train(data, same_order);
+  CHECK(model->weight.item() == left_by_runs(Ema{.decay = 0.75, .leave_averaged = true}, {5.0})[0]);
+}
+
+TEST_CASE("a second run goes on with the mean of Swa where the first left its weights in the model") {
+  std::vector<double> ends;
+  Seen seen;
+  auto model = std::make_shared<fake::Linear>();
+  tacit::Trainer trainer{model, fake::MeanSquaredError{}, fake::Sgd{.lr = 0.1},
+                         CallbackPack{EpochWeights{&ends}, tacit::Swa{.leave_averaged = false}, std::ref(seen)}};
+  trainer.train(data, valid, options);
+  trainer.train(data, valid, options);
+  REQUIRE(ends.size() == 4);
+  REQUIRE(seen.weights.size() == 8);
+  double mean = ends[0];
+  for (std::size_t i = 1; i < 4; ++i) mean += 1.0 / static_cast<double>(i + 1) * (ends[i] - mean);
+  CHECK(seen.weights[6] == std::pair{std::string{"swa"}, mean});
 }
 
 }  // namespace ema_tests
