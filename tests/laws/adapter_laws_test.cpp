@@ -7,6 +7,8 @@
 #include <functional>
 #include <memory>
 #include <ostream>
+#include <regex>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -17,10 +19,15 @@
 #include "tacit/callbacks/adapters.hpp"
 #include "tacit/callbacks/any_callback.hpp"
 #include "tacit/callbacks/auto_micro_batch.hpp"
+#include "tacit/callbacks/default_callbacks.hpp"
+#include "tacit/callbacks/early_stopping.hpp"
 #include "tacit/callbacks/ema.hpp"
 #include "tacit/callbacks/event_text.hpp"
 #include "tacit/callbacks/limit_batches.hpp"
+#include "tacit/callbacks/swa.hpp"
+#include "tacit/callbacks/trace.hpp"
 #include "tacit/train/trainer.hpp"
+#include "unit/callbacks/support.hpp"
 
 // The laws of adapters: what reaches a callback behind adapters is what reaches it alone, as far as every adapter's
 // rule lets it through. The rule is written down here once more, over plain lines; which events the callback handles
@@ -287,4 +294,76 @@ TEST_CASE("a callback whose type says nothing is filtered as any other, and coun
   };
   CHECK(steps() == std::tuple{2, 1, 2});
   CHECK(steps() == std::tuple{2, 1, 2});
+}
+
+// --- runs of one trainer: what a callback behind an adapter shows of a run is what it shows of a first one ---
+
+namespace {
+
+struct NoRunStarts {
+  template <class Event>
+  bool operator()(Event const&, auto&) const {
+    return !std::same_as<Event, event::TrainingRunStart> && !std::same_as<Event, event::EvaluationRunStart>;
+  }
+};
+struct NoRunEnds {
+  template <class Event>
+  bool operator()(Event const&, auto&) const {
+    return !std::same_as<Event, event::TrainingRunEnd> && !std::same_as<Event, event::EvaluationRunEnd>;
+  }
+};
+struct FromEpochOne {
+  bool operator()(auto const&, auto& context) const { return context.progress().epoch.value() >= 1; }
+};
+
+/// What a run shows, without durations, rates and the event that is before the first run.
+std::string shown(auto& trainer, fake::Linear& model, double weight, std::vector<fake::Batch> const& valid) {
+  model.weight->values[0] = weight;
+  model.bias->values[0] = 0.0;
+  std::ostringstream text;
+  auto const result = trainer.train(support::batches(4), valid, {.epochs = 4, .sink = text});
+  text << to_string(result.reason) << ' ' << model.weight.item() << ' ' << model.bias.item() << '\n';
+  auto const recorded = trainer.history().last_run();
+  for (auto const& column : recorded.columns()) {
+    for (auto const& entry : column.entries) {
+      if (!column.is_volatile) text << column.name << ' ' << entry.updates.value() << ' ' << entry.value << '\n';
+    }
+  }
+  std::regex const varying{R"( *\b[0-9]+(\.[0-9]+)? m?s\b| *\b[0-9.]+[kMG]? steps/s|InitEnd\n)"};
+  return std::regex_replace(text.str(), varying, "");
+}
+template <class Predicate, class Callback>
+void check_second_run(Callback const& callback) {
+  tacit::When<Predicate, Callback> const late{.predicate = {}, .inner = callback};
+  auto const trainer_of = [&](auto const& model) {
+    return tacit::Trainer{model, fake::MeanSquaredError{}, fake::Sgd{.lr = 0.05}, CallbackPack{late}};
+  };
+  auto const fresh_model = std::make_shared<fake::Linear>();
+  auto fresh = trainer_of(fresh_model);
+  auto const model = std::make_shared<fake::Linear>();
+  auto used = trainer_of(model);
+  shown(used, *model, 9.0, support::batches(2, 1));  // with an evaluation loss that is no number
+  used.evaluate(support::batches(2), {.sink = tacit::Sink::none()});
+  CHECK(shown(used, *model, 0.25, support::batches(2)) == shown(fresh, *fresh_model, 0.25, support::batches(2)));
+}
+void check_second_runs(auto const& callback) {
+  check_second_run<NoRunStarts>(callback);
+  check_second_run<NoRunEnds>(callback);
+  check_second_run<FromEpochOne>(callback);
+}
+
+}  // namespace
+
+// Not here: When refuses LimitBatches and AutoMicroBatch; ReduceOnPlateau and AutoThreads carry over what they learnt.
+TEST_CASE("behind a When that holds events back every callback begins anew with each run") {
+  check_second_runs(tacit::Ema{.decay = 0.75, .leave_averaged = true});
+  check_second_runs(tacit::Ema{.decay = 0.75});
+  check_second_runs(tacit::Swa{});
+  check_second_runs(tacit::TerminateOnNaN{});
+  check_second_runs(tacit::TerminateOnNaN{.bad_updates_in_a_row = 2});
+  check_second_runs(tacit::EarlyStopping<tacit::tag::eval_loss>{.threshold = 100.0});
+  check_second_runs(tacit::LogMetrics{});
+  check_second_runs(tacit::PrintProgress{});
+  check_second_runs(tacit::ProgressBar{});
+  check_second_runs(tacit::Trace{});
 }

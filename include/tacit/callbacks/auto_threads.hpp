@@ -9,6 +9,7 @@
 #include "tacit/concepts/tensor.hpp"
 #include "tacit/core/error.hpp"
 #include "tacit/core/units.hpp"
+#include "tacit/events/context.hpp"
 #include "tacit/events/events.hpp"
 #include "tacit/policy/device/thread_trials.hpp"
 #include "tacit/report/text.hpp"
@@ -50,24 +51,22 @@ class AutoThreads::bound {
     if (config.most.value() == 0) throw ConfigError{"TACIT-RC88", "no thread at all", "AutoThreads::most", "give 1 or more, or leave it out"};
   }
 
-  void on(event::TrainingRunStart const&, auto&) {
-    before_ = traits::threads();
-    is_timing_ = false;
-    use();
-  }
-  void on(event::TrainStepStart const&, auto&) {
+  void on(event::TrainingRunStart const&, auto& context) { follow_run(context); }
+  void on(event::TrainStepStart const&, auto& context) {
+    follow_run(context);
     if (is_timing_) return;  // a later micro-batch of the window
     is_timing_ = true;
     started_ = clock::now();
   }
   void on(event::UpdateEnd const&, auto& context) {
+    follow_run(context);
     if (!std::exchange(is_timing_, false)) return;
     std::chrono::duration<double> const took = clock::now() - started_;
     if (trials_.add(took.count()) && context.is_main_process()) tell(context);
     use();
   }
-  void on(event::TrainingRunEnd const&, auto&) { give_back(); }
-  void on(event::Aborted<stage::TrainingRun> const&, auto&) { give_back(); }
+  void on(event::TrainingRunEnd const&, auto& context) { give_back(context); }
+  void on(event::Aborted<stage::TrainingRun> const&, auto& context) { give_back(context); }
 
   /// How many the next update uses.
   std::int64_t threads() const { return trials_.threads(); }
@@ -79,12 +78,19 @@ class AutoThreads::bound {
   using traits = tensor_traits<typename Composition::tensor_type>;
   using clock = std::chrono::steady_clock;
 
+  void follow_run(auto& context) {
+    if (!run_.is_new(context)) return;
+    before_ = traits::threads();
+    is_timing_ = false;
+    use();
+  }
   void use() const {
     if constexpr (Composition::bound_device::is_host) {
       if (traits::threads() != trials_.threads()) traits::set_threads(trials_.threads());
     }
   }
-  void give_back() const {
+  void give_back(auto& context) {
+    if (run_.is_new(context)) return;  // no other event of this run came here
     if constexpr (Composition::bound_device::is_host) traits::set_threads(before_);
   }
   void tell(auto& context) const {
@@ -95,6 +101,7 @@ class AutoThreads::bound {
 
   AutoThreads config_;
   detail::ThreadTrials trials_;
+  detail::RunWatch run_{};   // a When may hold the start event back
   std::int64_t before_ = 1;  // the library's number outside of runs
   bool is_timing_ = false;
   clock::time_point started_{};

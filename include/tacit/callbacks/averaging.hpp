@@ -14,6 +14,7 @@
 #include "tacit/core/misuse.hpp"
 #include "tacit/core/report.hpp"
 #include "tacit/core/units.hpp"
+#include "tacit/events/context.hpp"
 #include "tacit/events/events.hpp"
 #include "tacit/task/task.hpp"
 #include "tacit/task/weight_average.hpp"
@@ -35,10 +36,17 @@ class averaging {
     }(typename Composition::watched_tags{});
   }
 
-  /// A run begins. Returns: whether the average begins anew, for other weights were loaded since the last run.
-  bool begin(event::TrainingRunStart const& event, auto& context) {
-    evaluates_ = event.has_evaluation && every_ > 0;
-    return begin_average(context.trainer().model());
+  /// The average is there afterwards. Called at every event, for an adapter may hold the start of the run back.
+  /// Returns: whether the average begins anew, for the weights are not known to be those that the last run left.
+  bool begin(auto& context) {
+    if (!run_.is_new(context)) return false;
+    model_type& model = context.trainer().model();
+    bool const is_other = average_ && !is_loaded_ && !(left_ && are_left(model));
+    is_loaded_ = false;
+    left_.reset();
+    if (is_other) average_.reset();
+    if (!average_) average_.emplace(model);
+    return is_other;
   }
   /// The run is over, and leaves the model as it is now.
   void end(auto& context) noexcept {
@@ -46,16 +54,14 @@ class averaging {
       left_.emplace();
       for_each_weight(context.trainer().model(), [this](auto const& weight) { left_->push_back(traits::clone(weight)); });
     } catch (std::exception const&) {
-      left_.reset();  // no memory for the copy: the average goes on in the next run
+      left_.reset();  // no memory for the copy: the average begins anew in the next run
     }
   }
   /// The model may have other parameters now.
-  void follow(auto& context) {
-    if (average_) average_->follow(context.trainer().model());
-  }
+  void follow(auto& context) { average_->follow(context.trainer().model()); }
   /// Evaluates the average where it is time; the model has its own weights afterwards, on every way out.
   void evaluate(event::TrainEpochEnd const& event, auto& context) {
-    if (!evaluates_ || (event.epoch.value() + 1) % every_ != 0) return;
+    if (every_ == 0 || !has_evaluations(context) || (event.epoch.value() + 1) % every_ != 0) return;
     auto const averaged = average_->swap();
     context.evaluate(name_);
   }
@@ -70,7 +76,7 @@ class averaging {
   }
 
   /// The average came with the weights.
-  void state_loaded() noexcept { left_.reset(); }
+  void state_loaded() noexcept { is_loaded_ = true; }
   static void visit_state(auto& self, auto&& visit) {
     if (self.average_) WeightAverage<model_type>::visit_state(*self.average_, visit);
   }
@@ -78,12 +84,9 @@ class averaging {
  private:
   using weights = std::vector<typename Composition::tensor_type>;
 
-  bool begin_average(model_type& model) {
-    bool const is_other = average_ && left_ && !are_left(model);
-    left_.reset();
-    if (is_other) average_.reset();
-    if (!average_) average_.emplace(model);
-    return is_other;
+  template <class Run, unsigned Parts, std::size_t Phase>
+  static constexpr bool has_evaluations(Context<Run, Parts, Phase> const&) {
+    return Run::has_evaluation();
   }
   // Buffers do not count: those of rank 0 replace the others' at the end of a run, and all ranks must find the same.
   static void for_each_weight(model_type& model, auto const& visit) {
@@ -110,7 +113,8 @@ class averaging {
   std::int64_t every_;
   std::optional<WeightAverage<model_type>> average_{};
   std::optional<weights> left_{};  // the weights that the last run left; none within a run
-  bool evaluates_ = false;
+  bool is_loaded_ = false;
+  RunWatch run_{};
 };
 
 }  // namespace tacit::inline v0::detail

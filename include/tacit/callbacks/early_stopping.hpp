@@ -7,8 +7,10 @@
 
 #include "tacit/core/error.hpp"
 #include "tacit/core/units.hpp"
+#include "tacit/events/context.hpp"
 #include "tacit/events/events.hpp"
 #include "tacit/events/flow.hpp"
+#include "tacit/metric/history.hpp"
 #include "tacit/metric/tags.hpp"
 #include "tacit/report/text.hpp"
 
@@ -56,16 +58,13 @@ class EarlyStopping<Tag>::bound {
 
   void on(event::TrainingRunStart const&, auto& context) {
     seen_ = context.history().values(Tag{}).size();
-    wants_stop_ = false;
-    if (!config_.reset_on_train) return;
-    best_ = std::numeric_limits<double>::quiet_NaN();
-    epochs_without_ = 0;
-    has_value_ = false;
+    follow_run(context);
   }
 
   Flow on(event::TrainingRunEpochEnd const&, auto& context) {
+    follow_run(context);
     auto const values = context.history().values(Tag{});
-    if (values.size() == seen_) return Flow::proceed;
+    if (values.size() == seen_ || !detail::is_of_last_run(values, context.history())) return Flow::proceed;
     seen_ = values.size();
     double const value = values.back().value;
     if (!has_value_ || improves(value)) {
@@ -81,6 +80,7 @@ class EarlyStopping<Tag>::bound {
 
   // Said here, for at the end of the epoch its metrics are not written yet.
   void on(event::StopRequested const& event, auto& context) {
+    follow_run(context);
     if (!wants_stop_ || event.reason != StopReason::callback || !context.is_main_process()) return;
     std::string text = "[tacit] early stopping: ";
     text.append(Tag::name).append(" did not improve on ").append(report::metric_text(best_)).append(" by more than ");
@@ -97,12 +97,21 @@ class EarlyStopping<Tag>::bound {
   }
 
  private:
+  void follow_run(auto& context) {
+    if (!run_.is_new(context)) return;
+    wants_stop_ = false;
+    if (!config_.reset_on_train) return;
+    best_ = std::numeric_limits<double>::quiet_NaN();
+    epochs_without_ = 0;
+    has_value_ = false;
+  }
   bool improves(double value) const {
     if (std::isnan(best_)) return !std::isnan(value);
     return Tag::direction::better(value, best_) && std::abs(value - best_) > config_.threshold;
   }
 
   EarlyStopping config_;
+  detail::RunWatch run_{};  // a When may hold the start event back
   double best_ = std::numeric_limits<double>::quiet_NaN();
   bool has_value_ = false;
   Epochs epochs_without_ = 0;

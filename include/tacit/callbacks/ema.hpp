@@ -53,12 +53,14 @@ class Ema::bound {
     }
   }
 
-  void on(event::TrainingRunStart const& event, auto& context) {
-    if (averaging_.begin(event, context)) updates_ = 0;
+  void on(event::TrainingRunStart const&, auto& context) { begin(context); }
+  void on(event::ParametersChanged const&, auto& context) {
+    begin(context);
+    averaging_.follow(context);
   }
-  void on(event::ParametersChanged const&, auto& context) { averaging_.follow(context); }
 
   void on(event::UpdateEnd const&, auto& context) {
+    begin(context);
     double const n = static_cast<double>(updates_);
     double const kept = config_.warmup ? std::min(config_.decay, (1.0 + n) / (10.0 + n)) : config_.decay;
     auto const* mask = context.update_mask();
@@ -67,8 +69,12 @@ class Ema::bound {
     ++updates_;
   }
 
-  void on(event::TrainEpochEnd const& event, auto& context) { averaging_.evaluate(event, context); }
+  void on(event::TrainEpochEnd const& event, auto& context) {
+    begin(context);
+    averaging_.evaluate(event, context);
+  }
   void on(event::TrainingRunEnd const&, auto& context) {
+    begin(context);
     if (config_.leave_averaged) averaging_.leave(context);
     averaging_.end(context);
   }
@@ -82,6 +88,10 @@ class Ema::bound {
   }
 
  private:
+  void begin(auto& context) {
+    if (averaging_.begin(context)) updates_ = 0;
+  }
+
   using traits = tensor_traits<typename Composition::tensor_type>;
 
   Ema config_;

@@ -18,6 +18,7 @@
 #include "tacit/core/report.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/events/callback_pack.hpp"
+#include "tacit/events/context.hpp"
 #include "tacit/events/events.hpp"
 #include "tacit/metric/history.hpp"
 #include "tacit/metric/tags.hpp"
@@ -51,10 +52,12 @@ template <class Composition>
 class MetricsWatch {
  public:
   /// From here on everything is new. Columns of an evaluation on its own are others than those of the history.
-  void begin_run(History const& history) {
-    seen_ = sizes(history);
+  void begin_run(History const& history, EpochIndex epoch) {
+    seen_ = sizes_before(history, epoch);
     before_evaluation_.clear();
     of_evaluation_.clear();
+    epoch_began_ = clock::now();
+    evaluation_began_ = epoch_began_;
   }
   void begin_evaluation(History const& history) {
     before_evaluation_ = sizes(history);
@@ -94,6 +97,17 @@ class MetricsWatch {
   static std::vector<std::size_t> sizes(History const& history) {
     std::vector<std::size_t> result;
     for (HistoryColumn const& column : history.columns()) result.push_back(column.entries.size());
+    return result;
+  }
+  /// Without what was recorded in the last run from that epoch on.
+  static std::vector<std::size_t> sizes_before(History const& history, EpochIndex epoch) {
+    std::int64_t const run = static_cast<std::int64_t>(history.runs().size()) - 1;
+    std::vector<std::size_t> result;
+    for (HistoryColumn const& column : history.columns()) {
+      std::size_t size = column.entries.size();
+      while (size > 0 && column.entries[size - 1].run == run && column.entries[size - 1].epoch >= epoch) --size;
+      result.push_back(size);
+    }
     return result;
   }
   static std::size_t count(std::vector<std::size_t> const& counts, std::size_t i) { return i < counts.size() ? counts[i] : 0; }
@@ -173,29 +187,30 @@ class MetricsLog {
 
   explicit MetricsLog(Write write) : write_{std::move(write)} {}
 
-  void on(event::TrainingRunStart const&, auto& context) {
-    evaluates_alone_ = false;
-    watch_.begin_run(context.metrics());
+  void on(event::TrainingRunStart const&, auto& context) { follow_run(context); }
+  void on(event::TrainingRunEpochStart const&, auto& context) {
+    follow_run(context);
+    watch_.begin_epoch();
   }
-  void on(event::TrainingRunEpochStart const&, auto&) { watch_.begin_epoch(); }
   void on(event::EvalEpochStart const&, auto& context) {
+    follow_run(context);
     if (!evaluates_alone_) watch_.begin_evaluation(context.metrics());
   }
   void on(event::EvalEpochEnd const& event, auto& context) {
+    follow_run(context);
     watch_.end_evaluation(context.metrics());
     if (!event.intermediate) return;
     auto const found = watch_.evaluation(MetricsReport::Kind::inside_epoch, context);
     if (context.is_main_process()) write_(found, context);
   }
   void on(event::TrainingRunEpochEnd const& event, auto& context) {
+    follow_run(context);
     auto const found = watch_.epoch(event.epoch, context);
     if (context.is_main_process()) write_(found, context);
   }
-  void on(event::EvaluationRunStart const&, auto&) {
-    evaluates_alone_ = true;
-    watch_.begin_evaluation_run();
-  }
+  void on(event::EvaluationRunStart const&, auto& context) { follow_run(context); }
   void on(event::EvaluationRunEnd const&, auto& context) {
+    follow_run(context);
     auto const found = watch_.evaluation(MetricsReport::Kind::evaluation, context);
     if (context.is_main_process()) write_(found, context);
   }
@@ -204,8 +219,19 @@ class MetricsLog {
   static void visit_config(auto&, auto&&) {}
 
  private:
+  void follow_run(auto& context) {
+    if (!run_.is_new(context)) return;
+    evaluates_alone_ = &context.metrics() != &context.history();
+    if (evaluates_alone_) {
+      watch_.begin_evaluation_run();
+    } else {
+      watch_.begin_run(context.history(), context.progress().epoch);
+    }
+  }
+
   Write write_;
   MetricsWatch<Composition> watch_{};
+  RunWatch run_{};  // a When may hold start events back
   bool evaluates_alone_ = false;
 };
 

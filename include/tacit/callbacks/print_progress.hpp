@@ -7,6 +7,7 @@
 
 #include "tacit/callbacks/epoch_line.hpp"
 #include "tacit/core/units.hpp"
+#include "tacit/events/context.hpp"
 #include "tacit/events/events.hpp"
 #include "tacit/events/flow.hpp"
 #include "tacit/events/progress.hpp"
@@ -37,19 +38,21 @@ class PrintProgress::bound {
   explicit bound(PrintProgress const&) {}
 
   void on(event::TrainingRunStart const&, auto& context) {
-    run_began_ = clock::now();
-    epochs_ = 0;
+    follow_run(context);
     if (context.is_main_process()) report::write_line(context.sink(), plan_text(context.plan()));
   }
-  void on(event::TrainingRunEpochStart const&, auto&) {
+  void on(event::TrainingRunEpochStart const&, auto& context) {
+    follow_run(context);
     epoch_began_ = clock::now();
     ++epochs_;
   }
   void on(event::TrainingRunEpochEnd const& event, auto& context) {
+    follow_run(context);
     if (!leaves_line || !context.is_main_process()) return;
     report::write_line(context.sink(), detail::epoch_title(context.plan(), event.epoch) + " done in " + since(epoch_began_));
   }
   void on(event::TrainingRunEnd const& event, auto& context) {
+    follow_run(context);
     if (!context.is_main_process()) return;
     bool const planned = event.reason == StopReason::completed;
     std::string text = done_text(planned ? "trained " : "stopped after ", context.progress());
@@ -57,12 +60,14 @@ class PrintProgress::bound {
     report::write_line(context.sink(), text);
   }
   void on(event::Aborted<stage::TrainingRun> const& event, auto& context) {
+    follow_run(context);
     if (!context.is_main_process()) return;
     report::write_line(context.sink(), done_text("failed after ", context.progress()) + ": " + std::string{event.what});
   }
 
-  void on(event::EvaluationRunStart const&, auto&) { run_began_ = clock::now(); }
+  void on(event::EvaluationRunStart const&, auto& context) { follow_run(context); }
   void on(event::EvaluationRunEnd const&, auto& context) {
+    follow_run(context);
     if (leaves_line && context.is_main_process()) report::write_line(context.sink(), "evaluated in " + since(run_began_));
   }
 
@@ -70,6 +75,13 @@ class PrintProgress::bound {
 
  private:
   using clock = std::chrono::steady_clock;
+
+  void follow_run(auto& context) {
+    if (!run_.is_new(context)) return;
+    run_began_ = clock::now();
+    epoch_began_ = run_began_;
+    epochs_ = 0;
+  }
 
   static std::string since(clock::time_point start) {
     return report::duration_text(std::chrono::duration<double>(clock::now() - start).count());
@@ -103,6 +115,7 @@ class PrintProgress::bound {
     return text.append(" in ").append(since(run_began_));
   }
 
+  detail::RunWatch run_{};  // a When may hold start events back
   clock::time_point run_began_{};
   clock::time_point epoch_began_{};
   std::int64_t epochs_ = 0;

@@ -10,6 +10,7 @@
 #include "tacit/core/report.hpp"
 #include "tacit/core/units.hpp"
 #include "tacit/events/events.hpp"
+#include "tacit/metric/history.hpp"
 #include "tacit/metric/tags.hpp"
 #include "tacit/task/field.hpp"
 
@@ -67,7 +68,8 @@ class ReduceOnPlateau<Tag>::bound {
 
   void on(event::TrainingRunEpochEnd const&, auto& context) {
     auto const values = context.history().values(Tag{});
-    if (values.size() == seen_) return;
+    // An adapter may hold the start event back: the last value is then one of an earlier run.
+    if (values.size() == seen_ || !detail::is_of_last_run(values, context.history())) return;
     seen_ = values.size();
     double const value = values.back().value;
     if (std::isnan(best_) ? !std::isnan(value) : Tag::direction::better(value, best_) && std::abs(value - best_) > config_.threshold) {

@@ -50,18 +50,21 @@ class Swa::bound {
     }
   }
 
-  void on(event::TrainingRunStart const& event, auto& context) {
-    if (averaging_.begin(event, context)) taken_ = 0;
+  void on(event::TrainingRunStart const&, auto& context) { begin(context); }
+  void on(event::ParametersChanged const&, auto& context) {
+    begin(context);
+    averaging_.follow(context);
   }
-  void on(event::ParametersChanged const&, auto& context) { averaging_.follow(context); }
 
   void on(event::TrainEpochEnd const& event, auto& context) {
+    begin(context);
     std::int64_t const since = event.epoch.value() - config_.start.value_or(0);
     if (since < 0 || since % config_.every.value() != 0) return;
     averaging_.average().update(1.0 / static_cast<double>(++taken_));
     averaging_.evaluate(event, context);
   }
   void on(event::TrainingRunEnd const&, auto& context) {
+    begin(context);
     if (config_.leave_averaged && taken_ > 0) averaging_.leave(context);
     averaging_.end(context);
   }
@@ -75,6 +78,10 @@ class Swa::bound {
   }
 
  private:
+  void begin(auto& context) {
+    if (averaging_.begin(context)) taken_ = 0;
+  }
+
   Swa config_;
   detail::averaging<Composition> averaging_;
   std::int64_t taken_ = 0;  // epochs in the mean

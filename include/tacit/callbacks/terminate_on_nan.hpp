@@ -15,6 +15,7 @@
 #include "tacit/core/error.hpp"
 #include "tacit/core/fixed_string.hpp"
 #include "tacit/core/units.hpp"
+#include "tacit/events/context.hpp"
 #include "tacit/events/events.hpp"
 #include "tacit/report/text.hpp"
 #include "tacit/task/step_result.hpp"
@@ -76,8 +77,8 @@ class TerminateOnNaN::bound {
     }
   }
 
-  void on(event::TrainingRunStart const&, auto&) { reset(); }
-  void on(event::EvaluationRunStart const&, auto&) { reset(); }
+  void on(event::TrainingRunStart const&, auto& context) { follow_run(context); }
+  void on(event::EvaluationRunStart const&, auto& context) { follow_run(context); }
 
   void on(event::TrainLossComputed const& event, auto& context) { examine(event, {}, context); }
   template <fixed_string Phase>
@@ -94,6 +95,7 @@ class TerminateOnNaN::bound {
   void on(event::UpdateEnd const& event, auto& context) {
     using core = typename std::remove_cvref_t<decltype(context)>::core_type;
     if constexpr (requires { requires core::template Phase<0>::optimizer_type::takes_closure; }) {
+      follow_run(context);
       if (found_ || was_masked_) return;
       tensor_type const* const mask = context.update_mask();
       if (mask == nullptr || traits::read(*mask) == 0.0) return;
@@ -102,20 +104,24 @@ class TerminateOnNaN::bound {
   }
   // Before the ranks agree on the coming update.
   void on(event::TrainStepEnd const&, auto& context) {
+    follow_run(context);
     if (context.log_point() != nullptr) settle(context);
   }
   void on(event::TrainEpochEnd const&, auto& context) {
+    follow_run(context);
     end_window();
     settle(context);
   }
 
-  void on(event::EvalEpochStart const& event, auto&) {
+  void on(event::EvalEpochStart const& event, auto& context) {
+    follow_run(context);
     eval_set_ = event.set;
     eval_steps_ = 0;
     eval_flagged_ = tensor_type{};
   }
   void on(event::EvalStepEnd const& event, auto& context) {
     using task = typename std::remove_cvref_t<decltype(context)>::core_type::task_type;
+    follow_run(context);
     if (found_) return;
     if constexpr (detail::task_phase_count<task> == 1) {
       examine_evaluation(context.output(), {}, event.step.value(), context);
@@ -129,6 +135,7 @@ class TerminateOnNaN::bound {
     eval_steps_ = event.step.value() + 1;
   }
   void on(event::EvalEpochEnd const&, auto& context) {
+    follow_run(context);
     if (found_ || !traits::defined(eval_flagged_) || context.log_point() == nullptr) return;
     if (auto const bad = static_cast<std::int64_t>(traits::read(eval_flagged_)); bad > 0) {
       stop_for_evaluation({}, eval_steps_ - bad, "not finite", context);
@@ -154,6 +161,9 @@ class TerminateOnNaN::bound {
   static void visit_config(auto& self, auto&& visit) { TerminateOnNaN::visit_config(self.config_, visit); }
 
  private:
+  void follow_run(auto& context) {
+    if (run_.is_new(context)) reset();
+  }
   void reset() {
     found_ = false;
     flag_ = tensor_type{};
@@ -167,10 +177,13 @@ class TerminateOnNaN::bound {
     told_ = 0;
     window_ = none;
     names_.clear();
+    was_masked_ = false;
+    eval_flagged_ = tensor_type{};
   }
 
   template <class Context>
   void examine(event::TrainLossComputed const& event, std::string_view phase, Context& context) {
+    follow_run(context);
     auto const& loss = context.output().loss;
     bool const may_settle = context.world_size() == 1 || context.log_point() != nullptr;
     if (traits::host_readable(loss)) {
@@ -191,6 +204,7 @@ class TerminateOnNaN::bound {
   /// The gradients of phase I are whole, and those of all ranks: what one rank finds every other one finds too.
   template <std::size_t I, class Context>
   void examine_gradients(event::UpdateStart const& event, std::string_view phase, Context& context) {
+    follow_run(context);
     was_masked_ = true;
     if (found_) {  // what it found masks the update already, unless this rank had no batch
       if (context.log_point() == nullptr) context.mask_update();
@@ -442,6 +456,7 @@ class TerminateOnNaN::bound {
 
   TerminateOnNaN config_;
   std::int64_t limit_;
+  detail::RunWatch run_{};          // a When may hold start events back
   bool found_ = false;
   tensor_type flag_{};              // 1 from the first bad loss or gradient on; with a limit above 1 of the update in work
   tensor_type flagged_{};           // losses and gradients with the flag set since the run began

@@ -15,6 +15,7 @@
 #include "tacit/callbacks/event_text.hpp"
 #include "tacit/core/aggregate.hpp"
 #include "tacit/core/sink.hpp"
+#include "tacit/events/context.hpp"
 #include "tacit/events/events.hpp"
 #include "tacit/events/flow.hpp"
 #include "tacit/report/text.hpp"
@@ -165,6 +166,7 @@ class Trace::bound {
   void on(Event const& event, Context& context) {
     using stage = typename detail::stage_of<Event>::stage;
     constexpr detail::stage_step step = detail::stage_of<Event>::step;
+    if (run_.is_new(context)) open_.clear();  // an adapter may have held end events back
     if constexpr (is_builtin_event<Event>) close_skipped<Event>();
     if constexpr (step == detail::stage_step::end) close(number_of<stage>());
     std::string line;
@@ -215,6 +217,7 @@ class Trace::bound {
   }
 
   Trace config_;
+  detail::RunWatch run_{};
   std::vector<std::size_t> open_{};
   bool has_loss_ = false;
   std::string early_{};

@@ -63,6 +63,9 @@ class context_base {
     return run_->set_name();
   }
 
+  /// For RunWatch: tells the runs of a trainer apart.
+  friend std::int64_t run_number(context_base const& context) noexcept { return context.run_->core().run_number(); }
+
  protected:
   explicit context_base(Run& run) : run_{&run} {}
   Run* run_;
@@ -286,6 +289,19 @@ class Context : public detail::emit_part<Run, Parts, Phase> {
 };
 
 namespace detail {
+
+/// Finds the first event of each run that a callback sees: an adapter may hold the start events back.
+class RunWatch {
+ public:
+  /// Returns: whether the run is another than that of the last call.
+  bool is_new(auto const& context) noexcept {
+    std::int64_t const number = run_number(context);
+    return std::exchange(number_, number) != number;
+  }
+
+ private:
+  std::int64_t number_ = 0;  // that of no run
+};
 
 /// What a step that states `steps_across_ranks` has besides: the loop sees to it that every rank runs it. For a shadow batch, which a rank
 /// runs where it has none, the others get nothing of this rank; it sees its own rows behind theirs.

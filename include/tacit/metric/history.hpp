@@ -245,4 +245,11 @@ class History {
   std::vector<HistoryRun> runs_;
 };
 
+namespace detail {
+/// Whether the last of the values was recorded in the history's last run.
+inline bool is_of_last_run(std::span<HistoryEntry const> values, History const& history) {
+  return !values.empty() && values.back().run == static_cast<std::int64_t>(history.runs().size()) - 1;
+}
+}  // namespace detail
+
 }  // namespace tacit::inline v0

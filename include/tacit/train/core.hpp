@@ -185,7 +185,10 @@ class Core {
     [this]<std::size_t... I>(std::index_sequence<I...>) { (this->template require_known_parameters<I>(), ...); }(std::make_index_sequence<phase_count>{});
     run_ = RunState{};
     run_.sink = std::move(sink);
+    ++run_number_;
   }
+  /// Runs that this trainer has begun, evaluations on their own among them.
+  std::int64_t run_number() const noexcept { return run_number_; }
   /// Opens the run's entry in the history; requests to stop end with this run.
   void begin_training() {
     run_.is_training = true;
@@ -583,6 +586,7 @@ class Core {
   detail::PendingStop outside_stop_{};
   History history_{};
   std::int64_t epochs_begun_ = 0;
+  std::int64_t run_number_ = 0;
   detail::NameOwners writers_{};
   detail::NameOwners evaluators_{};
   detail::WatchedMetrics watched_{};

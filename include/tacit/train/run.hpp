@@ -228,7 +228,7 @@ class TrainPass : public PassBase<CoreT, Source, true>, public RunControl<CoreT>
 
   // --- evaluation ---
 
-  bool has_evaluation() const noexcept { return has_evaluations; }
+  static constexpr bool has_evaluation() noexcept { return has_evaluations; }
   /// False at the last update of an epoch that is evaluated itself: no set is evaluated twice.
   bool evaluates_inside_epoch() const {
     if constexpr (!has_evaluations) return false;

@@ -13,6 +13,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include "support.hpp"
+#include "tacit/callbacks/adapters.hpp"
 #include "tacit/state/state.hpp"
 
 namespace event = tacit::event;
@@ -124,6 +125,17 @@ TEST_CASE("in a run the numbers are tried, the choice is told, and afterwards al
   one.train(batches(3), {.epochs = 1, .sink = tacit::Sink::none()});
   CHECK(used.size() == 3);
   CHECK(used[0] == used[2]);  // the choice holds for the trainer's next run
+}
+
+TEST_CASE("the number is as before after a run whose first events do not pass a When") {
+  fake::thread_count = 4;
+  auto const late = [](auto const&, auto& context) { return context.progress().epoch.value() >= 1; };
+  auto one =
+      trainer(std::make_shared<fake::Linear>(), CallbackPack{tacit::When{.predicate = late, .inner = AutoThreads{}}});
+  one.train(batches(4), {.epochs = 1, .sink = tacit::Sink::none()});
+  CHECK(fake::thread_count == 4);
+  one.train(batches(4), {.epochs = 3, .sink = tacit::Sink::none()});
+  CHECK(fake::thread_count == 4);
 }
 
 TEST_CASE("the number is as before after an error, and a run may limit it") {

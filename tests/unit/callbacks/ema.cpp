@@ -10,6 +10,7 @@
 
 #include "fake/module.hpp"
 #include "fake/tensor.hpp"
+#include "tacit/callbacks/adapters.hpp"
 #include "tacit/callbacks/early_stopping.hpp"
 #include "tacit/callbacks/swa.hpp"
 #include "tacit/train/trainer.hpp"
@@ -52,6 +53,11 @@ struct ThrowInEvaluation {
 struct EpochWeights {
   std::vector<double>* weights;
   void on(event::TrainEpochEnd const&, auto& context) { weights->push_back(context.trainer().model().weight.item()); }
+};
+
+struct UpdateWeights {
+  std::vector<double>* weights;
+  void on(event::UpdateEnd const&, auto& context) { weights->push_back(context.trainer().model().weight.item()); }
 };
 
 tacit::TrainOptions const options{.epochs = 2, .per_device_batch_size = 2, .sink = tacit::Sink::none()};
@@ -296,6 +302,34 @@ TEST_CASE("a second run goes on with the mean of Swa where the first left its we
   double mean = ends[0];
   for (std::size_t i = 1; i < 4; ++i) mean += 1.0 / static_cast<double>(i + 1) * (ends[i] - mean);
   CHECK(seen.weights[6] == std::pair{std::string{"swa"}, mean});
+}
+
+TEST_CASE("behind a When that holds events back an average begins with the first event that passes") {
+  auto const late = [](auto const&, auto& context) { return context.progress().epoch.value() >= 1; };
+  auto const run = [&](auto average) {
+    auto model = std::make_shared<fake::Linear>();
+    Seen seen;
+    tacit::Trainer trainer{model, fake::MeanSquaredError{}, fake::Sgd{.lr = 0.1},
+                           CallbackPack{tacit::When{.predicate = late, .inner = average}, std::ref(seen)}};
+    trainer.train(data, valid, {.epochs = 2, .per_device_batch_size = 2, .sink = tacit::Sink::none()});
+    return std::pair{model->weight.item(), seen.weights};
+  };
+  auto plain = std::make_shared<fake::Linear>();
+  std::vector<double> updates;
+  tacit::Trainer without{plain, fake::MeanSquaredError{}, fake::Sgd{.lr = 0.1}, CallbackPack{UpdateWeights{&updates}}};
+  without.train(data, options);
+  REQUIRE(updates.size() == 8);
+  // The start of epoch 1 is not among the events of an average: update 4 is the first that it sees.
+  double average = updates[4];
+  for (std::size_t i = 5; i < 8; ++i) average += 0.25 * (updates[i] - average);
+  auto const [left, seen] = run(Ema{.decay = 0.75, .warmup = false, .leave_averaged = true});
+  CHECK(left == average);
+  REQUIRE(seen.size() == 3);  // epoch 0, then the average and the model of epoch 1
+  CHECK(seen[1] == std::pair{std::string{"ema"}, average});
+  auto const [mean, seen_mean] = run(tacit::Swa{});
+  CHECK(mean == updates[7]);
+  REQUIRE(seen_mean.size() == 3);
+  CHECK(seen_mean[1] == std::pair{std::string{"swa"}, updates[7]});
 }
 
 }  // namespace ema_tests

@@ -14,6 +14,7 @@
 
 #include "fake/group.hpp"
 #include "support.hpp"
+#include "tacit/callbacks/adapters.hpp"
 
 namespace event = tacit::event;
 namespace tag = tacit::tag;
@@ -214,6 +215,21 @@ TEST_CASE("after a run that ended so the next one starts anew") {
     CHECK(one.train(batches(4, 1), {.epochs = 1, .sink = text}).reason == StopReason::non_finite);
   }
   CHECK(count_of(text.str(), "\n") == 2);
+}
+
+TEST_CASE("behind a When that holds back the start of runs, the next run starts anew") {
+  auto const late = [](auto const&, auto& context) { return context.progress().epoch.value() >= 1; };
+  auto model = std::make_shared<fake::Linear>();
+  auto one = trainer(model, CallbackPack{tacit::When{.predicate = late, .inner = TerminateOnNaN{}}});
+  tacit::TrainOptions const two_epochs{.epochs = 2, .sink = tacit::Sink::none()};
+  CHECK(one.train(batches(4), batches(2, 1), two_epochs).reason == StopReason::non_finite);
+  auto other = std::make_shared<fake::Linear>();
+  auto plain = trainer(other, CallbackPack{});
+  plain.train(batches(4), two_epochs);
+  CHECK(parameters_of(*model) == parameters_of(*other));
+  CHECK(one.train(batches(4), two_epochs).reason == StopReason::completed);
+  plain.train(batches(4), two_epochs);
+  CHECK(parameters_of(*model) == parameters_of(*other));
 }
 
 TEST_CASE("a phase is called by its name") {
