@@ -321,7 +321,8 @@ std::string shown(auto& trainer, fake::Linear& model, double weight, std::vector
   model.weight->values[0] = weight;
   model.bias->values[0] = 0.0;
   std::ostringstream text;
-  auto const result = trainer.train(support::batches(4), valid, {.epochs = 4, .sink = text});
+  auto const result = trainer.train(support::batches(4), valid,
+                                    {.epochs = 4, .evaluation = {.every_epochs = 2}, .sink = text});
   text << to_string(result.reason) << ' ' << model.weight.item() << ' ' << model.bias.item() << '\n';
   auto const recorded = trainer.history().last_run();
   for (auto const& column : recorded.columns()) {
@@ -342,6 +343,7 @@ void check_second_run(Callback const& callback) {
   auto fresh = trainer_of(fresh_model);
   auto const model = std::make_shared<fake::Linear>();
   auto used = trainer_of(model);
+  shown(used, *model, 9.0, support::batches(2));
   shown(used, *model, 9.0, support::batches(2, 1));  // with an evaluation loss that is no number
   used.evaluate(support::batches(2), {.sink = tacit::Sink::none()});
   CHECK(shown(used, *model, 0.25, support::batches(2)) == shown(fresh, *fresh_model, 0.25, support::batches(2)));
