@@ -4,7 +4,6 @@
 
 #include "tacit/events/dispatch.hpp"
 #include "tacit/events/events.hpp"
-#include "tacit/train/agreement.hpp"
 #include "tacit/train/loop.hpp"
 
 /// What an evaluation does, from the run down to the batch.
@@ -67,7 +66,7 @@ inline void eval_run(Run& run) {
   guard_phase<stage::EvaluationRun>(
       run, [&] { notify(run, event::EvaluationRunStart{}); },
       [&] {
-        share_models(run.core());
+        run.share_models();
         eval_epoch(run);
         notify(run, event::EvaluationRunEnd{});
       });

@@ -6,7 +6,6 @@
 #include "tacit/core/type_name.hpp"
 #include "tacit/events/dispatch.hpp"
 #include "tacit/events/events.hpp"
-#include "tacit/train/agreement.hpp"
 
 /// What training does, from the run down to the update. A run knows its data, its counters and its limits; the names that
 /// a line calls on it say what they do. An evaluation stands in `eval_loop.hpp`.
@@ -171,7 +170,7 @@ inline void abort_stages(Run& run) {
 
 template <class Run>
 inline void open_run(Run& run) {
-  share_models(run.core());  // handlers of the run's start may copy the model
+  run.share_models();  // handlers of the run's start may copy the model
   open_stage<stage::TrainingRun>(run, event::TrainingRunStart{run.batches_per_epoch(), run.has_evaluation()});
   run.begin_updates();
 }

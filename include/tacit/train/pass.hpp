@@ -61,6 +61,7 @@ class PassBase {
   PassBase& operator=(PassBase const&) = delete;
 
   CoreT& core() const noexcept { return core_; }
+  void share_models() { detail::share_models(core_); }
   batch_type const& batch() const { return *batch_; }
   template <std::size_t I>
   output_type<I> const& output() const {

@@ -38,6 +38,7 @@
 #include "tacit/policy/distribution/auto_distribution.hpp"
 #include "tacit/policy/distribution/ddp.hpp"
 #include "tacit/policy/distribution/gloo.hpp"
+#include "tacit/policy/precision/bf16_pure.hpp"
 #include "tacit/policy/precision/fp64.hpp"
 #include "tacit/task/loss/mse.hpp"
 #include "tacit/task/optim/adamw.hpp"
@@ -219,6 +220,73 @@ TEST_CASE("several processes with the same global batch make the updates of one"
     CHECK(rank.updates == one.updates);
     CHECK(rank.samples == one.samples);
   }
+}
+
+namespace {
+
+/// A frozen layer, a batch norm with its buffers, and a layer that is trained.
+struct FrozenFirstImpl : torch::nn::Module {
+  FrozenFirstImpl() {
+    for (auto& p : frozen->parameters()) p.set_requires_grad(false);
+    put(0.0);
+  }
+  void put(double first) {
+    torch::NoGradGuard const no_graph;
+    for (auto& p : parameters()) {
+      p.copy_(torch::sin(torch::arange(p.numel(), torch::kFloat) * 0.3 + first).reshape(p.sizes()));
+    }
+    norm->running_mean.fill_(first);
+  }
+  at::Tensor forward(at::Tensor const& x) { return last(norm(torch::tanh(frozen(x)))); }
+  torch::nn::Linear frozen{register_module("frozen", torch::nn::Linear(4, 8))};
+  torch::nn::BatchNorm1d norm{register_module("norm", torch::nn::BatchNorm1d(8))};
+  torch::nn::Linear last{register_module("last", torch::nn::Linear(8, 1))};
+};
+/// Two runs; before the second one `rank` alone puts other weights into the model. Evaluated first, if `evaluates`.
+template <class Precision>
+std::vector<double> train_twice(tacit::launch::World const& world, Precision precision, int rank, bool evaluates) {
+  auto const model = std::make_shared<FrozenFirstImpl>();
+  tacit::Trainer trainer{model, tacit::loss::Mse{}, tacit::optim::AdamW{.lr = 1e-2}, precision, CallbackPack{},
+                         Ddp<Gloo>{.world = world}};
+  tacit::TrainOptions const options{.epochs = 2, .per_device_batch_size = 4, .sink = tacit::Sink::none()};
+  trainer.train(data(24), options);
+  if (world.rank == rank) model->put(2.0);
+  double loss = 0.0;
+  if (evaluates) {
+    auto const result = trainer.evaluate(data(12), {.per_device_batch_size = 6, .sink = tacit::Sink::none()});
+    loss = result[tacit::tag::eval_loss{}];
+  }
+  trainer.train(data(24), options);
+  std::vector<double> numbers{loss};
+  auto const add = [&](at::Tensor const& tensor) {
+    at::Tensor const wide = tensor.detach().to(torch::kDouble).contiguous().view(-1);
+    auto const* const values = static_cast<double const*>(wide.const_data_ptr());
+    numbers.insert(numbers.end(), values, values + wide.numel());
+  };
+  for (auto const& parameter : model->parameters()) add(parameter);
+  for (auto const& buffer : model->buffers()) add(buffer);
+  return numbers;
+}
+
+}  // namespace
+
+TEST_CASE("a run begins with rank 0's model, whatever was put into it on one rank") {
+  bool const is_pure = GENERATE(false, true);
+  bool const evaluates = GENERATE(false, true);
+  CAPTURE(is_pure, evaluates);
+  auto const train = [&](int rank) {
+    auto const reports = run_ranks(2, [&](tacit::launch::World const& world) {
+      return is_pure ? train_twice(world, tacit::Bf16Pure{}, rank, evaluates)
+                     : train_twice(world, tacit::Fp64{}, rank, evaluates);
+    });
+    INFO(reports[0].what);
+    REQUIRE(reports[0].numbers.size() > 1);
+    CHECK(reports[0].numbers == reports[1].numbers);
+    return reports[0].numbers;
+  };
+  auto const none = train(-1);
+  CHECK(train(0) != none);
+  CHECK(train(1) == none);  // masters, too, go on as if nothing had been put
 }
 
 namespace {
