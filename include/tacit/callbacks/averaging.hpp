@@ -36,20 +36,28 @@ class averaging {
     }(typename Composition::watched_tags{});
   }
 
-  /// The average is there afterwards. Called at every event, for an adapter may hold the start of the run back.
+  /// The average is there afterwards. Called at every event from the first epoch's start, where all ranks have the same
+  /// weights, for an adapter may hold some back.
   /// Returns: whether the average begins anew, for the weights are not known to be those that the last run left.
   bool begin(auto& context) {
     if (!run_.is_new(context)) return false;
     model_type& model = context.trainer().model();
-    bool const is_other = average_ && !is_loaded_ && !(left_ && are_left(model));
-    is_loaded_ = false;
+    bool const is_loaded = std::exchange(is_loaded_, false);
+    if (average_ && !is_loaded && !(left_ && are_left(model))) average_.reset();
     left_.reset();
-    if (is_other) average_.reset();
-    if (!average_) average_.emplace(model);
-    return is_other;
+    if (average_) {
+      average_->follow(model);
+      return false;
+    }
+    average_.emplace(model);
+    return !is_loaded;
   }
   /// The run is over, and leaves the model as it is now.
   void end(auto& context) noexcept {
+    if (run_.is_new(context)) {  // none of the run's events came here
+      left_.reset();
+      return;
+    }
     try {
       left_.emplace();
       for_each_weight(context.trainer().model(), [this](auto const& weight) { left_->push_back(traits::clone(weight)); });
@@ -57,8 +65,18 @@ class averaging {
       left_.reset();  // no memory for the copy: the average begins anew in the next run
     }
   }
+  /// An exception ended the run, on several ranks perhaps at different updates: their averages are not the same then.
+  void abort(auto& context) noexcept {
+    if (context.world_size() == 1) {
+      end(context);
+    } else {
+      left_.reset();
+    }
+  }
   /// The model may have other parameters now.
-  void follow(auto& context) { average_->follow(context.trainer().model()); }
+  void follow(auto& context) {
+    if (run_.is_now(context)) average_->follow(context.trainer().model());
+  }
   /// Evaluates the average where it is time; the model has its own weights afterwards, on every way out.
   void evaluate(event::TrainEpochEnd const& event, auto& context) {
     if (every_ == 0 || !has_evaluations(context) || (event.epoch.value() + 1) % every_ != 0) return;

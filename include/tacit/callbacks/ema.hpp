@@ -22,7 +22,7 @@ namespace tacit::inline v0 {
 /// Throws: ConfigError when the trainer is made, for a decay outside [0, 1).
 /// Example: CallbackPack{default_callbacks, Ema{.decay = 0.9999}, EarlyStopping<on<"ema", tag::eval_loss>>{}}
 struct Ema {
-  using events = event::list<event::TrainingRunStart, event::ParametersChanged, event::UpdateEnd, event::TrainEpochEnd,
+  using events = event::list<event::TrainingRunEpochStart, event::ParametersChanged, event::UpdateEnd, event::TrainEpochEnd,
                              event::TrainingRunEnd, event::Aborted<stage::TrainingRun>>;
   using evaluates_as = tacit::evaluates_as<"ema">;
 
@@ -53,11 +53,8 @@ class Ema::bound {
     }
   }
 
-  void on(event::TrainingRunStart const&, auto& context) { begin(context); }
-  void on(event::ParametersChanged const&, auto& context) {
-    begin(context);
-    averaging_.follow(context);
-  }
+  void on(event::TrainingRunEpochStart const&, auto& context) { begin(context); }
+  void on(event::ParametersChanged const&, auto& context) { averaging_.follow(context); }
 
   void on(event::UpdateEnd const&, auto& context) {
     begin(context);
@@ -78,7 +75,7 @@ class Ema::bound {
     if (config_.leave_averaged) averaging_.leave(context);
     averaging_.end(context);
   }
-  void on(event::Aborted<stage::TrainingRun> const&, auto& context) { averaging_.end(context); }
+  void on(event::Aborted<stage::TrainingRun> const&, auto& context) { averaging_.abort(context); }
 
   static void visit_config(auto& self, auto&& visit) { Ema::visit_config(self.config_, visit); }
   static void state_loaded(auto& self) noexcept { self.averaging_.state_loaded(); }

@@ -19,7 +19,7 @@ namespace tacit::inline v0 {
 /// Requires: a task of one phase. Throws: ConfigError when the trainer is made, for `every` 0.
 /// Example: CallbackPack{default_callbacks, Swa{.start = 10}}
 struct Swa {
-  using events = event::list<event::TrainingRunStart, event::ParametersChanged, event::TrainEpochEnd,
+  using events = event::list<event::TrainingRunEpochStart, event::ParametersChanged, event::TrainEpochEnd,
                              event::TrainingRunEnd, event::Aborted<stage::TrainingRun>>;
   using evaluates_as = tacit::evaluates_as<"swa">;
 
@@ -50,11 +50,8 @@ class Swa::bound {
     }
   }
 
-  void on(event::TrainingRunStart const&, auto& context) { begin(context); }
-  void on(event::ParametersChanged const&, auto& context) {
-    begin(context);
-    averaging_.follow(context);
-  }
+  void on(event::TrainingRunEpochStart const&, auto& context) { begin(context); }
+  void on(event::ParametersChanged const&, auto& context) { averaging_.follow(context); }
 
   void on(event::TrainEpochEnd const& event, auto& context) {
     begin(context);
@@ -68,7 +65,7 @@ class Swa::bound {
     if (config_.leave_averaged && taken_ > 0) averaging_.leave(context);
     averaging_.end(context);
   }
-  void on(event::Aborted<stage::TrainingRun> const&, auto& context) { averaging_.end(context); }
+  void on(event::Aborted<stage::TrainingRun> const&, auto& context) { averaging_.abort(context); }
 
   static void visit_config(auto& self, auto&& visit) { Swa::visit_config(self.config_, visit); }
   static void state_loaded(auto& self) noexcept { self.averaging_.state_loaded(); }

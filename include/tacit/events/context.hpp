@@ -298,6 +298,8 @@ class RunWatch {
     std::int64_t const number = run_number(context);
     return std::exchange(number_, number) != number;
   }
+  /// Whether an event of this run was seen already.
+  bool is_now(auto const& context) const noexcept { return run_number(context) == number_; }
 
  private:
   std::int64_t number_ = 0;  // that of no run

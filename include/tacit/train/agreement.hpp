@@ -200,6 +200,15 @@ void add_schedule(Terms& terms, Field const& field, schedule::RunLength run) {
   terms.add(name + " schedule" + (field.group.empty() ? "" : " of " + std::string{field.group}), text);
 }
 
+/// Frozen parameters are shared one by one, so that all ranks must have as many.
+template <class Core>
+void add_frozen(Terms& terms, Core& core) {
+  std::int64_t count = 0;
+  for_each_model(core.task(), [&](auto& model) {
+    for (auto&& item : model.named_parameters()) count += Core::traits::requires_grad(item.value()) ? 0 : 1;
+  });
+  terms.add("frozen parameters", count);
+}
 template <std::size_t I, class Core>
 void add_phase(Terms& terms, Core& core) {
   auto& phase = core.template phase<I>();
@@ -235,6 +244,7 @@ void add_composition(Terms& terms, Core& core) {
   terms.add("precision", std::string_view{std::string{core.precision().name()}});
   add_config(terms, "precision", core.precision());
   [&]<std::size_t... I>(std::index_sequence<I...>) { (add_phase<I>(terms, core), ...); }(std::make_index_sequence<Core::phase_count>{});
+  add_frozen(terms, core);
   add_callbacks(terms, core, typename composition::callbacks{}, std::make_index_sequence<composition::callbacks::size>{});
 }
 
@@ -262,7 +272,7 @@ void share_phase(Core& core) {
 }
 /// The models become rank 0's, with frozen parameters and buffers. Weights may have been loaded on one rank, or an
 /// exception ended the last run at another update here than there: then gradients of two models would be averaged.
-/// Cost: one broadcast of the models; nothing on one process.
+/// Cost: a broadcast of the models, one of each frozen parameter; nothing on one process.
 template <class Core>
 void share_models([[maybe_unused]] Core& core) {
   if constexpr (!Core::is_single) {
@@ -326,6 +336,7 @@ void agree_on_evaluation(Core& core, char const* call, Source const& source, std
     terms.add("eval set", set);
     terms.add("limit", limit);
     add_source(terms, "the eval set", source, core.world_size(), core.batch_limits().eval.value_or(-1));
+    add_frozen(terms, core);
     require_agreement(core.distribution(), terms, call);
   }
 }

@@ -107,7 +107,7 @@ class Ranks {
       if (reduction_.is_open()) return;
       reduction_.open();
       if constexpr (!WindowT::is_planned) reduction_.add_weights(window.weight(I), window.samples());
-      if (core.log_point() != nullptr) add_requests(core, own_stop());
+      if (core.log_point() != nullptr) add_requests(core, own_stop(), window.samples() > 0);
       if constexpr (sums_beside_backward) {
         if (!reduction_.numbers().empty()) core.distribution().begin_sum(reduction_.numbers());
       }
@@ -147,9 +147,9 @@ class Ranks {
 
  private:
   /// A rank that has found a bad update and has no batch now skips the update of all: no handler does it for that rank.
-  void add_requests(CoreT& core, StopRequest stop) noexcept {
+  void add_requests(CoreT& core, StopRequest stop, bool has_batch) noexcept {
     bool const has_flag = core.skip().has_flag();  // then that one skips it
-    bool const is_bad = MaySkip && !has_flag && stop == StopRequest::end_run(StopReason::non_finite);
+    bool const is_bad = MaySkip && !has_batch && !has_flag && stop == StopRequest::end_run(StopReason::non_finite);
     reduction_.add_requests(core.skip().by_host() || is_bad, has_flag, stop);
   }
   template <std::size_t I, class WindowT>

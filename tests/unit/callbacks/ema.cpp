@@ -319,9 +319,8 @@ TEST_CASE("behind a When that holds events back an average begins with the first
   tacit::Trainer without{plain, fake::MeanSquaredError{}, fake::Sgd{.lr = 0.1}, CallbackPack{UpdateWeights{&updates}}};
   without.train(data, options);
   REQUIRE(updates.size() == 8);
-  // The start of epoch 1 is not among the events of an average: update 4 is the first that it sees.
-  double average = updates[4];
-  for (std::size_t i = 5; i < 8; ++i) average += 0.25 * (updates[i] - average);
+  double average = updates[3];  // the model at the start of epoch 1
+  for (std::size_t i = 4; i < 8; ++i) average += 0.25 * (updates[i] - average);
   auto const [left, seen] = run(Ema{.decay = 0.75, .warmup = false, .leave_averaged = true});
   CHECK(left == average);
   REQUIRE(seen.size() == 3);  // epoch 0, then the average and the model of epoch 1

@@ -597,6 +597,61 @@ TEST_CASE("a run begins with rank 0's model, whatever was put into it on one ran
   }
 }
 
+TEST_CASE("averages are those of one model on all ranks, where weights come on one of them and after an exception") {
+  auto const weights_of = [](int ranks, bool breaks, auto const& make_pack) {
+    std::vector<std::pair<double, double>> weights(static_cast<std::size_t>(ranks));
+    fake::run_ranks(ranks, [&](fake::Rank rank) {
+      auto model = std::make_shared<fake::Linear>(0.5, 0.0);
+      bool armed = breaks;
+      tacit::Trainer trainer{model, fake::MeanSquaredError{}, fake::Sgd{.lr = 0.1}, rank,
+                             make_pack(rank.number, &armed)};
+      tacit::TrainOptions const options{
+          .epochs = 1, .per_device_batch_size = 12 / ranks, .seed = 3, .sink = tacit::Sink::none()};
+      for (int run = 0; run < 2; ++run) {
+        try {
+          trainer.train(fake::Line{24}, options);
+        } catch (std::domain_error const&) {
+          armed = false;
+        }
+      }
+      weights[static_cast<std::size_t>(rank.number)] = {model->weight.item(), model->bias.item()};
+    });
+    return weights;
+  };
+  tacit::Ema const average{.decay = 0.5, .leave_averaged = true};
+  auto const loads_first = [&](int rank, bool* armed) {
+    return CallbackPack{PutAtStart{rank}, average, ThrowApart{rank, armed}};
+  };
+  auto const loads_last = [&](int rank, bool* armed) {
+    return CallbackPack{average, PutAtStart{rank}, ThrowApart{rank, armed}};
+  };
+  auto const loads_never = [&](int rank, bool* armed) {
+    return CallbackPack{average, PutAtStart{1}, ThrowApart{rank, armed}};
+  };
+  auto const one = weights_of(1, false, loads_first)[0];
+  auto const check = [&](std::vector<std::pair<double, double>> const& two) {
+    CHECK(close(two[0].first, one.first));
+    CHECK(close(two[0].second, one.second));
+    CHECK(two[0] == two[1]);
+  };
+  check(weights_of(2, false, loads_first));
+  check(weights_of(2, false, loads_last));
+  auto const apart = weights_of(2, true, loads_never);
+  CHECK(apart[0] == apart[1]);
+}
+
+TEST_CASE("ranks that have other parameters frozen are told apart") {
+  std::string const error = error_of([](fake::Rank rank) {
+    auto model = std::make_shared<fake::Linear>();
+    tacit::Trainer trainer{model, fake::MeanSquaredError{}, fake::Sgd{}, rank, CallbackPack{}};
+    if (rank.number == 1) model->bias->requires_grad = false;
+    trainer.evaluate(fake::Line{8}, {.per_device_batch_size = 2, .sink = tacit::Sink::none()});
+  });
+  CAPTURE(error);
+  CHECK(error.starts_with("TACIT-RX28"));
+  CHECK(contains(error, "frozen parameters: rank 0 has 0, rank 1 has 1"));
+}
+
 TEST_CASE("TerminateOnNaN: a rank that has no batch at the log point keeps the update after its bad one from all") {
   bool const accumulates = GENERATE(false, true);
   auto const run = [&](bool is_bad, std::int64_t updates) {
