@@ -25,7 +25,7 @@ foreach(part IN ITEMS core torch)
   if(part STREQUAL "core" OR NOT TACIT_CORE_ONLY)
     tacit_add_script_test(headers.${part}.${compiler} headers/run.py LABELS headers TIMEOUT 1800
                           ARGUMENTS ${compiler} ${part} $<$<BOOL:${TACIT_TOGETHER}>:--quick>)
-    set_tests_properties(headers.${part}.${compiler} PROPERTIES PROCESSORS 2)
+    set_tests_properties(headers.${part}.${compiler} PROPERTIES COST 200)  # minutes: they begin first
   endif()
 endforeach()
 

@@ -1,4 +1,4 @@
-"""What the test scripts share: the toolchain file, marker comments, compiling, running in parallel."""
+"""What the test scripts share: the toolchain file, marker comments, compiling."""
 
 import json
 import os
@@ -58,13 +58,6 @@ def precompile(command, compiler, file, directory, *options):
         raise SystemExit(result.stdout)
     # Without the option g++ would read the header itself where it cannot use the precompiled one.
     return [*command, *(["-Werror=invalid-pch", "-include", prefix] if compiler == "gcc" else ["-include-pch", out])]
-
-
-def parallel(function, items, jobs=2):
-    from concurrent.futures import ThreadPoolExecutor  # here, for most scripts do without and start sooner
-
-    with ThreadPoolExecutor(jobs) as pool:
-        return list(pool.map(function, items))
 
 
 def files(root, *patterns):

@@ -42,7 +42,7 @@ def main():
             source.write_text(f'#include "{header}"\n#include "{header}"\n')
             return tool.run([*command, "-fsyntax-only", source])
 
-        results = tool.parallel(compile_one, headers)
+        results = [compile_one(header) for header in headers]
         failed = [(h, r.stdout) for h, r in zip(headers, results) if r.returncode != 0]
         for header, output in failed:
             print(f"{header} does not compile alone:\n{output}")
