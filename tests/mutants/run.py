@@ -139,7 +139,11 @@ def survives(toolchain, unit_core, patch):
             runner = load(toolchain.source / "tests" / "fail" / "run.py")
             name_of_compiler = "clang" if "clang" in toolchain.compilers else "gcc"
             runner.use_precompiled = lambda *_: []  # it has the headers as they were before the mutation
-            check = lambda: runner.compile_fixed(toolchain, name_of_compiler, file) or runner.check(toolchain, name_of_compiler, file)
+
+            def check():
+                return (runner.compile_fixed(toolchain, name_of_compiler, file)
+                        or runner.check(toolchain, name_of_compiler, file))
+
             if check():
                 return "the pair is not right before the mutation"
             toolchain.includes = lambda torch, include=None: tool.Toolchain.includes(toolchain, torch, directory / "include")

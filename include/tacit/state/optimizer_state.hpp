@@ -18,7 +18,8 @@ namespace tacit::inline v0 {
 /// The options are state: a rate that the loop has changed comes back. What is to differ after a resume is set after loading.
 /// Requires: both outlive this, and the optimizer was bound to these parameters. A trainer shows its set as const; slots and
 /// masters in it are the optimizer's, and loading writes to them.
-/// Example: OptimizerState state{trainer.view().optimizer(), trainer.view().parameters()};  load_state(checkpoint, {}, model, state);
+/// Example: OptimizerState state{trainer.view().optimizer(), trainer.view().parameters()};
+///          load_state(checkpoint, {}, model, state);
 template <visitable_state Optimizer, class Parameters>
 class OptimizerState {
  public:

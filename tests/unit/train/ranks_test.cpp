@@ -518,7 +518,7 @@ struct PutAtStart {
     if (rank == 0) put(context.trainer().model(), 3.0, 0.25);
   }
 };
-/// What a callback copies at the run's start, as Ema does.
+/// What a callback copies at the run's start.
 struct CopyAtStart {
   double* copy;
   void on(event::TrainingRunStart const&, auto& context) { *copy = context.trainer().model().weight.item(); }
